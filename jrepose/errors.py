@@ -1,0 +1,25 @@
+"""The one exception that a command line turns into one clear line.
+
+Library code raises `InputError` for anything that a user can mend: a malformed file, an
+unknown configuration field, a batch that does not divide over the devices.  The message is
+a single line that says what is wrong, where, and what was expected.
+"""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """Input that cannot be used; the message is one line written for the user."""
+
+
+class MissingExtra(InputError):
+    """An optional package is needed for what was asked.
+
+    Args:
+        package: name of the missing package on the package index.
+        purpose: what it is needed for, completing "... needs PACKAGE".
+        extra: name of the `jrepose` extra that installs it.
+    """
+
+    def __init__(self, package: str, purpose: str, extra: str):
+        super().__init__(f"{purpose} needs {package}: pip install 'jrepose[{extra}]'")

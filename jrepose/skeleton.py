@@ -1,0 +1,188 @@
+"""Joint orders: names, parents, left/right pairs and named groups of joints.
+
+Every other module takes joint indices from a `Skeleton`; none writes them down again.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Int
+
+from jrepose.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """A joint order and what is known about it.
+
+    Args:
+        name: identifier used in configs and checkpoints.
+        joint_names: one name per joint; the position is the joint index.
+        parents: index of each joint's parent, -1 for the root.  A parent comes before its
+            children.
+        left, right: indices of the left and right joints; `left[k]` mirrors `right[k]`.
+        groups: named sets of joints, such as `"torso"` or `"left_arm"`.
+        limb_angles: pairs of limb indices (positions in `limbs`) whose enclosed angle the
+            anatomical losses compare.
+
+    Raises:
+        InputError: the fields contradict each other.
+    """
+
+    name: str
+    joint_names: tuple[str, ...]
+    parents: tuple[int, ...]
+    left: tuple[int, ...]
+    right: tuple[int, ...]
+    groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    limb_angles: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self):
+        joints = len(self.joint_names)
+        if len(set(self.joint_names)) != joints:
+            raise InputError(f"skeleton {self.name}: joint names repeat")
+        if len(self.parents) != joints:
+            raise InputError(
+                f"skeleton {self.name}: {len(self.parents)} parents for {joints} joints"
+            )
+        if self.parents.count(-1) != 1:
+            raise InputError(f"skeleton {self.name}: exactly one joint has parent -1")
+        for joint, parent in enumerate(self.parents):
+            if parent >= joint:
+                raise InputError(
+                    f"skeleton {self.name}: joint {joint} comes before its parent {parent}"
+                )
+        if len(self.left) != len(self.right) or set(self.left) & set(self.right):
+            raise InputError(f"skeleton {self.name}: left and right joints do not pair up")
+        for group, members in self.groups.items():
+            if not all(0 <= joint < joints for joint in members):
+                raise InputError(f"skeleton {self.name}: group {group} names unknown joints")
+        object.__setattr__(self, "groups", MappingProxyType(dict(self.groups)))
+
+    def __reduce__(self):
+        # A mapping proxy cannot be pickled; worker processes get the skeleton by value.
+        return (
+            Skeleton,
+            (
+                self.name,
+                self.joint_names,
+                self.parents,
+                self.left,
+                self.right,
+                dict(self.groups),
+                self.limb_angles,
+            ),
+        )
+
+    @property
+    def num_joints(self) -> int:
+        return len(self.joint_names)
+
+    @property
+    def root(self) -> int:
+        """Index of the joint without a parent."""
+        return self.parents.index(-1)
+
+    @functools.cached_property
+    def limbs(self) -> tuple[tuple[int, int], ...]:
+        """(parent, child) for every joint with a parent, in the order of the child."""
+        return tuple((p, j) for j, p in enumerate(self.parents) if p >= 0)
+
+    @functools.cached_property
+    def flip_permutation(self) -> Int[np.ndarray, " joints"]:
+        """`pose[..., flip_permutation, :]` swaps left and right joints."""
+        order = np.arange(self.num_joints)
+        order[list(self.left)] = self.right
+        order[list(self.right)] = self.left
+        order.setflags(write=False)
+        return order
+
+    def index(self, joint_name: str) -> int:
+        """Index of a joint.
+
+        Raises:
+            InputError: no such joint.
+        """
+        try:
+            return self.joint_names.index(joint_name)
+        except ValueError:
+            raise InputError(
+                f"skeleton {self.name} has no joint {joint_name!r}; it has "
+                + ", ".join(self.joint_names)
+            ) from None
+
+    def group(self, group_name: str) -> tuple[int, ...]:
+        """Joint indices of a named group.
+
+        Raises:
+            InputError: no such group.
+        """
+        try:
+            return self.groups[group_name]
+        except KeyError:
+            raise InputError(
+                f"skeleton {self.name} has no group {group_name!r}; it has "
+                + ", ".join(self.groups)
+            ) from None
+
+
+HUMAN36M_17 = Skeleton(
+    name="human36m_17",
+    joint_names=(
+        "pelvis",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "spine",
+        "thorax",
+        "neck",
+        "head",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+    ),
+    parents=(-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15),
+    left=(4, 5, 6, 11, 12, 13),
+    right=(1, 2, 3, 14, 15, 16),
+    groups={
+        "torso": (0, 1, 4, 7, 8, 11, 14),
+        "head": (9, 10),
+        "left_leg": (4, 5, 6),
+        "right_leg": (1, 2, 3),
+        "left_arm": (11, 12, 13),
+        "right_arm": (14, 15, 16),
+        "middle_limbs": (2, 5, 12, 15),
+        "terminal_limbs": (3, 6, 13, 16),
+    },
+    # The eighteen pairs of the MotionBERT angle losses.
+    limb_angles=(
+        (0, 3), (0, 6), (3, 6), (0, 1), (1, 2), (3, 4), (4, 5), (6, 7), (7, 10),
+        (7, 13), (8, 13), (10, 13), (7, 8), (8, 9), (10, 11), (11, 12), (13, 14), (14, 15),
+    ),
+)  # fmt: skip
+"""Human3.6M's 17 joints in the field's order (the joint called `neck` is also read as `nose`)."""
+
+SKELETONS: Mapping[str, Skeleton] = MappingProxyType({HUMAN36M_17.name: HUMAN36M_17})
+
+
+def get_skeleton(name: str) -> Skeleton:
+    """The skeleton of that name.
+
+    Raises:
+        InputError: no such skeleton.
+    """
+    try:
+        return SKELETONS[name]
+    except KeyError:
+        raise InputError(f"unknown skeleton {name!r}; known: {', '.join(SKELETONS)}") from None

@@ -1,0 +1,55 @@
+"""Shared by all tests: run-time shape checks, simulated devices, reference fixtures."""
+
+import json
+import os
+import pathlib
+
+# Four host devices, so that data-parallel code is exercised without accelerators.  Both
+# variables must be set before JAX starts.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+install_import_hook("jrepose", "beartype.beartype")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+SHARED = pathlib.Path(os.environ.get("JREPOSE_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> pathlib.Path:
+    """Folder of reference fixtures and real motion capture."""
+    if not SHARED.is_dir():
+        pytest.skip(f"reference data absent: {SHARED} (set JREPOSE_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def golden(shared_dir):
+    """Loads a fixture by name: `(arrays, config)` of what the official code computes."""
+
+    def load(name: str) -> tuple[dict[str, np.ndarray], dict]:
+        path = shared_dir / "golden" / f"{name}.npz"
+        if not path.is_file():
+            pytest.skip(f"fixture absent: {path}")
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files if key != "config"}
+            config = json.loads(str(archive["config"])) if "config" in archive.files else {}
+        return arrays, config
+
+    return load
+
+
+def with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The entries below `prefix`, with the prefix removed."""
+    return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}

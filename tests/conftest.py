@@ -16,6 +16,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import jaxtyping  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("jrepose", "beartype.beartype")
@@ -53,3 +54,11 @@ def golden(shared_dir):
 def with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """The entries below `prefix`, with the prefix removed."""
     return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+@pytest.fixture
+def unchecked():
+    """Turns the shape checks off, to reach the errors that users meet without them."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,40 @@
+"""The embedded default: a small RePOSE on procedural motion, nothing to download.
+
+    make demo
+
+trains for a few minutes on two CPU cores, evaluates on an unseen subject and draws pictures
+into runs/demo.  The numbers show that the machinery works; they compare with nothing.
+"""
+
+from ml_collections import ConfigDict
+
+from jrepose.config import default_config
+
+
+def get_config() -> ConfigDict:
+    config = default_config()
+    config.name = "demo"
+    config.data.source = "procedural"
+    config.data.seconds = 12.0
+    config.data.split.train = ("ada", "ben", "cleo", "dan", "eve", "finn")
+    config.data.split.validation = ("gus",)
+    config.data.split.test = ("hana",)
+    config.clip.frames = 27
+    config.clip.stride = 27
+    config.clip.evaluation_stride = 27
+    config.model = ConfigDict(
+        {
+            "name": "repose",
+            "dim_feat": 64,
+            "dim_rep": 128,
+            "depth": 2,
+            "num_heads": 4,
+            "mlp_ratio": 2,
+            "maxlen": 27,
+        }
+    )
+    config.training.epochs = 8
+    config.training.learning_rate = 1e-3
+    config.training.batch_size = 32
+    config.checkpoint.every_steps = 200
+    return config

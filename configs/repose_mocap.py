@@ -1,0 +1,59 @@
+"""RePOSE on real motion capture, filmed by virtual cameras.
+
+    python train.py --config configs/repose_mocap.py --workdir runs/repose_mocap \
+        --config.data.path=PATH_TO_CMU_MOCAP
+    python evaluate.py --config configs/repose_mocap.py --checkpoint runs/repose_mocap \
+        --config.data.path=PATH_TO_CMU_MOCAP
+
+Data: the CMU Graphics Lab Motion Capture Database (docs/mocap.md says where to get it).  The
+split below is by subject and fits the 57 clips that docs/mocap.md lists.
+
+Model and recipe: RePOSE (ECCV 2024), section 4: 256/512 channels, depth 5, windows of 243
+frames with stride 81, AdamW 5e-4, weight decay 0.01, x0.99 per epoch, 100 epochs, horizontal
+flip; objective mpjpe + 20 spatial + 20 temporal (Eq. 4).  The paper's numbers (36.5 mm MPJPE,
+30.7 mm PA-MPJPE) are for Human3.6M and do not apply to this data; docs/results.md holds ours.
+
+Variants: `repose_mocap.py:small` is the size of the ablation in docs/results.md, which two
+CPU cores train in minutes.
+"""
+
+from ml_collections import ConfigDict
+
+from jrepose.config import default_config
+from jrepose.errors import InputError
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    config = default_config()
+    config.name = "repose_mocap"
+    config.data.source = "mocap"
+    config.data.path = "data/mocap"
+    config.data.split.train = ("01", "03", "07", "09", "11", "12", "14", "35", "131")
+    config.data.split.validation = ("49", "135")
+    config.data.split.test = ("02", "13")
+    config.model = ConfigDict(
+        {
+            "name": "repose",
+            "dim_feat": 256,
+            "dim_rep": 512,
+            "depth": 5,
+            "num_heads": 8,
+            "mlp_ratio": 4,
+            "maxlen": 243,
+            "drop_rate": 0.0,
+            "attn_drop_rate": 0.0,
+            "drop_path_rate": 0.0,
+            "remat": False,
+        }
+    )
+    if variant == "small":
+        config.name = "repose_mocap_small"
+        config.clip.frames = 27
+        config.clip.stride = 27
+        config.clip.evaluation_stride = 27
+        config.model.update(dim_feat=48, dim_rep=96, depth=2, num_heads=4, mlp_ratio=2, maxlen=27)
+        config.training.batch_size = 32
+        config.training.epochs = 6
+    elif variant:
+        raise InputError(f"configs/repose_mocap.py has no variant {variant!r}; it has small")
+    return config

@@ -1,0 +1,113 @@
+"""The command lines: flags, config, one call into the package.
+
+`python train.py ...` and `jrepose train ...` are the same command.  Exit status: 0 done, 1 a
+failure of the run, 2 unusable input (one line on standard error), 130 stopped by a signal
+after saving.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+from jrepose.errors import InputError
+
+
+def train(argv: Sequence[str]) -> int:
+    """Trains, or resumes what the workdir holds."""
+    flag_values = flags.FlagValues()
+    flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=flag_values)
+    flags.DEFINE_integer(
+        "devices", None, "Local devices to use (all).", flag_values=flag_values, lower_bound=1
+    )
+    flags.DEFINE_string(
+        "coordinator", None, "HOST:PORT of process 0, for several processes.",
+        flag_values=flag_values,
+    )  # fmt: skip
+    flags.DEFINE_integer("num_processes", None, "How many.", flag_values=flag_values)
+    flags.DEFINE_integer("process_id", None, "Which one is this.", flag_values=flag_values)
+    config = _parse(flag_values, argv)
+    if flag_values["workdir"].value is None:
+        raise InputError("--workdir DIR is missing")
+
+    from jrepose import parallel
+    from jrepose.data.sources import load_splits
+    from jrepose.training.loop import train as run
+
+    parallel.initialise_distributed(
+        coordinator=flag_values["coordinator"].value,
+        num_processes=flag_values["num_processes"].value,
+        process_id=flag_values["process_id"].value,
+    )
+    devices = parallel.select_devices(flag_values["devices"].value)
+    splits = load_splits(config.data, ("train", "validation"))
+    result = run(config, flag_values["workdir"].value, splits, devices=devices)
+    return 130 if result.interrupted else 0
+
+
+def evaluate(argv: Sequence[str]) -> int:
+    """Evaluates a checkpoint: table, JSON, CSV, predictions, pictures."""
+    flag_values = flags.FlagValues()
+    flags.DEFINE_string("checkpoint", None, "Workdir of a run, or one checkpoint of it.",
+                        flag_values=flag_values)  # fmt: skip
+    flags.DEFINE_string("output", None, "Folder for the results (CHECKPOINT/evaluation).",
+                        flag_values=flag_values)  # fmt: skip
+    flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Which part of the data.",
+                      flag_values=flag_values)  # fmt: skip
+    flags.DEFINE_enum("which", "best", ["best", "latest"], "Which checkpoint of a workdir.",
+                      flag_values=flag_values)  # fmt: skip
+    config = _parse(flag_values, argv)
+    if flag_values["checkpoint"].value is None:
+        raise InputError("--checkpoint DIR is missing")
+
+    from jrepose.data.sources import load_splits
+    from jrepose.evaluation.evaluate import evaluate_checkpoint
+
+    split = flag_values["split"].value
+    dataset = load_splits(config.data, (split,))[split]
+    evaluate_checkpoint(
+        config,
+        dataset,
+        checkpoint=flag_values["checkpoint"].value,
+        which=flag_values["which"].value,
+        output=flag_values["output"].value,
+    )
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "evaluate": evaluate}
+
+
+def run(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
+    """Runs a command; unusable input becomes one line and exit status 2."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("jrepose").setLevel(logging.INFO)
+    try:
+        return command(argv)
+    except InputError as error:
+        print(f"{argv[0]}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the `jrepose` command: the first argument names the subcommand."""
+    argv = list(sys.argv if argv is None else argv)
+    if len(argv) < 2 or argv[1] not in COMMANDS:
+        print(f"usage: jrepose {{{','.join(COMMANDS)}}} --help", file=sys.stderr)
+        return 2
+    return run(COMMANDS[argv[1]], [f"jrepose {argv[1]}", *argv[2:]])
+
+
+def _parse(flag_values: flags.FlagValues, argv: Sequence[str]):
+    from jrepose.config import parse_flags
+
+    if "--help" in argv or "-h" in argv:
+        print(f"usage: {argv[0]} --config FILE[:variant] [--config.FIELD=VALUE ...]")
+        print(flag_values.get_help())
+        raise SystemExit(0)
+    return parse_flags(flag_values, argv)

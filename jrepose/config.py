@@ -1,0 +1,191 @@
+"""What an experiment can say, with defaults, and how a config file is read.
+
+A config file is a small program with a `get_config(variant="")` that starts from
+`default_config()` and changes what differs.  Every field can be set on the command line,
+`--config.training.epochs=5`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_dict, config_flags
+
+from jrepose.errors import InputError
+
+
+def default_config() -> ConfigDict:
+    """RePOSE as published, on a virtual capture of motion data.
+
+    Returns:
+        A locked `ConfigDict`; the comments below are the documentation of the fields.
+    """
+    config = ConfigDict()
+    config.name = "repose"
+    config.seed = 0  # parameters, order of clips, flips and dropout
+    config.precision = "float32"  # of the model's arithmetic: float32 or bfloat16
+
+    config.data = ConfigDict()
+    config.data.source = "procedural"  # procedural (embedded) or mocap (files below `path`)
+    config.data.path = config_dict.placeholder(str)  # folder of ASF/AMC and BVH files
+    config.data.frame_rate = 50.0  # Hz; motion is resampled to it
+    config.data.seconds = 20.0  # procedural only: length of each recording
+    config.data.seed = 0  # cameras, detector noise, procedural motion
+    # Whose depth a label's z is relative to: this frame's root (LCN's script) or the root in
+    # the video's first frame, which keeps the trajectory.
+    config.data.depth_reference = "frame_root"
+    config.data.resident_bytes = config_dict.placeholder(int)  # None: what the device offers
+    config.data.split = ConfigDict()  # by subject, never by clip
+    config.data.split.train = ()
+    config.data.split.validation = ()
+    config.data.split.test = ()
+    config.data.rig = ConfigDict()  # fields of jrepose.data.rig.RigConfig
+    config.data.detector = ConfigDict()  # fields of jrepose.data.detector.DetectorConfig
+
+    config.clip = ConfigDict()
+    config.clip.frames = 243
+    config.clip.stride = 81  # between training windows
+    config.clip.evaluation_stride = 243
+    config.clip.tail = "cover"  # or drop: leave out frames after the last whole window
+
+    config.model = ConfigDict()  # name and the model's own fields
+    config.model.name = "repose"
+
+    config.objective = ConfigDict()
+    config.objective.weights = ConfigDict(
+        {"mpjpe": 1.0, "spatial_ranking": 20.0, "temporal_ranking": 20.0}
+    )
+    config.objective.ranking_reduction = "mean"  # or sum: Eq. 2-3 as printed
+    config.objective.learn_weights = ()  # terms whose weight is learned (homoscedastic)
+
+    config.training = ConfigDict()
+    config.training.epochs = 100
+    config.training.max_steps = config_dict.placeholder(int)  # stops earlier than the epochs
+    config.training.batch_size = 32
+    config.training.learning_rate = 5e-4
+    config.training.learning_rate_decay = 0.99  # per epoch
+    config.training.weight_decay = 0.01
+    config.training.flip = True
+    config.training.root = "clip_first"  # or frame: labels relative to each frame's root
+    config.training.gradient_clip = config_dict.placeholder(float)  # global norm
+    config.training.accumulate = 1  # micro-batches a step
+    config.training.ema_decay = config_dict.placeholder(float)
+    config.training.log_every = 20  # steps
+
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every_steps = 500
+    config.checkpoint.keep = 3  # newest; the best by validation MPJPE is kept besides
+
+    config.evaluation = ConfigDict()
+    config.evaluation.batch_size = 32
+    config.evaluation.flip = True
+    config.evaluation.overlap = "once"  # or average the errors of overlapping windows
+    config.evaluation.target = "image"  # or camera: score against camera-space poses
+    config.evaluation.every_epochs = 1
+    return config
+
+
+# Their keys belong to the room that reads them, which refuses unknown ones itself.
+_OPEN_SECTIONS = ("model", "objective.weights", "data.rig", "data.detector")
+
+
+def check_config(config: ConfigDict) -> None:
+    """Checks that a config has the known fields and no other.
+
+    Raises:
+        InputError: naming the first unknown or missing field.
+    """
+
+    def compare(given: ConfigDict, known: ConfigDict, prefix: str) -> None:
+        for key in given:
+            if key not in known:
+                raise InputError(
+                    f"unknown config field config.{prefix}{key}; "
+                    f"config.{prefix}* has {', '.join(sorted(known))}"
+                )
+        for key in known:
+            if key not in given:
+                raise InputError(f"config field config.{prefix}{key} is missing")
+            if isinstance(known[key], ConfigDict) and prefix + key not in _OPEN_SECTIONS:
+                compare(given[key], known[key], f"{prefix}{key}.")
+
+    compare(config, default_config(), "")
+    if "name" not in config.model:
+        raise InputError("config field config.model.name is missing")
+
+
+def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str]) -> ConfigDict:
+    """Defines `--config`, parses `argv` with all flags and returns the checked config.
+
+    Args:
+        flag_values: holds the flags that the command defined itself.
+        argv: program name, then the arguments.
+
+    Raises:
+        InputError: unknown flag or field, unreadable file, or a value of the wrong type.
+    """
+    config_flags.DEFINE_config_file(
+        "config", None, "Config file, optionally FILE:variant.", flag_values=flag_values,
+        sys_argv=list(argv),
+    )  # fmt: skip
+    try:
+        rest = flag_values(list(argv))
+        if flag_values["config"].value is None:
+            raise InputError("--config FILE is missing")
+        config = flag_values["config"].value
+        list(config)  # a config file that failed to load complains at first use
+    except InputError:
+        raise
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        raise InputError(_one_line(error)) from error
+    if len(rest) > 1:
+        raise InputError(f"unexpected argument {rest[1]!r}")
+    check_config(config)
+    return config
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error.args[0]) if error.args else str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    missing = [line for line in lines if line.startswith("[Errno 2]")]
+    if missing:
+        return "no config file" + missing[0].removeprefix("[Errno 2] No such file or directory")
+    if any(line.startswith("Traceback") for line in lines):
+        # A failing config file is reported as a traceback; its last line says what happened.
+        return lines[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
+    message = " ".join(lines)
+    if isinstance(error, AttributeError | KeyError):
+        suggestion = re.search(r'Did you mean "(.+)" instead of "(.+)"', message)
+        if suggestion:
+            return f"unknown config field {suggestion[2]}; did you mean {suggestion[1]}?"
+        return f"unknown config field {message}"
+    return message
+
+
+def to_json(config: ConfigDict) -> str:
+    """The resolved config as JSON, fields in their order."""
+    return json.dumps(config.to_dict(), indent=2)
+
+
+def from_json(text: str) -> ConfigDict:
+    """A config from what `to_json` wrote.
+
+    Raises:
+        InputError: not such a text.
+    """
+
+    def restore(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: restore(item) for key, item in value.items()}
+        return tuple(value) if isinstance(value, list) else value
+
+    try:
+        config = ConfigDict(restore(json.loads(text)))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise InputError(f"not a config in JSON: {error}") from error
+    check_config(config)
+    return config

@@ -1,0 +1,224 @@
+"""Data parallelism over devices and processes: the one place that calls `jax.pmap`.
+
+A function written for one device's share of a batch, with collectives over `AXIS`, is wrapped
+by `data_parallel`.  Its arguments carry a leading axis of this process's devices, made by
+`replicate` (the same value everywhere) or `shard` (one part each); its results carry the same
+axis and are brought back by `unreplicate` or `unshard`.  Callers always hold the whole batch
+on the host, on every process; `shard` takes this process's part of it, so the same code runs
+on one device, on several and on several processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+from jrepose.errors import InputError
+
+AXIS = "devices"
+"""Name of the mapped axis, for `lax.pmean` and its relatives."""
+
+Devices = Sequence[jax.Device]
+
+
+def initialise_distributed(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> None:
+    """Joins the processes of one run; call it before anything else touches a device.
+
+    Without arguments the cluster's environment decides: the variables
+    `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES`, `JAX_PROCESS_ID`, or Slurm's or Open MPI's
+    own when more than one task runs.  In none of these cases the run has one process and
+    nothing happens.
+
+    Args:
+        coordinator: `"host:port"` of process 0.
+        num_processes: processes in the run.
+        process_id: this process, 0 .. num_processes - 1.
+
+    Raises:
+        InputError: some but not all arguments are given, or they contradict each other.
+    """
+    coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
+    num_processes = _from_environment(num_processes, "JAX_NUM_PROCESSES")
+    process_id = _from_environment(process_id, "JAX_PROCESS_ID")
+    given = [value is not None for value in (coordinator, num_processes, process_id)]
+    if not any(given):
+        if _launched_by_cluster():
+            jax.config.update("jax_cpu_collectives_implementation", "gloo")
+            jax.distributed.initialize()
+        return
+    if not all(given):
+        raise InputError(
+            "a distributed run needs coordinator, num_processes and process_id together, got "
+            f"coordinator={coordinator}, num_processes={num_processes}, process_id={process_id}"
+        )
+    if not 0 <= process_id < num_processes:
+        raise InputError(
+            f"process_id {process_id} is not in 0..{num_processes - 1} (num_processes)"
+        )
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(coordinator, num_processes, process_id)
+
+
+def _from_environment(value: int | None, variable: str) -> int | None:
+    if value is not None or not os.environ.get(variable):
+        return value
+    try:
+        return int(os.environ[variable])
+    except ValueError:
+        raise InputError(
+            f"environment variable {variable}={os.environ[variable]!r}: expected an integer"
+        ) from None
+
+
+def _launched_by_cluster() -> bool:
+    """Whether Slurm's or Open MPI's launcher started several tasks."""
+    tasks = os.environ.get("SLURM_STEP_NUM_TASKS") or os.environ.get("OMPI_COMM_WORLD_SIZE")
+    return bool(tasks) and tasks.isdigit() and int(tasks) > 1
+
+
+def is_primary() -> bool:
+    """Whether this process writes the logs and talks to the user."""
+    return jax.process_index() == 0
+
+
+def select_devices(count: int | None = None) -> tuple[jax.Device, ...]:
+    """Devices of the run, those of one process next to each other.
+
+    Args:
+        count: how many in all; None takes every device.
+
+    Raises:
+        InputError: there are fewer, or `count` does not divide over the processes.
+    """
+    by_process = [jax.local_devices(process_index=p) for p in range(jax.process_count())]
+    if count is None:
+        return tuple(device for devices in by_process for device in devices)
+    share, rest = divmod(count, len(by_process))
+    if count < 1 or rest:
+        raise InputError(f"{count} devices do not divide over {len(by_process)} processes")
+    if any(len(devices) < share for devices in by_process):
+        raise InputError(
+            f"{count} devices wanted, {sum(map(len, by_process))} found "
+            f"({jax.default_backend()}, {len(by_process)} processes)"
+        )
+    return tuple(device for devices in by_process for device in devices[:share])
+
+
+def local_devices(devices: Devices | None = None) -> tuple[jax.Device, ...]:
+    """Those of `devices` (None: all) that belong to this process."""
+    if devices is None:
+        devices = select_devices()
+    return tuple(d for d in devices if d.process_index == jax.process_index())
+
+
+def data_parallel(
+    function: Callable, *, devices: Devices | None = None, donate: Sequence[int] = ()
+) -> Callable:
+    """`function` run on every device at once, compiled.
+
+    Args:
+        function: pure function of positional arguments, one device's share each; may use
+            collectives over `AXIS`.
+        devices: devices of all processes; None takes all.
+        donate: positions of arguments whose memory the results may reuse; such an argument
+            must not be used after the call.
+
+    Returns:
+        A function whose every argument and result has a leading axis of this process's
+        devices.
+    """
+    return jax.pmap(
+        function,
+        axis_name=AXIS,
+        devices=None if devices is None else tuple(devices),
+        donate_argnums=tuple(donate),
+    )
+
+
+def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
+    """A copy of every leaf on each of this process's devices, along a new leading axis."""
+    local = local_devices(devices)
+    sharding = _sharding(local)
+
+    def put(leaf):
+        host = np.asarray(leaf)
+        return jax.device_put(np.broadcast_to(host, (len(local), *host.shape)), sharding)
+
+    return jax.tree.map(put, tree)
+
+
+def unreplicate(tree: PyTree) -> PyTree:
+    """Host copies (NumPy, owned) of replicated leaves, from this process's first device."""
+    # All transfers are started before the first is waited for.
+    firsts = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, tree)
+    for leaf in jax.tree.leaves(firsts):
+        leaf.copy_to_host_async()
+    return jax.tree.map(lambda leaf: np.array(leaf)[0], firsts)
+
+
+def shard(tree: PyTree, devices: Devices | None = None) -> PyTree:
+    """Splits host arrays evenly over the devices.
+
+    Args:
+        tree: arrays whose leading axis is that of the whole batch, the same on every process.
+        devices: devices of all processes; None takes all.
+
+    Returns:
+        Arrays `[local devices, batch / devices, ...]`; device k of the run holds the k-th
+        part.
+
+    Raises:
+        InputError: a leading axis does not divide over the devices.
+    """
+    devices = select_devices() if devices is None else tuple(devices)
+    mine = [k for k, d in enumerate(devices) if d.process_index == jax.process_index()]
+    sharding = _sharding([devices[k] for k in mine])
+
+    def put(leaf):
+        host = np.asarray(leaf)
+        if len(host) % len(devices):
+            raise InputError(f"{len(host)} items do not divide over {len(devices)} devices")
+        parts = host.reshape(len(devices), len(host) // len(devices), *host.shape[1:])
+        return jax.device_put(parts[mine[0] : mine[-1] + 1], sharding)
+
+    return jax.tree.map(put, tree)
+
+
+def unshard(tree: PyTree) -> PyTree:
+    """Host arrays (NumPy) of the whole batch from sharded results, on every process.
+
+    The inverse of `shard`: `[local devices, items, ...]` of every process become
+    `[devices * items, ...]`.  All processes must call it together.
+    """
+
+    def fetch(leaf):
+        host = np.asarray(leaf)
+        if jax.process_count() > 1:
+            host = np.asarray(multihost_utils.process_allgather(host))
+            host = host.reshape(-1, *host.shape[2:])
+        return host.reshape(-1, *host.shape[2:])
+
+    return jax.tree.map(fetch, tree)
+
+
+def agree(value: Any) -> Any:
+    """Process 0's value (NumPy array or number) on every process."""
+    if jax.process_count() == 1:
+        return value
+    return multihost_utils.broadcast_one_to_all(value)
+
+
+def _sharding(local: Sequence[jax.Device]) -> NamedSharding:
+    """One entry of the leading axis on each device, as `jax.pmap` expects its arguments."""
+    return NamedSharding(Mesh(np.array(local), (AXIS,)), PartitionSpec(AXIS))

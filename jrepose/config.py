@@ -142,6 +142,8 @@ def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str]) -> ConfigDic
         raise
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise InputError(_one_line(error)) from error
+    except Exception as error:  # a config file is a program and can fail in any way
+        raise InputError(f"config file: {type(error).__name__}: {error}") from error
     if len(rest) > 1:
         raise InputError(f"unexpected argument {rest[1]!r}")
     check_config(config)
@@ -162,7 +164,7 @@ def _one_line(error: Exception) -> str:
         suggestion = re.search(r'Did you mean "(.+)" instead of "(.+)"', message)
         if suggestion:
             return f"unknown config field {suggestion[2]}; did you mean {suggestion[1]}?"
-        return f"unknown config field {message}"
+        return "unknown config field " + re.sub(r"[\\'\"]", "", message)
     return message
 
 

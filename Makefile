@@ -1,0 +1,33 @@
+# make demo: install, train the embedded default, evaluate it, draw it.
+# make test: install, run the tests.   make lint: style and imports.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+WORKDIR ?= runs/demo
+
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
+
+.PHONY: demo test lint install clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: requirements.txt requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+demo: install
+	$(BIN)/python train.py --config configs/demo.py --workdir $(WORKDIR)
+	$(BIN)/python evaluate.py --config configs/demo.py --checkpoint $(WORKDIR)
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) .cache build *.egg-info

@@ -148,14 +148,13 @@ def data_parallel(
 
 def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
     """A copy of every leaf on each of this process's devices, along a new leading axis."""
-    local = local_devices(devices)
-    sharding = _sharding(local)
+    count = len(local_devices(devices))
 
-    def put(leaf):
+    def repeat(leaf):
         host = np.asarray(leaf)
-        return jax.device_put(np.broadcast_to(host, (len(local), *host.shape)), sharding)
+        return np.broadcast_to(host, (count, *host.shape))
 
-    return jax.tree.map(put, tree)
+    return place(jax.tree.map(repeat, tree), devices)
 
 
 def unreplicate(tree: PyTree) -> PyTree:
@@ -181,18 +180,28 @@ def shard(tree: PyTree, devices: Devices | None = None) -> PyTree:
     Raises:
         InputError: a leading axis does not divide over the devices.
     """
+    return place(local_part(tree, devices), devices)
+
+
+def local_part(tree: PyTree, devices: Devices | None = None) -> PyTree:
+    """What `shard` puts on this process's devices, still on the host."""
     devices = select_devices() if devices is None else tuple(devices)
     mine = [k for k, d in enumerate(devices) if d.process_index == jax.process_index()]
-    sharding = _sharding([devices[k] for k in mine])
 
-    def put(leaf):
+    def part(leaf):
         host = np.asarray(leaf)
         if len(host) % len(devices):
             raise InputError(f"{len(host)} items do not divide over {len(devices)} devices")
         parts = host.reshape(len(devices), len(host) // len(devices), *host.shape[1:])
-        return jax.device_put(parts[mine[0] : mine[-1] + 1], sharding)
+        return parts[mine[0] : mine[-1] + 1]
 
-    return jax.tree.map(put, tree)
+    return jax.tree.map(part, tree)
+
+
+def place(tree: PyTree, devices: Devices | None = None) -> PyTree:
+    """Puts host arrays `[local devices, ...]` on this process's devices, one entry each."""
+    sharding = _sharding(local_devices(devices))
+    return jax.tree.map(lambda leaf: jax.device_put(leaf, sharding), tree)
 
 
 def unshard(tree: PyTree) -> PyTree:

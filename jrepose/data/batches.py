@@ -1,0 +1,275 @@
+"""Training batches as a pure function of (seed, step).
+
+There is no iterator state: resuming at step n gives the very batches that would have come.
+The clips of all epochs form one endless stream, a fresh permutation per epoch, cut into
+batches without regard to where an epoch ends; so every batch has the same shape and no clip
+is dropped.
+
+`ResidentBatches` keeps the dataset on the devices, each of them holding an equal share of the
+frames, and a step sends clip numbers only.  `StreamedBatches` gathers clips on the host in
+the background, for datasets that do not fit.  Both give the same bits in the same order.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float32, Int32
+
+from jrepose import parallel
+from jrepose.data.dataset import PoseDataset
+from jrepose.data.flip import flip_poses
+from jrepose.errors import InputError
+from jrepose.skeleton import Skeleton
+
+# Streams of random bits derived from one seed, kept apart by these numbers.
+_ORDER_STREAM, _FLIP_STREAM = 0, 1
+
+_DEFAULT_RESIDENT_BYTES = 4 * 2**30
+_RESIDENT_SHARE = 0.5  # of a device's memory; the rest is for the model
+
+Clips = tuple[
+    Float32[Array, "clips frames joints 3"],
+    Float32[Array, "clips frames joints 3"],
+]
+
+
+@dataclass(frozen=True)
+class ClipOrder:
+    """Which clips, mirrored or not, make up the batch of each step.
+
+    Args:
+        clips: training clips in all.
+        batch_size: clips per step, over all devices and processes.
+        seed: of the order and the flips.
+        flip: mirror every clip with probability one half.
+
+    Raises:
+        InputError: no clips, or an empty batch.
+    """
+
+    clips: int
+    batch_size: int
+    seed: int
+    flip: bool
+
+    def __post_init__(self):
+        if self.clips < 1:
+            raise InputError("no training clip: every video is shorter than clip.frames")
+        if self.batch_size < 1:
+            raise InputError(f"training.batch_size is {self.batch_size}, expected at least 1")
+
+    def indices(self, step: int) -> Int32[np.ndarray, " batch"]:
+        """Clip numbers of a step's batch (0-based)."""
+        positions = np.arange(self.batch_size, dtype=np.int64) + step * self.batch_size
+        epochs, places = np.divmod(positions, self.clips)
+        chosen = np.empty(self.batch_size, np.int32)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            chosen[here] = _permutation(self.seed, int(epoch), self.clips)[places[here]]
+        return chosen
+
+    def flips(self, step: int) -> Bool[np.ndarray, " batch"]:
+        """Which entries of a step's batch are mirrored."""
+        if not self.flip:
+            return np.zeros(self.batch_size, bool)
+        return _random_bits(self.seed, _FLIP_STREAM, step, self.batch_size) >> 63 == 1
+
+    def epoch(self, step: int) -> int:
+        """Epoch (0-based) that the first clip of a step's batch belongs to."""
+        return step * self.batch_size // self.clips
+
+    def steps(self, epochs: int) -> int:
+        """Steps that show every clip `epochs` times; the last may run into the next epoch."""
+        return -(-epochs * self.clips // self.batch_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, clips: int) -> Int32[np.ndarray, " clips"]:
+    order = np.argsort(_random_bits(seed, _ORDER_STREAM, epoch, clips), kind="stable")
+    order = order.astype(np.int32)
+    order.setflags(write=False)
+    return order
+
+
+def _random_bits(seed: int, stream: int, counter: int, count: int) -> np.ndarray:
+    # Raw Philox bits: NumPy guarantees them across versions, unlike its distributions.
+    entropy = np.random.SeedSequence([seed, stream, counter])
+    return np.random.Philox(entropy).random_raw(count)
+
+
+class ResidentBatches:
+    """Batches from a dataset that lives on the devices.
+
+    A batch takes three calls: `selection(step)` on the host, `assemble(arrays, selection)`
+    inside the data-parallel step, with `arrays` the attribute of that name.  `assemble` gives
+    each device its own clips.
+
+    Args:
+        inputs, targets: per-frame model inputs and labels.
+        windows: frame indices of every clip.
+        order: clips and flips of each step.
+        skeleton: for the flip.
+        devices: devices of all processes.
+    """
+
+    def __init__(
+        self,
+        inputs: Float32[np.ndarray, "dataset_frames joints 3"],
+        targets: Float32[np.ndarray, "dataset_frames joints 3"],
+        windows: Int32[np.ndarray, "dataset_clips frames"],
+        order: ClipOrder,
+        skeleton: Skeleton,
+        devices: Sequence[jax.Device],
+    ):
+        self._order, self._skeleton, self._devices = order, skeleton, tuple(devices)
+        padding = -len(inputs) % len(self._devices)
+        # As integers, so that summing a value with zeros keeps its very bits.
+        frames = np.concatenate([inputs, targets], axis=-1).view(np.int32)
+        frames = np.pad(frames, ((0, padding), (0, 0), (0, 0)))
+        self.arrays = {
+            "frames": parallel.shard(frames, devices),
+            "windows": parallel.replicate(windows, devices),
+        }
+
+    def selection(self, step: int) -> dict[str, jax.Array]:
+        """What a step sends to the devices: clip numbers and flip decisions."""
+        return {
+            "clips": parallel.replicate(self._order.indices(step), self._devices),
+            "flips": parallel.shard(self._order.flips(step), self._devices),
+        }
+
+    def assemble(self, arrays: Mapping[str, Any], selection: Mapping[str, Any]) -> Clips:
+        """One device's clips and labels; runs on the device.
+
+        Every device contributes the frames it owns for the whole batch and zeros for the
+        others; the sum over the devices, each receiving its part, is the batch.
+        """
+        owned = arrays["frames"]
+        wanted = arrays["windows"][selection["clips"]]
+        place = wanted - lax.axis_index(parallel.AXIS) * len(owned)
+        here = (place >= 0) & (place < len(owned))
+        frames = owned[jnp.where(here, place, 0)]
+        frames = jnp.where(here[..., None, None], frames, 0)
+        frames = lax.psum_scatter(frames, parallel.AXIS, scatter_dimension=0, tiled=True)
+        frames = lax.bitcast_convert_type(frames, jnp.float32)
+        return _flip_some(frames[..., :3], frames[..., 3:], selection["flips"], self._skeleton)
+
+    def close(self) -> None:
+        """Releases the device memory."""
+        self.arrays = {}
+
+
+class StreamedBatches:
+    """Batches gathered on the host, a few steps ahead of the devices.
+
+    The same calls and arguments as `ResidentBatches`.
+    """
+
+    _AHEAD = 2
+
+    def __init__(
+        self,
+        inputs: Float32[np.ndarray, "dataset_frames joints 3"],
+        targets: Float32[np.ndarray, "dataset_frames joints 3"],
+        windows: Int32[np.ndarray, "dataset_clips frames"],
+        order: ClipOrder,
+        skeleton: Skeleton,
+        devices: Sequence[jax.Device],
+    ):
+        self._inputs, self._targets, self._windows = inputs, targets, windows
+        self._order, self._skeleton, self._devices = order, skeleton, tuple(devices)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+        self._pending: dict[int, Future] = {}
+        self.arrays: dict[str, Any] = {}
+
+    def selection(self, step: int) -> dict[str, jax.Array]:
+        """The step's clips, on the devices; the following steps' are begun."""
+        coming = range(step, step + self._AHEAD + 1)
+        self._pending = {s: future for s, future in self._pending.items() if s in coming}
+        for ahead in coming:
+            if ahead not in self._pending:
+                self._pending[ahead] = self._pool.submit(self._load, ahead)
+        return self._pending.pop(step).result()
+
+    def _load(self, step: int) -> dict[str, jax.Array]:
+        # Only this process's clips are gathered.
+        chosen = parallel.local_part(self._order.indices(step), self._devices)
+        frames = self._windows[chosen]
+        batch = {
+            "inputs": self._inputs[frames],
+            "targets": self._targets[frames],
+            "flips": parallel.local_part(self._order.flips(step), self._devices),
+        }
+        return parallel.place(batch, self._devices)
+
+    def assemble(self, arrays: Mapping[str, Any], selection: Mapping[str, Any]) -> Clips:
+        """One device's clips and labels; runs on the device."""
+        del arrays
+        inputs, targets = selection["inputs"], selection["targets"]
+        return _flip_some(inputs, targets, selection["flips"], self._skeleton)
+
+    def close(self) -> None:
+        """Ends the background thread."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _flip_some(
+    inputs: Float32[Array, "clips frames joints 3"],
+    targets: Float32[Array, "clips frames joints 3"],
+    flips: Bool[Array, " clips"],
+    skeleton: Skeleton,
+) -> Clips:
+    mirrored = flips[:, None, None, None]
+    return (
+        jnp.where(mirrored, flip_poses(inputs, skeleton), inputs),
+        jnp.where(mirrored, flip_poses(targets, skeleton), targets),
+    )
+
+
+def create_batches(
+    dataset: PoseDataset,
+    windows: Int32[np.ndarray, "dataset_clips frames"],
+    order: ClipOrder,
+    devices: Sequence[jax.Device],
+    resident_bytes: int | None = None,
+) -> ResidentBatches | StreamedBatches:
+    """Batches of a dataset, on the devices where it fits.
+
+    Args:
+        dataset: supplies inputs, labels and skeleton.
+        windows: frame indices of every clip.
+        order: clips and flips of each step.
+        devices: devices of all processes.
+        resident_bytes: memory of one device that the dataset may take; None takes half of
+            what the device has, or 4 GiB where it does not say.  0 always streams.
+
+    Raises:
+        InputError: the batch does not divide over the devices.
+    """
+    if order.batch_size % len(devices):
+        raise InputError(
+            f"training.batch_size {order.batch_size} does not divide over {len(devices)} devices"
+        )
+    inputs, targets = dataset.model_inputs(), dataset.model_targets()
+    needed = (inputs.nbytes + targets.nbytes) / len(devices) + windows.nbytes
+    if resident_bytes is None:
+        resident_bytes = _offered_bytes(parallel.local_devices(devices)[0])
+    # The processes run one program, so they must come to one decision.
+    resident = bool(parallel.agree(np.int32(needed <= resident_bytes)))
+    kind = ResidentBatches if resident else StreamedBatches
+    return kind(inputs, targets, windows, order, dataset.skeleton, devices)
+
+
+def _offered_bytes(device: jax.Device) -> int:
+    statistics = device.memory_stats() or {}
+    limit = statistics.get("bytes_limit")
+    return int(limit * _RESIDENT_SHARE) if limit else _DEFAULT_RESIDENT_BYTES

@@ -87,25 +87,30 @@ def mpjve(
 
 
 def pck(
-    predicted: Poses, target: Poses, mask: Mask | None = None, threshold_mm: float = 150.0
-) -> float:
+    predicted: Poses,
+    target: Poses,
+    mask: Mask | None = None,
+    threshold_mm: float = 150.0,
+    reduction: Reduction = "mean",
+) -> float | Values:
     """Percentage of correct keypoints: errors strictly below the threshold.
 
-    Mehta et al. 2017 score 14 joints, without pelvis, spine and head centre: pass those.
+    Mehta et al. 2017 score 14 joints, without pelvis, spine and head centre: mask the others.
     """
-    return float(_reduce(100.0 * (_distances(predicted, target) < threshold_mm), mask, "mean"))
+    return _reduce(100.0 * (_distances(predicted, target) < threshold_mm), mask, reduction)
 
 
-def auc(predicted: Poses, target: Poses, mask: Mask | None = None) -> float:
+def auc(
+    predicted: Poses, target: Poses, mask: Mask | None = None, reduction: Reduction = "mean"
+) -> float | Values:
     """Area under the PCK curve in percent: plain mean over the thresholds 0, 5, ..., 150 mm.
 
     The threshold 0 is one of the 31 and always fails, so the maximum is 96.77 (the official
     MATLAB evaluation of MPI-INF-3DHP).
     """
-    errors = _distances(predicted, target)
-    # The thresholds are an arithmetic series: count how many exceed each error.
-    passed = len(AUC_THRESHOLDS_MM) - np.searchsorted(AUC_THRESHOLDS_MM, errors, side="right")
-    return float(_reduce(100.0 * passed / len(AUC_THRESHOLDS_MM), mask, "mean"))
+    below = np.searchsorted(AUC_THRESHOLDS_MM, _distances(predicted, target), side="right")
+    passed = len(AUC_THRESHOLDS_MM) - below
+    return _reduce(100.0 * passed / len(AUC_THRESHOLDS_MM), mask, reduction)
 
 
 def procrustes_align(predicted: Poses, target: Poses) -> Poses:

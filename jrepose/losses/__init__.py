@@ -3,12 +3,24 @@
 from jrepose.losses.anatomy import angle, limb_angles, limb_length, limb_lengths, limb_variance
 from jrepose.losses.depth_ranking import spatial_ranking, temporal_ranking
 from jrepose.losses.motion import angle_velocity, velocity
-from jrepose.losses.position import joint_l1, mpjpe, n_mpjpe, reprojection_2d, weighted_mpjpe
+from jrepose.losses.objective import LOSSES, Objective, create_objective
+from jrepose.losses.position import (
+    joint_l1,
+    joint_weights,
+    mpjpe,
+    n_mpjpe,
+    reprojection_2d,
+    weighted_mpjpe,
+)
 
 __all__ = [
+    "LOSSES",
+    "Objective",
     "angle",
     "angle_velocity",
+    "create_objective",
     "joint_l1",
+    "joint_weights",
     "limb_angles",
     "limb_length",
     "limb_lengths",

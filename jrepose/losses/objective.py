@@ -1,0 +1,184 @@
+"""A training objective assembled from configuration: `{loss name: weight}`."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import jax.numpy as jnp
+import ml_collections
+from jaxtyping import Array, ArrayLike, Float
+
+from jrepose.errors import InputError
+from jrepose.losses.anatomy import angle, limb_length, limb_variance
+from jrepose.losses.depth_ranking import spatial_ranking, temporal_ranking
+from jrepose.losses.motion import angle_velocity, velocity
+from jrepose.losses.position import (
+    joint_l1,
+    joint_weights,
+    mpjpe,
+    n_mpjpe,
+    reprojection_2d,
+    weighted_mpjpe,
+)
+from jrepose.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class Operands:
+    """Everything that a loss in an objective may look at."""
+
+    predicted: Float[ArrayLike, "batch frames joints 3"]
+    target: Float[ArrayLike, "batch frames joints 3"]
+    keypoints: Float[ArrayLike, "batch input_frames joints channels"]
+    skeleton: Skeleton
+    ranking_reduction: str
+
+    @property
+    def poses(self) -> tuple[ArrayLike, ArrayLike]:
+        return self.predicted, self.target
+
+
+def _reprojection_onto_keypoints(operands):
+    keypoints = jnp.asarray(operands.keypoints)
+    has_confidence = keypoints.shape[-1] > 2
+    confidence = keypoints[..., 2:3] if has_confidence else jnp.ones_like(keypoints[..., :1])
+    return reprojection_2d(jnp.asarray(operands.predicted)[..., :2], keypoints[..., :2], confidence)
+
+
+LOSSES: Mapping[str, Callable[[Operands], Float[Array, ""]]] = MappingProxyType(
+    {
+        "mpjpe": lambda o: mpjpe(*o.poses),
+        "n_mpjpe": lambda o: n_mpjpe(*o.poses),
+        "weighted_mpjpe": lambda o: weighted_mpjpe(*o.poses, joint_weights(o.skeleton)),
+        "joint_l1": lambda o: joint_l1(*o.poses),
+        "reprojection_2d": _reprojection_onto_keypoints,
+        "spatial_ranking": lambda o: spatial_ranking(*o.poses, o.ranking_reduction),
+        "temporal_ranking": lambda o: temporal_ranking(*o.poses, o.ranking_reduction),
+        "velocity": lambda o: velocity(*o.poses),
+        "limb_variance": lambda o: limb_variance(o.predicted, o.skeleton),
+        "limb_length": lambda o: limb_length(*o.poses, o.skeleton),
+        "angle": lambda o: angle(*o.poses, o.skeleton),
+        "angle_velocity": lambda o: angle_velocity(*o.poses, o.skeleton),
+    }
+)
+"""Every loss that an objective can name."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A weighted sum of losses; make it with `create_objective`.
+
+    Pure and meant to be called inside a jitted step.
+    """
+
+    weights: Mapping[str, float]
+    skeleton: Skeleton
+    ranking_reduction: str
+    learn_weights: tuple[str, ...]
+
+    def init(self) -> dict[str, Float[Array, ""]]:
+        """Parameters of the objective: a log variance s for each learned weight, else empty.
+
+        They are ordinary parameters for the optimiser; weight decay would pull the learned
+        weights towards 1.
+        """
+        return {
+            name: jnp.asarray(-math.log(self.weights[name]), jnp.float32)
+            for name in self.learn_weights
+        }
+
+    def __call__(
+        self,
+        params: Mapping[str, Float[Array, ""]],
+        predicted: Float[ArrayLike, "batch frames joints 3"],
+        target: Float[ArrayLike, "batch frames joints 3"],
+        keypoints: Float[ArrayLike, "batch input_frames joints channels"],
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """The objective of a batch.
+
+        Args:
+            params: what `init` gave, possibly trained since.
+            predicted, target: poses in one unit, depth in channel 2.
+            keypoints: the model's inputs x, y and, if there is a third channel, confidence.
+                Only `reprojection_2d` looks at them.
+
+        Returns:
+            The total, and by name every term before weighting, those of weight 0 included, plus
+            the present weight of each learned term as `"weight/NAME"`.
+
+        Raises:
+            InputError: shapes that do not fit together.
+        """
+        operands = Operands(predicted, target, keypoints, self.skeleton, self.ranking_reduction)
+        terms = {name: LOSSES[name](operands) for name in self.weights}
+        total = jnp.zeros((), jnp.float32)
+        for name, weight in self.weights.items():
+            if name in self.learn_weights:
+                log_variance = params[name]
+                terms[f"weight/{name}"] = jnp.exp(-log_variance)
+                total += jnp.exp(-log_variance) * terms[name] + log_variance
+            elif weight:
+                total += weight * terms[name]
+        return total, terms
+
+
+def create_objective(
+    weights: Mapping[str, float | int] | ml_collections.ConfigDict,
+    skeleton: Skeleton,
+    *,
+    ranking_reduction: str = "mean",
+    learn_weights: Sequence[str] = (),
+) -> Objective:
+    """The objective sum over names of weight * loss.
+
+    RePOSE (ECCV 2024, equation 4) trains with
+    `{"mpjpe": 1, "spatial_ranking": 20, "temporal_ranking": 20}`, MotionBERT (ICCV 2023) with
+    `{"mpjpe": 1, "n_mpjpe": 0.5, "velocity": 20}`.
+
+    Args:
+        weights: loss names (see `LOSSES`) and their weights.  A loss of weight 0 is evaluated
+            and reported but does not enter the total: a metric to watch.
+        skeleton: joint order of the poses.
+        ranking_reduction: `"mean"` (the released RePOSE code, for which 20 is meant) or `"sum"`
+            (the paper's equations) over the pairs of the ranking losses.
+        learn_weights: names whose weight is learned by homoscedastic uncertainty (Kendall et
+            al., CVPR 2018): the term enters as exp(-s) * loss + s with a trained scalar s, the
+            log variance of that loss.  exp(-s) starts at the configured weight and settles where
+            it is one over the loss, so losses come to count equally whatever their units.
+
+    Raises:
+        InputError: an unknown loss, a weight that is not a finite number of at least 0, nothing
+            to minimise, a learned weight that is not configured or starts at 0, an unknown
+            reduction, or a loss that the skeleton has no numbers for.
+    """
+    weights = dict(weights.items())
+    for name, weight in weights.items():
+        if name not in LOSSES:
+            raise InputError(f"objective: unknown loss {name!r}; known: {', '.join(LOSSES)}")
+        if not (isinstance(weight, numbers.Real) and 0 <= weight < math.inf):
+            raise InputError(
+                f"objective: weight of {name} is {weight!r}; expected a finite number >= 0"
+            )
+    if not any(weights.values()):
+        raise InputError("objective: no loss has a weight above 0, nothing to minimise")
+    for name in learn_weights:
+        if not weights.get(name):
+            raise InputError(
+                f"objective: learn_weights names {name!r}, which has no weight above 0 to start at"
+            )
+    if ranking_reduction not in ("mean", "sum"):
+        raise InputError(
+            f"objective: unknown ranking_reduction {ranking_reduction!r}; expected mean or sum"
+        )
+    if "weighted_mpjpe" in weights:
+        joint_weights(skeleton)
+    return Objective(
+        MappingProxyType({name: float(weight) for name, weight in weights.items()}),
+        skeleton,
+        ranking_reduction,
+        tuple(dict.fromkeys(learn_weights)),
+    )

@@ -1,0 +1,362 @@
+"""Checkpoints: written asynchronously and atomically, verified whenever they are read.
+
+A run keeps them in `WORKDIR/checkpoints/STEP/`, written by Orbax: `state/` holds the arrays
+and `meta/` a JSON with the config, the data's fingerprints, the validation scores, and a
+checksum of every array and of itself.  A checkpoint that does not agree with its checksums is
+damaged and is not used.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import math
+import pathlib
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from jrepose import parallel
+from jrepose.errors import InputError
+
+_LOG = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+"""Folder of a workdir that holds the checkpoints."""
+
+DAMAGED_FOLDER = "damaged_checkpoints"
+"""Folder of a workdir to which a resuming run moves damaged checkpoints."""
+
+SCORE = "mpjpe"
+"""The validation score, lower is better, that says which checkpoint is best."""
+
+State = Mapping[str, Any]
+Path = str | pathlib.Path
+
+
+class DamagedCheckpoint(InputError):
+    """A checkpoint that cannot be read or does not agree with its checksums."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """One checkpoint, read and verified.
+
+    Args:
+        path: its folder.
+        step: optimiser steps done.
+        state: nested dict of NumPy arrays, the training state: `params`, `ema` (empty
+            without averaging), `optimizer`, `objective`, `step`.
+        config: the run's config as plain values.
+        data: fingerprint of each split.
+        validation: validation scores at this step, or None if it was not validated.
+        log: partial means of the metric log, to be continued.
+    """
+
+    path: pathlib.Path
+    step: int
+    state: State
+    config: Mapping[str, Any]
+    data: Mapping[str, str]
+    validation: Mapping[str, float] | None
+    log: Mapping[str, Any]
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The model's variables to predict with: the moving average where there is one."""
+        return {"params": self.state["ema"] or self.state["params"]}
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of a run; keeps the newest and the best.
+
+    All processes create it and call its methods together; the first one writes.
+
+    Args:
+        workdir: folder of the run.
+        keep: how many of the newest to keep; the one with the lowest validation score is
+            kept besides.
+        known: checkpoints already there, step to validation score (None: not validated).
+    """
+
+    def __init__(self, workdir: Path, keep: int, known: Mapping[int, float | None]):
+        self._folder = pathlib.Path(workdir).absolute() / FOLDER
+        self._scores = dict(known)
+        self._keep = keep
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=_KeepNewestAndBest(keep, self._scores),
+            cleanup_tmp_directories=True,
+        )
+        with readable_disk_errors(self._folder):
+            self._manager = ocp.CheckpointManager(self._folder, options=options)
+
+    @property
+    def newest(self) -> int | None:
+        """Step of the newest checkpoint, complete or being written."""
+        return self._manager.latest_step()
+
+    @property
+    def best_score(self) -> float | None:
+        """The lowest validation score so far."""
+        best = best_step(self._scores)
+        return None if best is None else self._scores[best]
+
+    def save(
+        self,
+        step: int,
+        state: State,
+        *,
+        config: Mapping[str, Any],
+        data: Mapping[str, str],
+        validation: Mapping[str, float] | None,
+        log: Mapping[str, Any],
+    ) -> None:
+        """Begins to write a checkpoint and returns; the arguments are those of `Checkpoint`.
+
+        The arrays must not change afterwards.  Waits for the one before to be complete.
+
+        Raises:
+            InputError: no space left on the disk, now or for the one before.
+        """
+        meta = {
+            "step": step,
+            "config": config,
+            "data": dict(data),
+            "validation": None if validation is None else dict(validation),
+            "log": dict(log),
+            "arrays": {name: _checksum(leaf) for name, leaf in _leaves(state)},
+        }
+        meta["checksum"] = zlib.crc32(_canonical(meta))
+        score = None if validation is None else float(validation[SCORE])
+        with readable_disk_errors(self._folder):
+            self._manager.wait_until_finished()
+            self._scores[step] = score
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta)
+                ),
+            )
+
+    def wait(self) -> None:
+        """Returns when everything is on the disk.
+
+        Raises:
+            InputError: no space left on the disk.
+        """
+        with readable_disk_errors(self._folder):
+            self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits and releases the writer's threads."""
+        with readable_disk_errors(self._folder):
+            self._manager.close()
+
+
+class _KeepNewestAndBest:
+    """Orbax preservation policy: the newest few, and the one with the lowest score."""
+
+    def __init__(self, keep: int, scores: Mapping[int, float | None]):
+        self._keep = max(keep, 1)
+        self._scores = scores
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
+        del context
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        kept = set(sorted(steps)[-self._keep :])
+        best = best_step({step: self._scores.get(step) for step in steps})
+        return [step in kept or step == best for step in steps]
+
+
+def best_step(scores: Mapping[int, float | None]) -> int | None:
+    """The step with the lowest score, the earliest where several share it; None if none has."""
+    scored = [
+        (score, step)
+        for step, score in scores.items()
+        if score is not None and not math.isnan(score)
+    ]
+    return min(scored)[1] if scored else None
+
+
+def steps_in(folder: Path) -> list[int]:
+    """Steps of the complete checkpoints in a folder, ascending."""
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        return []
+    # While Orbax writes, the folder has another name; the rename is the commit.
+    return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+
+
+def read(path: Path) -> Checkpoint:
+    """Reads one checkpoint and verifies all of it.
+
+    Args:
+        path: folder of the checkpoint, `WORKDIR/checkpoints/STEP`.
+
+    Raises:
+        DamagedCheckpoint: it cannot be read or its content is not what was written.
+    """
+    path = pathlib.Path(path).absolute()
+    handler = ocp.CompositeCheckpointHandler(
+        state=ocp.StandardCheckpointHandler(), meta=ocp.JsonCheckpointHandler()
+    )
+    try:
+        with _quiet_orbax(), ocp.Checkpointer(handler) as checkpointer:
+            items = checkpointer.restore(
+                path,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(), meta=ocp.args.JsonRestore()
+                ),
+            )
+        state, meta = items["state"], items["meta"]
+        if state is None or meta is None:
+            raise ValueError("incomplete")
+        meta = dict(meta)
+        if meta.pop("checksum", None) != zlib.crc32(_canonical(meta)):
+            raise ValueError("its description does not match its checksum")
+        found = {name: _checksum(leaf) for name, leaf in _leaves(state)}
+        for name, expected in meta["arrays"].items():
+            if found.get(name) != expected:
+                raise ValueError(f"array {name} does not match its checksum")
+    except Exception as error:  # Orbax, TensorStore and JSON each fail in their own ways.
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise DamagedCheckpoint(f"damaged checkpoint {path}: {reason[0][:200]}") from error
+    return Checkpoint(
+        path=path,
+        step=meta["step"],
+        state=state,
+        config=meta["config"],
+        data=meta["data"],
+        validation=meta["validation"],
+        log=meta["log"],
+    )
+
+
+def load(path: Path, which: str = "best") -> Checkpoint:
+    """The checkpoint to evaluate.
+
+    Args:
+        path: workdir of a run, or the folder of one checkpoint.
+        which: `"best"` by validation score (the newest where none was validated) or
+            `"latest"`; of no effect if `path` is one checkpoint.
+
+    Raises:
+        InputError: no checkpoint there, or it is damaged.
+    """
+    if which not in ("best", "latest"):
+        raise InputError(f"unknown checkpoint choice {which!r}; expected best or latest")
+    path = pathlib.Path(path)
+    if (path / "meta").is_dir() and (path / "state").is_dir():
+        return read(path)
+    folder = path if path.name == FOLDER else path / FOLDER
+    steps = steps_in(folder)
+    if not steps:
+        raise InputError(f"no checkpoint in {folder}")
+    step = best_step({step: read_score(folder / str(step)) for step in steps})
+    if which == "latest" or step is None:
+        step = steps[-1]
+    return read(folder / str(step))
+
+
+def read_score(path: Path) -> float | None:
+    """Validation score of a checkpoint; None if it has none or cannot be read."""
+    try:
+        meta = json.loads((pathlib.Path(path) / "meta" / "metadata").read_text())
+        return float(meta["validation"][SCORE])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def newest_intact(workdir: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The checkpoint to resume from; moves damaged ones out of the way.
+
+    All processes call it together.
+
+    Returns:
+        The checkpoint (None if there is none), and one line for every damaged one that is
+        newer than it.
+    """
+    workdir = pathlib.Path(workdir).absolute()
+    complaints = []
+    for step in reversed(steps_in(workdir / FOLDER)):
+        folder = workdir / FOLDER / str(step)
+        checkpoint = None
+        try:
+            checkpoint = read(folder)
+        except DamagedCheckpoint as error:
+            complaints.append(str(error))
+        # Every process reads the same files; the first one's word counts.
+        if int(parallel.agree(np.int32(checkpoint is not None))):
+            if checkpoint is None:
+                raise DamagedCheckpoint(complaints[-1])
+            return checkpoint, complaints
+        if parallel.is_primary():
+            _move_aside(folder, workdir / DAMAGED_FOLDER)
+        parallel.agree(np.int32(0))  # nobody goes on before the move
+    return None, complaints
+
+
+def _move_aside(folder: pathlib.Path, destination: pathlib.Path) -> None:
+    destination.mkdir(exist_ok=True)
+    name, number = folder.name, 1
+    while (destination / name).exists():
+        number += 1
+        name = f"{folder.name}_{number}"
+    folder.rename(destination / name)
+
+
+def _leaves(state: State) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of a nested dict, with their names joined by slashes."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        yield "/".join(str(getattr(key, "key", getattr(key, "idx", key))) for key in path), leaf
+
+
+def _checksum(leaf: np.ndarray) -> list[Any]:
+    """What identifies an array: data type, shape and CRC-32 of its bytes."""
+    array = np.asarray(leaf)
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return [array.dtype.name, list(array.shape), zlib.crc32(content)]
+
+
+def _canonical(meta: Mapping[str, Any]) -> bytes:
+    return json.dumps(meta, sort_keys=True).encode()
+
+
+@contextmanager
+def _quiet_orbax() -> Iterator[None]:
+    """Mutes Orbax's account of a failure that is reported in one line instead."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def readable_disk_errors(where: Path) -> Iterator[None]:
+    """Turns the many forms of "disk full" into one line.
+
+    Raises:
+        InputError: no space is left on the disk.
+    """
+    try:
+        with _quiet_orbax():
+            yield
+    except Exception as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        # TensorStore reports it as a ValueError with the system's message inside.
+        if full or "No space left on device" in str(error) or "Disk quota" in str(error):
+            raise InputError(
+                f"no space left on the disk while writing {where}; "
+                "free some and run the same command to continue"
+            ) from error
+        raise

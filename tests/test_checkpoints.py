@@ -1,0 +1,248 @@
+"""Checkpoints: what is written comes back, damage is noticed, the right ones are kept."""
+
+import errno
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from jrepose import checkpoints
+from jrepose.errors import InputError
+
+
+def make_state(step, scale=1.0):
+    random = np.random.default_rng(step)
+    return {
+        "step": np.asarray(step, np.int32),
+        "params": {"layer": {"kernel": scale * random.normal(size=(40, 30)).astype(np.float32)}},
+        "optimizer": {"0": {"mu": random.normal(size=7).astype(np.float32)}, "1": {}},
+        "objective": {},
+        "ema": {},
+    }
+
+
+def save(writer, step, score=None, **changes):
+    arguments = {
+        "config": {"name": "x", "numbers": (1, 2)},
+        "data": {"train": "abc"},
+        "validation": None if score is None else {"mpjpe": score, "pck": 90.0},
+        "log": {"count": 2, "sums": {"total": 0.1 + 0.2}},
+    }
+    writer.save(step, make_state(step), **{**arguments, **changes})
+
+
+def write_run(workdir, scores, keep=3):
+    writer = checkpoints.CheckpointWriter(workdir, keep, {})
+    for step, score in scores.items():
+        save(writer, step, score)
+    writer.close()
+
+
+def test_comes_back_as_written(tmp_path):
+    write_run(tmp_path, {4: 50.0})
+    found = checkpoints.load(tmp_path)
+    expected = make_state(4)
+    assert found.step == 4 and found.path == tmp_path / "checkpoints" / "4"
+    np.testing.assert_array_equal(
+        found.state["params"]["layer"]["kernel"], expected["params"]["layer"]["kernel"]
+    )
+    assert found.state["step"].dtype == np.int32 and found.state["step"] == 4
+    assert found.state["optimizer"]["1"] == {} and found.state["ema"] == {}
+    assert found.config == {"name": "x", "numbers": [1, 2]}
+    assert found.data == {"train": "abc"}
+    assert found.validation == {"mpjpe": 50.0, "pck": 90.0}
+    assert found.log == {"count": 2, "sums": {"total": 0.1 + 0.2}}
+    assert found.variables["params"].keys() == {"layer"}
+
+
+def test_average_is_preferred_to_predict_with():
+    found = checkpoints.Checkpoint(
+        pathlib.Path("x"), 1, {"params": {"a": 1}, "ema": {"a": 2}}, {}, {}, None, {}
+    )
+    assert found.variables == {"params": {"a": 2}}
+
+
+def test_keeps_newest_and_best(tmp_path):
+    write_run(tmp_path, {1: 9.0, 2: 3.0, 3: None, 4: 5.0, 5: 3.0, 6: None, 7: None}, keep=2)
+    assert checkpoints.steps_in(tmp_path / "checkpoints") == [2, 6, 7]
+    assert checkpoints.load(tmp_path, "best").step == 2
+    assert checkpoints.load(tmp_path / "checkpoints", "latest").step == 7
+    assert checkpoints.load(tmp_path / "checkpoints" / "6").step == 6
+    # A continued run knows what is there.
+    known = {step: checkpoints.read_score(tmp_path / "checkpoints" / str(step)) for step in (2, 6)}
+    assert known == {2: 3.0, 6: None}
+    writer = checkpoints.CheckpointWriter(tmp_path, 2, {**known, 7: None})
+    assert writer.best_score == 3.0 and writer.newest == 7
+    save(writer, 8, 2.0)
+    save(writer, 9)
+    writer.close()
+    assert checkpoints.steps_in(tmp_path / "checkpoints") == [8, 9]
+
+
+def test_not_a_number_is_never_best(tmp_path):
+    write_run(tmp_path, {1: float("nan"), 2: 7.0, 3: float("nan")})
+    assert checkpoints.load(tmp_path, "best").step == 2
+
+
+def files_of(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def truncate(folder):
+    largest = max(files_of(folder / "state"), key=lambda path: path.stat().st_size)
+    content = largest.read_bytes()
+    largest.write_bytes(content[: len(content) // 2])
+
+
+def flip_byte(folder):
+    largest = max(files_of(folder / "state"), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    largest.write_bytes(content)
+
+
+def lose_arrays(folder):
+    shutil.rmtree(folder / "state" / "d", ignore_errors=True)
+    shutil.rmtree(folder / "state" / "ocdbt.process_0")
+
+
+def lose_description(folder):
+    (folder / "meta" / "metadata").unlink()
+
+
+def lose_state(folder):
+    shutil.rmtree(folder / "state")
+
+
+def edit_description(folder):
+    path = folder / "meta" / "metadata"
+    path.write_text(path.read_text().replace("abc", "abd"))
+
+
+def empty_description(folder):
+    (folder / "meta" / "metadata").write_bytes(b"")
+
+
+def swap_arrays(folder):
+    """The state of another step: readable, but not what the description says."""
+    shutil.rmtree(folder / "state")
+    shutil.copytree(folder.parent / "1" / "state", folder / "state")
+
+
+DAMAGES = [
+    truncate,
+    flip_byte,
+    lose_arrays,
+    lose_description,
+    lose_state,
+    edit_description,
+    empty_description,
+    swap_arrays,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+def test_damaged_newest_is_reported_and_the_one_before_used(tmp_path, damage):
+    write_run(tmp_path, {1: None, 2: None, 3: None})
+    damage(tmp_path / "checkpoints" / "3")
+    with pytest.raises(checkpoints.DamagedCheckpoint):
+        checkpoints.read(tmp_path / "checkpoints" / "3")
+    found, complaints = checkpoints.newest_intact(tmp_path)
+    assert found.step == 2
+    assert len(complaints) == 1 and "\n" not in complaints[0]
+    assert complaints[0].startswith(f"damaged checkpoint {tmp_path}/checkpoints/3: ")
+    assert checkpoints.steps_in(tmp_path / "checkpoints") == [1, 2]
+    assert (tmp_path / "damaged_checkpoints" / "3").is_dir()
+    # Its step can be written again.
+    writer = checkpoints.CheckpointWriter(tmp_path, 3, {1: None, 2: None})
+    save(writer, 3)
+    writer.close()
+    assert checkpoints.load(tmp_path, "latest").step == 3
+
+
+def test_every_flipped_byte_is_harmless_or_noticed(tmp_path):
+    write_run(tmp_path, {1: None})
+    folder = tmp_path / "checkpoints" / "1"
+    good = checkpoints.read(folder)
+    kernel = good.state["params"]["layer"]["kernel"]
+    random = np.random.default_rng(0)
+    noticed = 0
+    for path in files_of(folder):
+        original = path.read_bytes()
+        for position in random.integers(len(original), size=4):
+            content = bytearray(original)
+            content[position] ^= 1 << int(random.integers(8))
+            path.write_bytes(content)
+            try:
+                again = checkpoints.read(folder)
+            except checkpoints.DamagedCheckpoint:
+                noticed += 1
+            else:
+                np.testing.assert_array_equal(again.state["params"]["layer"]["kernel"], kernel)
+                assert (again.step, again.config, again.data) == (1, good.config, good.data)
+        path.write_bytes(original)
+    assert noticed > 10
+
+
+def test_all_damaged_leaves_nothing(tmp_path):
+    write_run(tmp_path, {1: None, 2: None})
+    for step in "12":
+        truncate(tmp_path / "checkpoints" / step)
+    found, complaints = checkpoints.newest_intact(tmp_path)
+    assert found is None and len(complaints) == 2
+    write_run(tmp_path, {1: None})
+    truncate(tmp_path / "checkpoints" / "1")
+    assert checkpoints.newest_intact(tmp_path)[0] is None
+    names = {entry.name for entry in (tmp_path / "damaged_checkpoints").iterdir()}
+    assert names == {"1", "2", "1_2"}
+
+
+def test_unfinished_write_does_not_count(tmp_path):
+    write_run(tmp_path, {1: None})
+    unfinished = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+    unfinished.mkdir()
+    assert checkpoints.newest_intact(tmp_path)[0].step == 1
+    writer = checkpoints.CheckpointWriter(tmp_path, 3, {1: None})
+    save(writer, 2)
+    writer.close()
+    assert checkpoints.steps_in(tmp_path / "checkpoints") == [1, 2]
+    assert not unfinished.exists()
+
+
+def test_messages(tmp_path):
+    with pytest.raises(InputError, match=f"no checkpoint in {tmp_path}/checkpoints"):
+        checkpoints.load(tmp_path)
+    with pytest.raises(InputError, match="expected best or latest"):
+        checkpoints.load(tmp_path, "worst")
+    assert checkpoints.newest_intact(tmp_path) == (None, [])
+    for error in (
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        ValueError("RESOURCE_EXHAUSTED: ... No space left on device [os_error_code='28']"),
+    ):
+        with pytest.raises(InputError, match="no space left on the disk while writing runs/x"):
+            with checkpoints.readable_disk_errors("runs/x"):
+                raise error
+    with pytest.raises(ValueError, match="other"):
+        with checkpoints.readable_disk_errors("runs/x"):
+            raise ValueError("other")
+
+
+def test_full_disk_ends_in_one_line_and_spares_the_last(tmp_path, monkeypatch):
+    writer = checkpoints.CheckpointWriter(tmp_path, 1, {})
+    save(writer, 1)
+    writer.wait()
+
+    def refuse(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(writer._manager._checkpointer), "save", refuse)
+    with pytest.raises(InputError, match="no space left on the disk"):
+        save(writer, 2)
+    monkeypatch.undo()
+    assert checkpoints.steps_in(tmp_path / "checkpoints") == [1]
+    assert checkpoints.load(tmp_path).step == 1
+    meta = json.loads((tmp_path / "checkpoints" / "1" / "meta" / "metadata").read_text())
+    assert meta["arrays"]["params/layer/kernel"][:2] == ["float32", [40, 30]]

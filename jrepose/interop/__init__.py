@@ -1,0 +1,10 @@
+"""Exchange with PyTorch checkpoints, without importing torch.
+
+The name maps are one file per model family; each gives the PyTorch key of every parameter.
+"""
+
+from __future__ import annotations
+
+from jrepose.interop.convert import from_torch, to_torch
+
+__all__ = ["from_torch", "to_torch"]

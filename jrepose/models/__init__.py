@@ -1,0 +1,88 @@
+"""The lifting networks, found by name: `create("repose", maxlen=81)`.
+
+One file per published system on the shared `layers.py`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jrepose.errors import InputError
+from jrepose.models.dstformer import DSTformer
+
+MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
+    {
+        "repose": (DSTformer, {}),
+        "motionbert": (DSTformer, {"dim_feat": 512, "mlp_ratio": 2.0}),
+        "motionbert_lite": (DSTformer, {}),
+    }
+)
+"""Name -> (module class, hyperparameters in which it differs from the class defaults)."""
+
+
+def hyperparameters(name: str) -> dict[str, Any]:
+    """Hyperparameters of the model of that name, with their published values.
+
+    Raises:
+        InputError: no such model.
+    """
+    if name not in MODELS:
+        raise InputError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
+    module, published = MODELS[name]
+    fields = {
+        field.name: field.default
+        for field in dataclasses.fields(module)
+        if field.name not in ("parent", "name")
+    }
+    return {**fields, **published}
+
+
+def create(name: str, **changes: Any) -> nn.Module:
+    """Builds the model of that name; from a config: `create(**config.model)`.
+
+    Args:
+        name: a key of `MODELS`.
+        **changes: hyperparameters that differ from the published ones (`hyperparameters`
+            lists them).  `dtype` may be a name, such as `"bfloat16"`.
+
+    Returns:
+        A Linen module: `model.apply(variables, keypoints [batch, frames, joints, channels],
+        train=False, rngs={"dropout": key}) -> poses [batch, frames, joints, 3]`, float32.
+        `model.input_shape` is `(frames, joints, channels)` of its longest clip, for
+        `model.init(key, jnp.zeros((1, *model.input_shape)))`.
+
+    Raises:
+        InputError: unknown name or hyperparameter, or a value that cannot be.
+    """
+    known = hyperparameters(name)
+    for change in changes:
+        if change not in known:
+            raise InputError(
+                f"model {name} has no hyperparameter {change!r}; it has {', '.join(known)}"
+            )
+    module, _ = MODELS[name]
+    return module(**{key: _checked(key, changes.get(key, known[key]), known[key]) for key in known})
+
+
+def _checked(field: str, value: Any, published: Any) -> Any:
+    """The value in the type of the published one; configs may write 0 for 0.0."""
+    if field == "dtype":
+        if value not in ("float32", "bfloat16", jnp.float32, jnp.bfloat16):
+            raise InputError(f"dtype is {value!r}, expected 'float32' or 'bfloat16'")
+        return jnp.dtype(value)
+    if published is None and value is None:  # qk_scale: a number or None
+        return value
+    expected = (
+        (float, int) if published is None or isinstance(published, float) else type(published)
+    )
+    if not isinstance(value, expected) or isinstance(value, bool) != isinstance(published, bool):
+        raise InputError(
+            f"hyperparameter {field} is {value!r}, expected {type(published).__name__}"
+        )
+    return float(value) if isinstance(expected, tuple) else value

@@ -8,8 +8,10 @@ after saving.
 from __future__ import annotations
 
 import logging
+import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -53,7 +55,7 @@ def evaluate(argv: Sequence[str]) -> int:
     flag_values = flags.FlagValues()
     flags.DEFINE_string("checkpoint", None, "Workdir of a run, or one checkpoint of it.",
                         flag_values=flag_values)  # fmt: skip
-    flags.DEFINE_string("output", None, "Folder for the results (CHECKPOINT/evaluation).",
+    flags.DEFINE_string("output", None, "Folder for the results (CHECKPOINT/evaluation/SPLIT).",
                         flag_values=flag_values)  # fmt: skip
     flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Which part of the data.",
                       flag_values=flag_values)  # fmt: skip
@@ -63,19 +65,41 @@ def evaluate(argv: Sequence[str]) -> int:
     if flag_values["checkpoint"].value is None:
         raise InputError("--checkpoint DIR is missing")
 
-    from jrepose.data.sources import load_splits
-    from jrepose.evaluation.evaluate import evaluate_checkpoint
+    import jax
 
+    from jrepose import checkpoints, models
+    from jrepose.data.sources import load_splits
+    from jrepose.evaluation.evaluate import evaluate_dataset
+    from jrepose.evaluation.report import write_report
+    from jrepose.evaluation.tables import summary
+
+    path = pathlib.Path(flag_values["checkpoint"].value)
+    checkpoint = checkpoints.load(path, flag_values["which"].value)
+    _check_same_model(config.model, checkpoint.config["model"])
+    print(f"checkpoint of step {checkpoint.step}: {checkpoint.path}")
     split = flag_values["split"].value
     dataset = load_splits(config.data, (split,))[split]
-    evaluate_checkpoint(
-        config,
+    result = evaluate_dataset(
+        models.create(**config.model, dtype=config.precision),
+        jax.device_put(checkpoint.variables),
         dataset,
-        checkpoint=flag_values["checkpoint"].value,
-        which=flag_values["which"].value,
-        output=flag_values["output"].value,
+        config,
+        progress=sys.stderr.isatty(),
     )
+    print(summary(result))
+    output = flag_values["output"].value or path / "evaluation" / split
+    for written in write_report(result, dataset, output):
+        print(f"wrote {written}")
     return 0
+
+
+def _check_same_model(config: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+    for field in sorted({*config, *stored}):
+        if config.get(field) != stored.get(field):
+            raise InputError(
+                f"config.model.{field} is {config.get(field)!r}, the checkpoint was trained with "
+                f"{stored.get(field)!r}"
+            )
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "evaluate": evaluate}

@@ -1,0 +1,78 @@
+"""Imports go only downwards, and the heavy or optional packages stay where they belong."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "jrepose"
+
+FLOORS = {
+    "errors": 0, "skeleton": 0, "camera": 0, "config": 0,
+    "metrics": 1,
+    "checkpoints": 3,
+    "models": 2, "losses": 2, "parallel": 2,
+    "data": 3, "checkpoints": 3,
+    "evaluation": 4, "training": 4, "interop": 4,
+    "cli": 5, "__main__": 5, "__init__": 0,
+}  # fmt: skip
+SAME_FLOOR = {("training", "evaluation"), ("skeleton", "errors"), ("camera", "errors"),
+              ("config", "errors")}  # fmt: skip
+
+
+def imports(path: pathlib.Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def room(path: pathlib.Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_go_downwards(path):
+    here = room(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "jrepose" or len(parts) < 2 or parts[1] not in FLOORS:
+            continue
+        there = parts[1]
+        allowed = there == here or FLOORS[there] < FLOORS[here] or (here, there) in SAME_FLOOR
+        assert allowed, f"{path.name} on floor {FLOORS[here]} imports {name}"
+
+
+def test_pmap_is_in_one_file():
+    users = [path.name for path in FILES if "pmap(" in path.read_text()]
+    assert users == ["parallel.py"]
+
+
+def test_no_module_needs_torch_to_import():
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in FILES
+        if path.name != "__main__.py"
+    ]
+    code = f"""
+import importlib, importlib.abc, sys
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "matplotlib", "tensorboardX"):
+            raise ImportError(name + " is absent")
+sys.meta_path.insert(0, Absent())
+for name in {names!r}:
+    importlib.import_module(name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr

@@ -387,14 +387,14 @@ def _read_lines(
         words = line.split()
         if not words or words[0].startswith(b"#"):
             continue
-        if len(words) == 1 and words[0].isdigit():
+        if len(words) == 1 and finite_number(words[0]) is not None:
             if missing:
                 raise line_error(path, number, _ends_without(frame, missing))
-            following = int(words[0][:18])
-            if frame is not None and following != frame + 1:
-                raise line_error(
-                    path, number, f"expected frame {frame + 1}, found frame {following}"
-                )
+            # More digits than any frame number has are no number at all.
+            following = int(words[0]) if words[0].isdigit() and len(words[0]) < 10 else None
+            if following is None or following != (following if frame is None else frame + 1):
+                expected = "a frame number" if frame is None else f"frame {frame + 1}"
+                raise line_error(path, number, f"expected {expected}, found {shown(words[0])}")
             frame, missing = following, set(moving)
             frames.append(np.empty(skeleton.num_values))
             continue
@@ -407,6 +407,10 @@ def _read_lines(
                 path, number, f"unknown bone {shown(words[0])}: {skeleton.path} has no such bone"
             )
         dof = skeleton.bones[bone].dof
+        if not dof:
+            raise line_error(
+                path, number, f"unexpected line for {name}, which has no degrees of freedom"
+            )
         if len(words) - 1 != len(dof):
             raise line_error(
                 path, number, f"expected {len(dof)} values for {name}, found {len(words) - 1}"

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 
 from jrepose.errors import InputError
 
-MAX_BYTES = 256 * 2**20
-"""Largest text accepted, unpacked: 45 minutes of ASF/AMC at 120 Hz."""
+MAX_BYTES = 128 * 2**20
+"""Largest text accepted, unpacked: about 20 minutes of ASF/AMC at 120 Hz."""
 
 
 def read_text(path: str | os.PathLike) -> bytes:

@@ -11,6 +11,7 @@ from jrepose.errors import InputError
 
 _FILTER_ORDER = 8
 _CUTOFF = 0.8  # of the new rate's Nyquist frequency
+_PADDING = 40  # new frames before and after: the motion mirrored through its end points
 
 
 def resample(
@@ -27,8 +28,8 @@ def resample(
 
     Args:
         positions: any unit.
-        valid: a new frame is invalid when an invalid frame lies less than half a new period,
-            or one old period, away.
+        valid: a new frame is invalid when an invalid frame lies at most half a new period,
+            or less than one old period, away; so every invalid frame is felt.
         source_rate, target_rate: frames per second.
 
     Raises:
@@ -42,14 +43,22 @@ def resample(
         return positions, valid
     if target_rate < source_rate:
         low_pass = butter(_FILTER_ORDER, _CUTOFF * target_rate / 2, fs=source_rate, output="sos")
-        padding = min(3 * (2 * len(low_pass) + 1), frames - 1)
-        positions = sosfiltfilt(low_pass, positions, axis=0, padlen=padding)
+        # Long enough for the filter to come to rest, however short the clip.
+        padding = int(np.ceil(_PADDING * source_rate / target_rate))
+        padded = np.pad(
+            positions,
+            ((padding, padding), (0, 0), (0, 0)),
+            mode="reflect",
+            reflect_type="odd",
+        )
+        filtered = sosfiltfilt(low_pass, padded, axis=0, padtype=None)
+        positions = filtered[padding:-padding]
     ratio = source_rate / target_rate
     new_frames = int(np.floor((frames - 1) / ratio + 1e-9)) + 1
     at = np.minimum(np.arange(new_frames) * ratio, frames - 1)
     resampled = CubicSpline(np.arange(frames), positions)(at)
 
-    reach = max(1.0, ratio / 2) - 1e-9
+    reach = max(1.0 - 1e-9, ratio / 2 + 1e-9)
     invalid_before = np.concatenate([[0], np.cumsum(~valid)])
     first = np.clip(np.ceil(at - reach), 0, frames - 1).astype(np.int64)
     last = np.clip(np.floor(at + reach), 0, frames - 1).astype(np.int64)

@@ -71,18 +71,16 @@ def create(name: str, **changes: Any) -> nn.Module:
 
 
 def _checked(field: str, value: Any, published: Any) -> Any:
-    """The value in the type of the published one; configs may write 0 for 0.0."""
+    """The value in the published one's type; configs may write 0 for 0.0."""
     if field == "dtype":
         if value not in ("float32", "bfloat16", jnp.float32, jnp.bfloat16):
             raise InputError(f"dtype is {value!r}, expected 'float32' or 'bfloat16'")
         return jnp.dtype(value)
-    if published is None and value is None:  # qk_scale: a number or None
-        return value
-    expected = (
-        (float, int) if published is None or isinstance(published, float) else type(published)
-    )
-    if not isinstance(value, expected) or isinstance(value, bool) != isinstance(published, bool):
-        raise InputError(
-            f"hyperparameter {field} is {value!r}, expected {type(published).__name__}"
-        )
-    return float(value) if isinstance(expected, tuple) else value
+    if field == "qk_scale" and value is None:
+        return None
+    expected = float if field == "qk_scale" else type(published)
+    if expected is float and type(value) is int:
+        value = float(value)
+    if type(value) is not expected:
+        raise InputError(f"hyperparameter {field} is {value!r}, expected {expected.__name__}")
+    return value

@@ -1,0 +1,102 @@
+"""The parity command on official fixtures and on one of our own making."""
+
+import json
+
+import numpy as np
+import pytest
+from models import dstformer_oracle
+
+from jrepose.interop import parity
+
+CONSTRUCTOR = {
+    "dim_feat": 8,
+    "dim_rep": 6,
+    "depth": 1,
+    "num_heads": 2,
+    "mlp_ratio": 2,
+    "maxlen": 4,
+    "num_joints": 17,
+    "qkv_bias": True,
+    "att_fuse": True,
+}
+
+
+@pytest.fixture(scope="module")
+def fixture_arrays():
+    """What an official fixture of another size would hold, by the NumPy version."""
+    rng = np.random.default_rng(0)
+    weights = dstformer_oracle.random_state_dict(rng, **CONSTRUCTOR)
+    arrays = {f"param/{key}": value for key, value in weights.items()}
+    for suffix, frames in (("", 4), ("_short", 2)):
+        keypoints = rng.normal(size=(2, frames, 17, 3)).astype(np.float32)
+        target = rng.normal(size=(2, frames, 17, 3)).astype(np.float32)
+        poses, representation = dstformer_oracle.forward(weights, keypoints, **CONSTRUCTOR)
+        arrays |= {
+            f"input/x{suffix}": keypoints,
+            f"target/y{suffix}": target,
+            f"output/pred{suffix}": poses,
+            f"output/rep{suffix}": representation,
+            f"loss{suffix}/mpjpe": np.linalg.norm(poses - target, axis=-1).mean(),
+        }
+    return arrays
+
+
+def write(path, arrays, model="RePOSE"):
+    config = {"model": model, "constructor": CONSTRUCTOR, "norm_eps": 1e-6}
+    np.savez(path, config=json.dumps(config), **arrays)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["repose", "motionbert", "repose_losses"])
+def test_agreement_with_the_official_code(golden, shared_dir, name):
+    arrays, _ = golden(name)
+    comparisons = parity.compare_fixture(shared_dir / "golden" / f"{name}.npz")
+    assert [c.name for c in comparisons if not c.within(1e-5)] == []
+    compared = {comparison.name for comparison in comparisons}
+    results = {key for key in arrays if key.split("/")[0].removeprefix("alt_") in (
+        "output", "loss", "loss_short", "grad", "grad_short", "grad_all", "grad_2d",
+        "intermediate_short",
+    )}  # fmt: skip
+    # Two MotionBERT losses that no training uses are the only results without a counterpart.
+    assert {key.split("/")[-1] for key in results - compared} <= {
+        "weighted_bonelen",
+        "weighted_boneratio",
+    }
+
+
+def test_agreement_on_a_fixture_of_another_size(fixture_arrays, tmp_path, capsys):
+    assert parity.main([write(tmp_path / "f.npz", fixture_arrays), "--verbose"]) == 0
+    printed = capsys.readouterr().out
+    assert "output/rep_short" in printed and "loss_short/mpjpe" in printed
+    assert "agreement on cpu" in printed and "DISAGREEMENT" not in printed
+
+
+def test_a_wrong_value_is_found(fixture_arrays, tmp_path, capsys):
+    wrong = {**fixture_arrays, "output/pred_short": fixture_arrays["output/pred_short"].copy()}
+    wrong["output/pred_short"][1, 1, 3, 2] += 1e-3
+    path = write(tmp_path / "f.npz", wrong)
+    assert parity.main([path]) == 1
+    printed = capsys.readouterr().out
+    assert "output/pred_short  PAST TOLERANCE" in printed and "DISAGREEMENT" in printed
+    assert parity.main([path, "--tolerance", "0.1"]) == 0
+
+
+def test_nan_and_wrong_shapes_are_disagreements():
+    expected = np.ones((2, 3))
+    for ours in (np.ones((3, 2)), np.full((2, 3), np.nan)):
+        assert not parity._compare("output/pred", ours, expected).within(1e6)
+    assert parity._compare("output/pred", expected * 1.5, expected).relative == 0.5
+    assert parity.Comparison("grad_all/x", 1.0, 9e-5).within(1e-5)
+    assert not parity.Comparison("output/x", 1.0, 9e-5).within(1e-5)
+
+
+def test_unusable_fixtures(fixture_arrays, tmp_path, capsys):
+    other = write(tmp_path / "other.npz", fixture_arrays, model="ResNet")
+    text = tmp_path / "text.npz"
+    text.write_text("not an archive")
+    given = {key: value for key, value in fixture_arrays.items() if key.startswith("param")}
+    empty = write(tmp_path / "empty.npz", given)
+    for path in (other, str(text), empty, str(tmp_path / "absent.npz")):
+        assert parity.main([path]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and error.count("\n") == 1 and path in error

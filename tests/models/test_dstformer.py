@@ -1,0 +1,233 @@
+"""DSTformer against the official outputs, an independent NumPy version and its own promises."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+from conftest import with_prefix
+from models import dstformer_oracle
+
+from jrepose import models
+from jrepose.errors import InputError
+from jrepose.interop import from_torch
+
+SMALL = {
+    "dim_feat": 16,
+    "dim_rep": 12,
+    "depth": 2,
+    "num_heads": 4,
+    "mlp_ratio": 2,
+    "maxlen": 6,
+    "num_joints": 5,
+    "qkv_bias": True,
+    "att_fuse": True,
+}
+KEYPOINTS = np.random.default_rng(0).normal(size=(2, 6, 5, 3)).astype(np.float32)
+
+
+def parameter_count(name, **hyperparameters):
+    model = models.create(name, **hyperparameters)
+    variables = jax.eval_shape(
+        model.init, jax.random.key(0), jnp.zeros((1, 1, *model.input_shape[1:]))
+    )
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+@pytest.fixture(scope="module")
+def small():
+    model = models.create("repose", **SMALL)
+    return model, model.init(jax.random.key(0), jnp.asarray(KEYPOINTS))
+
+
+@pytest.mark.parametrize(
+    "name, hyperparameters, count",
+    [
+        ("repose", {}, 16_001_549),
+        ("motionbert_lite", {}, 16_001_549),
+        ("motionbert", {}, 42_466_317),
+        ("repose", {"mlp_ratio": 2}, 10_748_429),
+        ("repose", {"maxlen": 81}, 15_960_077),
+    ],
+)
+def test_published_parameter_counts(name, hyperparameters, count):
+    assert parameter_count(name, **hyperparameters) == count
+
+
+@pytest.mark.parametrize("name", ["repose", "motionbert"])
+def test_official_outputs(golden, name):
+    arrays, config = golden(name)
+    for instance in ("", "alt_") if name == "motionbert" else ("",):
+        hyperparameters = config[f"{instance}constructor"]
+        model = models.create(name, **hyperparameters)
+        weights = with_prefix(arrays, f"{instance}param/")
+        apply = jax.jit(model.apply, static_argnames="return_representation")
+        variables = from_torch(name, weights, **hyperparameters)
+        for suffix, keypoints in with_prefix(arrays, f"{instance}input/x").items():
+            poses = apply(variables, keypoints)
+            np.testing.assert_allclose(
+                poses, arrays[f"{instance}output/pred{suffix}"], rtol=0, atol=1e-5
+            )
+            if f"{instance}output/rep{suffix}" in arrays:
+                np.testing.assert_allclose(
+                    apply(variables, keypoints, return_representation=True),
+                    arrays[f"{instance}output/rep{suffix}"],
+                    rtol=0,
+                    atol=1e-5,
+                )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"att_fuse": False, "qkv_bias": False, "qk_scale": 0.3, "mlp_ratio": 1.5}],
+)
+def test_independent_numpy_version(changes):
+    hyperparameters = {**SMALL, **changes}
+    weights = dstformer_oracle.random_state_dict(np.random.default_rng(1), **hyperparameters)
+    model = models.create("repose", **hyperparameters)
+    variables = from_torch("repose", weights, **hyperparameters)
+    for frames in (6, 4, 1):
+        expected, representation = dstformer_oracle.forward(
+            weights, KEYPOINTS[:, :frames], **hyperparameters
+        )
+        poses = model.apply(variables, KEYPOINTS[:, :frames])
+        np.testing.assert_allclose(poses, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        model.apply(variables, KEYPOINTS[:, :1], return_representation=True),
+        representation,
+        rtol=0,
+        atol=1e-5,
+    )
+
+
+def test_clips_that_do_not_fit_are_refused(small):
+    model, variables = small
+    with pytest.raises(InputError, match="7 frames.*6"):
+        model.apply(variables, jnp.zeros((1, 7, 5, 3)))
+    with pytest.raises(InputError, match="4 joints of 3 channels.*5 joints of 3"):
+        model.apply(variables, jnp.zeros((1, 6, 4, 3)))
+    with pytest.raises(InputError, match="5 joints of 2 channels.*5 joints of 3"):
+        model.apply(variables, jnp.zeros((1, 6, 5, 2)))
+
+
+def test_initialisation():
+    model = models.create("repose", **{**SMALL, "dim_feat": 64, "depth": 1})
+    params = model.init(jax.random.key(3), jnp.asarray(KEYPOINTS))["params"]
+    kernel = params["blocks_ts_0"]["temporal"]["attn"]["qkv"]["kernel"]
+    assert np.std(kernel) == pytest.approx(0.02, rel=0.03)
+    assert np.abs(kernel).max() > 0.06  # not cut at two standard deviations
+    assert np.std(params["temp_embed"]) == pytest.approx(0.02, rel=0.15)
+    assert np.std(params["pos_embed"]) == pytest.approx(0.02, rel=0.15)
+    assert not np.any(params["head"]["bias"])
+    assert not np.any(params["ts_attn_0"]["kernel"])
+    np.testing.assert_array_equal(params["ts_attn_0"]["bias"], [0.5, 0.5])
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+
+
+def test_bfloat16_computes_in_bfloat16_and_returns_float32(small):
+    model, variables = small
+    poses = model.apply(variables, KEYPOINTS)
+    half = models.create("repose", **SMALL, dtype="bfloat16")
+    rounded, captured = half.apply(variables, KEYPOINTS, capture_intermediates=True)
+    activations = captured["intermediates"]
+    assert activations["blocks_st_1"]["__call__"][0].dtype == jnp.bfloat16
+    assert rounded.dtype == jnp.float32
+    assert np.any(rounded != poses)
+    np.testing.assert_allclose(rounded, poses, rtol=0, atol=0.03 * np.abs(poses).max())
+    params = half.init(jax.random.key(0), jnp.asarray(KEYPOINTS))
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+
+
+def test_rematerialisation_changes_nothing(small):
+    model, variables = small
+
+    def gradient(model):
+        return jax.jit(jax.grad(lambda v: jnp.sum(model.apply(v, KEYPOINTS) ** 2)))(variables)
+
+    remat = models.create("repose", **SMALL, remat=True)
+    jaxpr = str(jax.make_jaxpr(jax.grad(lambda v: jnp.sum(remat.apply(v, KEYPOINTS))))(variables))
+    assert "remat" in jaxpr or "checkpoint" in jaxpr
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(a).max() + 1e-9),
+        gradient(model),
+        gradient(remat),
+    )
+
+
+def test_dropout_draws_only_when_training(small):
+    _, variables = small
+    for rate in ("drop_rate", "attn_drop_rate", "drop_path_rate"):
+        model = models.create("repose", **SMALL, **{rate: 0.4})
+        still = model.apply(variables, KEYPOINTS)
+
+        def train(seed, model=model):
+            rngs = {"dropout": jax.random.key(seed)}
+            return model.apply(variables, KEYPOINTS, train=True, rngs=rngs)
+
+        np.testing.assert_array_equal(still, small[0].apply(variables, KEYPOINTS))
+        assert np.any(train(0) != still), rate
+        assert np.any(train(0) != train(1)), rate
+        np.testing.assert_array_equal(train(0), train(0))
+
+
+def test_stochastic_depth_decides_per_frame(small):
+    """A branch is left out for all joints of a frame at once, in both orders of attention."""
+    _, variables = small
+    model = models.create("repose", **SMALL, drop_path_rate=0.5)
+    _, captured = model.apply(
+        variables,
+        KEYPOINTS,
+        train=True,
+        rngs={"dropout": jax.random.key(1)},
+        capture_intermediates=lambda module, _: type(module).__name__ == "Dropout",
+    )
+    # The last level's rate is the full one; its Dropout_0 and Dropout_1 are the residual branches.
+    for stream, frame_axis in (("spatial", 1), ("temporal", 2)):
+        block = captured["intermediates"]["blocks_st_1"][stream]
+        for branch in ("Dropout_0", "Dropout_1"):
+            kept = np.moveaxis(np.asarray(block[branch]["__call__"][0]), frame_axis, 1) != 0
+            kept = kept.reshape(2, 6, -1)
+            np.testing.assert_array_equal(kept.all(-1), kept.any(-1))
+            assert 0 < kept.all(-1).sum() < 12
+
+
+def test_kept_branches_are_scaled_up(small):
+    _, variables = small
+    model = models.create("repose", **{**SMALL, "drop_path_rate": 0.75})
+    keep = lambda module, _: type(module).__name__ in ("Dropout", "Mlp")  # noqa: E731
+    _, captured = model.apply(
+        variables,
+        KEYPOINTS,
+        train=True,
+        rngs={"dropout": jax.random.key(2)},
+        capture_intermediates=keep,
+    )
+    block = captured["intermediates"]["blocks_ts_1"]["spatial"]
+    branch = np.asarray(block["mlp"]["__call__"][0])
+    dropped = np.asarray(block["Dropout_1"]["__call__"][0])
+    np.testing.assert_allclose(dropped[dropped != 0], 4 * branch[dropped != 0], rtol=1e-6)
+
+
+def test_create_from_a_config():
+    config = ml_collections.ConfigDict({"name": "repose", "depth": 1, "drop_rate": 0})
+    model = models.create(**config)
+    assert (model.depth, model.drop_rate, model.dim_feat) == (1, 0.0, 256)
+    assert models.create("motionbert", dtype="bfloat16").dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
+    "name, hyperparameters, message",
+    [
+        ("reprose", {}, "unknown model 'reprose'; known: repose, motionbert"),
+        ("repose", {"dimfeat": 3}, "no hyperparameter 'dimfeat'; it has dim_in, dim_out, dim_feat"),
+        ("repose", {"depth": "5"}, "depth is '5', expected int"),
+        ("repose", {"depth": 0}, "depth is 0"),
+        ("repose", {"num_heads": 7}, "dim_feat 256 .*num_heads 7"),
+        ("repose", {"drop_rate": 1}, "drop_rate is 1.0"),
+        ("repose", {"dtype": "float16"}, "dtype is 'float16', expected 'float32' or 'bfloat16'"),
+        ("repose", {"remat": 1}, "remat is 1, expected bool"),
+    ],
+)
+def test_create_refuses(name, hyperparameters, message):
+    with pytest.raises(InputError, match=message):
+        models.create(name, **hyperparameters)

@@ -9,7 +9,8 @@ from evaluation.conftest import MovingAverageLifter, make_dataset
 from jrepose import metrics
 from jrepose.data.windows import covering_windows
 from jrepose.errors import InputError
-from jrepose.evaluation.evaluate import evaluate_dataset, evaluate_predictions
+from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.evaluation.scores import evaluate_predictions
 
 HAND = 16
 

@@ -7,8 +7,8 @@ import pytest
 from flax import linen as nn
 
 from jrepose.data.dataset import PoseDataset, Video
-from jrepose.evaluation.evaluate import evaluate_predictions
 from jrepose.evaluation.predict import predict_clips
+from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.skeleton import HUMAN36M_17
 
 HEIGHTS = {"54138969": 1002, "60457274": 1002, "55011271": 1000, "58860488": 1000}

@@ -163,7 +163,7 @@ def unreplicate(tree: PyTree) -> PyTree:
     firsts = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data, tree)
     for leaf in jax.tree.leaves(firsts):
         leaf.copy_to_host_async()
-    return jax.tree.map(lambda leaf: np.array(leaf)[0], firsts)
+    return jax.tree.map(lambda leaf: np.array(leaf).reshape(leaf.shape[1:]), firsts)
 
 
 def shard(tree: PyTree, devices: Devices | None = None) -> PyTree:

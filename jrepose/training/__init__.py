@@ -1,0 +1,1 @@
+"""Training: state, step, schedule, metric log and the loop that joins them."""

@@ -1,0 +1,328 @@
+"""The training loop: steps, metrics, validation, checkpoints, and stopping cleanly."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import logging
+import pathlib
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from jrepose import checkpoints, parallel
+from jrepose.config import to_json
+from jrepose.data.dataset import PoseDataset
+from jrepose.errors import InputError
+from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.training import metric_log
+from jrepose.training.compilation_cache import enable_compilation_cache
+from jrepose.training.experiment import Experiment, create_experiment
+from jrepose.training.interrupts import Interrupts
+from jrepose.training.metric_log import DivergedError, MetricLog
+from jrepose.training.resume import check_same_config, check_same_data
+from jrepose.training.state import TrainState, from_plain, to_plain
+
+_LOG = logging.getLogger(__name__)
+
+# Steps in flight before the oldest one's metrics are read: enough to keep a device busy.
+_IN_FLIGHT = 2
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """How a run ended.
+
+    Args:
+        step: optimiser steps done.
+        finished: whether these are all.
+        interrupted: the signal that stopped the run, if one did.
+        variables: the model's, on the host; the moving average where there is one.
+        validation: scores of the last validation of this start, if there was one.
+        best: lowest validation MPJPE of the whole run, mm.
+    """
+
+    step: int
+    finished: bool
+    interrupted: signal.Signals | None
+    variables: Mapping[str, Any]
+    validation: Mapping[str, float] | None
+    best: float | None
+
+
+def train(
+    config: ConfigDict,
+    workdir: str | pathlib.Path,
+    splits: Mapping[str, PoseDataset],
+    *,
+    devices: Sequence[jax.Device] | None = None,
+) -> TrainingResult:
+    """Trains, or continues what the workdir holds.
+
+    A run that is stopped at any moment, by a signal, `kill -9` or a power cut, and started
+    again ends as if it had not been stopped.  SIGTERM and SIGINT save and stop.  All processes
+    of a distributed run call it together.
+
+    Writes to `workdir`: `config.json`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`.
+
+    Args:
+        config: the whole config, see `jrepose.config.default_config`.
+        workdir: folder of the run; created if absent.
+        splits: `"train"`, and `"validation"` if the run is to be validated.
+        devices: of all processes; None takes all.
+
+    Raises:
+        InputError: values that cannot be, a workdir with another run, or a full disk.
+        DivergedError: NaN or infinity in the loss; the checkpoints are from before it.
+    """
+    if "train" not in splits:
+        raise InputError("no training data: splits has no 'train'")
+    enable_compilation_cache()
+    workdir = pathlib.Path(workdir).absolute()
+    if parallel.is_primary():
+        with checkpoints.readable_disk_errors(workdir):
+            workdir.mkdir(parents=True, exist_ok=True)
+    resolved = json.loads(to_json(config))
+    fingerprints = {name: splits[name].fingerprint() for name in splits if name != "test"}
+    found, complaints = checkpoints.newest_intact(workdir)
+    for complaint in complaints:
+        _LOG.warning("%s; moved to %s", complaint, checkpoints.DAMAGED_FOLDER)
+    if found is not None:
+        check_same_config(found.config, resolved, workdir)
+        check_same_data(found.data, fingerprints, workdir)
+
+    experiment = create_experiment(config, splits["train"], devices)
+    with contextlib.ExitStack() as stack:
+        stack.callback(experiment.batches.close)
+        interrupts = stack.enter_context(Interrupts())
+        if parallel.is_primary():
+            stack.enter_context(logging_redirect_tqdm())
+        return _Run(config, workdir, splits, experiment, resolved, fingerprints, found).run(
+            interrupts
+        )
+
+
+class _Run:
+    """One start of a run: the loop and what it carries along."""
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: pathlib.Path,
+        splits: Mapping[str, PoseDataset],
+        experiment: Experiment,
+        resolved: Mapping[str, Any],
+        fingerprints: Mapping[str, str],
+        found: checkpoints.Checkpoint | None,
+    ):
+        self._config, self._workdir, self._splits = config, workdir, splits
+        self._experiment = experiment
+        self._resolved, self._fingerprints = resolved, fingerprints
+        self._validation: Mapping[str, float] | None = None
+        self._compiled = False
+
+        state, self._step = experiment.state, 0
+        if found is not None:
+            state, self._step = from_plain(state, dict(found.state)), found.step
+            _LOG.info("continuing %s at step %d", workdir, found.step)
+        self._state = parallel.replicate(state, experiment.devices)
+
+        folder = workdir / checkpoints.FOLDER
+        known = {s: checkpoints.read_score(folder / str(s)) for s in checkpoints.steps_in(folder)}
+        if parallel.is_primary():
+            with checkpoints.readable_disk_errors(workdir):
+                metric_log.replace_text(workdir / "config.json", to_json(config) + "\n")
+        self._log = MetricLog(
+            workdir,
+            config.training.log_every,
+            step=self._step,
+            pending=found.log if found else {},
+        )
+        self._writer = checkpoints.CheckpointWriter(workdir, config.checkpoint.keep, known)
+
+    def run(self, interrupts: Interrupts) -> TrainingResult:
+        try:
+            with self._progress_bar() as bar:
+                stopped = self._loop(interrupts, bar)
+        finally:
+            # Also after an error: what was being written is good and is to be kept.
+            try:
+                self._writer.close()
+            finally:
+                self._log.close()
+        state = self._host_state()
+        return self._report(state, interrupts, stopped)
+
+    def _loop(self, interrupts: Interrupts, bar: tqdm) -> bool:
+        """Runs to the end; returns whether it was stopped before."""
+        experiment = self._experiment
+        in_flight: collections.deque = collections.deque()
+        alone = jax.process_count() == 1
+        stop = False
+        while self._step < experiment.total_steps:
+            # Several processes stop together, after the step in which one asked for it.
+            if stop or (alone and interrupts.received):
+                break
+            asked = np.int32(interrupts.received is not None)
+            selection = experiment.batches.selection(self._step)
+            selection["stop"] = parallel.replicate(asked, experiment.devices)
+            self._state, metrics = experiment.step(
+                self._state, experiment.batches.arrays, selection
+            )
+            self._step += 1
+            in_flight.append((self._step, metric_log.start_fetching(metrics)))
+            validate, save = self._due()
+            # Nothing is saved or validated before its steps are known to be sound.
+            allowed = 0 if validate or save else _IN_FLIGHT
+            while len(in_flight) > allowed:
+                stop |= self._settle(*in_flight.popleft(), bar)
+            if validate:
+                self._validate()
+            if save:
+                self._save(validated=validate)
+            if validate or save:
+                self._log.start_clock(self._step)
+        while in_flight:
+            self._settle(*in_flight.popleft(), bar)
+        if self._writer.newest != self._step:
+            self._save(validated=False)
+        return self._step < experiment.total_steps
+
+    def _settle(self, step: int, metrics: metric_log.Metrics, bar: tqdm) -> bool:
+        """Reads and records a step's metrics; returns whether a process wants to stop."""
+        numbers = metric_log.fetch(metrics)
+        metric_log.check_finite(step, numbers)
+        self._log.add(
+            step,
+            self._epoch(step),
+            numbers,
+            batch_size=self._experiment.order.batch_size,
+            last=step == self._experiment.total_steps,
+        )
+        if not self._compiled:
+            self._compiled = True
+            self._log.start_clock(step)
+        terms = {name: f"{v:.4g}" for name, v in numbers["terms"].items() if "/" not in name}
+        bar.set_postfix({"loss": f"{numbers['total']:.4g}", **terms}, refresh=False)
+        bar.update(step - bar.n)
+        return bool(numbers["stop"])
+
+    def _due(self) -> tuple[bool, bool]:
+        """Whether to validate and whether to save after the present step."""
+        last = self._step == self._experiment.total_steps
+        validate = False
+        if "validation" in self._splits:
+            every = max(self._config.evaluation.every_epochs, 1)
+            order = self._experiment.order
+            done, before = (order.epoch(step) // every for step in (self._step, self._step - 1))
+            validate = last or done > before
+        every = max(self._config.checkpoint.every_steps, 1)
+        return validate, validate or last or self._step % every == 0
+
+    def _validate(self) -> None:
+        result = evaluate_dataset(
+            self._experiment.model,
+            self._variables(self._host_state()),
+            self._splits["validation"],
+            self._config,
+            devices=self._experiment.devices,
+        )
+        scores = {name: float(value) for name, value in result.scores.items()}
+        self._validation = scores
+        self._log.validation(self._step, self._epoch(self._step), scores)
+        if parallel.is_primary():
+            _LOG.info(
+                "step %d, epoch %.1f: validation MPJPE %.2f mm, PA-MPJPE %.2f mm",
+                self._step,
+                self._epoch(self._step),
+                scores["mpjpe"],
+                scores["pa_mpjpe"],
+            )
+
+    def _save(self, *, validated: bool) -> None:
+        state = to_plain(self._host_state())
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+            if not np.isfinite(leaf).all():
+                name = "/".join(str(key.key) for key in path)
+                raise DivergedError(f"training diverged at step {self._step}: {name} not finite")
+        self._log.flush()
+        self._writer.save(
+            self._step,
+            state,
+            config=self._resolved,
+            data=self._fingerprints,
+            validation=self._validation if validated else None,
+            log=self._log.pending,
+        )
+
+    def _host_state(self) -> TrainState:
+        return parallel.unreplicate(self._state)
+
+    @staticmethod
+    def _variables(state: TrainState) -> dict[str, Any]:
+        return {"params": state.ema or state.params}
+
+    def _epoch(self, step: int) -> float:
+        order = self._experiment.order
+        return step * order.batch_size / order.clips
+
+    def _progress_bar(self) -> tqdm:
+        # The bar's unit is the step, so the time left is right; clips/s goes into its format.
+        size = self._experiment.order.batch_size
+        return _ClipsBar(
+            total=self._experiment.total_steps,
+            initial=self._step,
+            clips_per_step=size,
+            desc=self._config.name,
+            disable=not parallel.is_primary(),
+        )
+
+    def _report(self, state: TrainState, interrupts: Interrupts, stopped: bool) -> TrainingResult:
+        best = self._writer.best_score
+        if parallel.is_primary():
+            _LOG.info(
+                "%s at step %d of %d%s; checkpoints in %s",
+                "stopped" if stopped else "finished",
+                self._step,
+                self._experiment.total_steps,
+                "" if best is None else f", best validation MPJPE {best:.2f} mm",
+                self._workdir / checkpoints.FOLDER,
+            )
+        return TrainingResult(
+            step=self._step,
+            finished=not stopped,
+            interrupted=(interrupts.received or signal.SIGTERM) if stopped else None,
+            variables=self._variables(state),
+            validation=self._validation,
+            best=best,
+        )
+
+
+class _ClipsBar(tqdm):
+    """A progress bar over steps that shows clips per second."""
+
+    def __init__(self, *, clips_per_step: int, **settings: Any):
+        self._clips_per_step = clips_per_step
+        super().__init__(
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+            "[{elapsed}<{remaining}, {clips_per_s} clips/s{postfix}]",
+            dynamic_ncols=True,
+            **settings,
+        )
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        values = super().format_dict
+        rate = values["rate"]
+        if rate is None and values["elapsed"]:
+            rate = (values["n"] - values["initial"]) / values["elapsed"]
+        values["clips_per_s"] = f"{rate * self._clips_per_step:.1f}" if rate else "?"
+        return values

@@ -1,0 +1,116 @@
+"""The training state: everything that a step changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax.linen as nn
+import flax.serialization
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PyTree
+
+from jrepose.errors import InputError
+from jrepose.training.schedule import Schedule
+
+
+@flax.struct.dataclass
+class TrainState:
+    """A pytree of arrays.
+
+    Args:
+        step: optimiser steps done.
+        params: the model's parameters, float32.
+        objective: learned weights of the objective; empty if none is learned.
+        optimizer: the optimiser's moments.
+        ema: exponential moving average of `params`; empty without averaging.
+    """
+
+    step: Int[Array, ""]
+    params: PyTree
+    objective: PyTree
+    optimizer: PyTree
+    ema: PyTree
+
+
+def adamw(schedule: Schedule, weight_decay: float) -> optax.GradientTransformation:
+    """AdamW as `torch.optim.AdamW` does it, for `{"params": ..., "objective": ...}`.
+
+    Every step multiplies all model parameters (biases, norms and embeddings included) by
+    1 - rate * weight_decay, then subtracts rate * m / (sqrt(v) + 1e-8) with bias-corrected
+    moments of betas 0.9 and 0.999.  Learned objective weights are not decayed.
+    """
+    return optax.adamw(
+        schedule,
+        b1=0.9,
+        b2=0.999,
+        eps=1e-8,
+        weight_decay=weight_decay,
+        mask={"params": True, "objective": False},
+    )
+
+
+def create_state(
+    model: nn.Module,
+    objective: Any,
+    optimizer: optax.GradientTransformation,
+    *,
+    clip_shape: tuple[int, int, int],
+    seed: int,
+    average: bool,
+) -> TrainState:
+    """The state before the first step, on the default device.
+
+    Args:
+        model, objective, optimizer: what is trained and how.
+        clip_shape: frames, joints and channels of a model input.
+        seed: of the parameters.
+        average: whether to keep a moving average of the parameters.
+
+    Raises:
+        InputError: the model has state besides its parameters.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), 0)
+    variables = jax.jit(lambda key, clip: model.init(key, clip, train=False))(
+        key, jnp.zeros((1, *clip_shape), jnp.float32)
+    )
+    if set(variables) != {"params"}:
+        raise InputError(f"the model has variables {sorted(variables)}; only params are trained")
+    params = variables["params"]
+    weights = objective.init()
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        objective=weights,
+        optimizer=optimizer.init({"params": params, "objective": weights}),
+        ema=jax.tree.map(jnp.copy, params) if average else {},
+    )
+
+
+def to_plain(state: TrainState) -> dict[str, Any]:
+    """The state as nested dicts of arrays, the form of a checkpoint."""
+    return flax.serialization.to_state_dict(state)
+
+
+def from_plain(template: TrainState, plain: dict[str, Any]) -> TrainState:
+    """The state from what `to_plain` gave.
+
+    Raises:
+        InputError: it belongs to another model, objective or optimiser.
+    """
+    try:
+        state = flax.serialization.from_state_dict(template, plain)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"the checkpoint does not fit the config: {error}") from error
+    mismatch = [
+        f"{jax.tree_util.keystr(path)} is {jnp.shape(found)}, expected {jnp.shape(expected)}"
+        for (path, expected), found in zip(
+            jax.tree_util.tree_leaves_with_path(template), jax.tree.leaves(state), strict=True
+        )
+        if jnp.shape(found) != jnp.shape(expected)
+    ]
+    if mismatch:
+        raise InputError(f"the checkpoint does not fit the config: {mismatch[0]}")
+    return state

@@ -125,25 +125,32 @@ def _pair_derivative(difference, nearer, farther):
 
 def _walk_pairs(depths, true_depths, functions):
     """Sum every function over the pairs (i, j) of a list, for each i: [ranked, lists] each."""
-    ranked, lists = depths.shape
+    ranked = depths.shape[0]
+    rows_per_block = max(1, min(BLOCK_ROWS, ranked // 2))
+    odd_rows = ranked % rows_per_block
 
-    def add_rows(sums, rows):
-        # Partial sums over the block first: fewer roundings than adding pair by pair.
-        block = [0.0] * len(functions)
-        for row, true_row in zip(*rows, strict=True):
+    def add_rows(sums, rows, true_rows):
+        # Partial sums over the rows first: fewer roundings than adding pair by pair.
+        partial_sums = [0.0] * len(functions)
+        for row, true_row in zip(rows, true_rows, strict=True):
             difference = depths - row
             nearer, farther = true_depths < true_row, true_row < true_depths
             for k, function in enumerate(functions):
-                block[k] = block[k] + function(difference, nearer, farther)
-        return [total + partial for total, partial in zip(sums, block, strict=True)]
+                partial_sums[k] = partial_sums[k] + function(difference, nearer, farther)
+        return [total + partial for total, partial in zip(sums, partial_sums, strict=True)]
 
-    whole = ranked - ranked % BLOCK_ROWS
+    def add_block(carry, _):
+        # Rotating the rows, rather than indexing them by the step, keeps every address in the
+        # block static, so that the compiler can vectorise it.
+        sums, rows, true_rows = carry
+        sums = add_rows(sums, rows[:rows_per_block], true_rows[:rows_per_block])
+        return (sums, *(jnp.roll(x, -rows_per_block, axis=0) for x in (rows, true_rows))), None
+
     sums = [jnp.zeros_like(depths)] * len(functions)
-    if whole:
-        blocks = tuple(
-            x[:whole].reshape(whole // BLOCK_ROWS, BLOCK_ROWS, lists) for x in (depths, true_depths)
-        )
-        sums, _ = lax.scan(lambda carry, rows: (add_rows(carry, rows), None), sums, blocks)
-    if whole < ranked:
-        sums = add_rows(sums, (depths[whole:], true_depths[whole:]))
+    sums = add_rows(sums, depths[:odd_rows], true_depths[:odd_rows])
+    (sums, _, _), _ = lax.scan(
+        add_block,
+        (sums, depths[odd_rows:], true_depths[odd_rows:]),
+        length=ranked // rows_per_block,
+    )
     return sums

@@ -169,7 +169,7 @@ def _check(recordings: list[Recording]) -> None:
         if recording.name in seen:
             raise InputError(f"capture: two recordings are called {recording.name!r}")
         seen.add(recording.name)
-        if recording.skeleton is not recordings[0].skeleton:
+        if recording.skeleton.name != recordings[0].skeleton.name:
             raise InputError(
                 f"capture: recording {recording.name} has skeleton {recording.skeleton.name}, "
                 f"the first one {recordings[0].skeleton.name}"

@@ -88,34 +88,27 @@ def generate_motion(
 
 def _walking(motion: Motion, time: np.ndarray, rng: np.random.Generator) -> None:
     """Steady gait on a closed, curved path."""
-    _walk(motion, time, rng)
-    _swing_arms(motion, motion.phase, rng)
-
-
-def _walk(motion: Motion, time: np.ndarray, rng: np.random.Generator) -> None:
     body = motion.body
-    # Speed and cadence of adults at ease: about 1.25 m/s and 1.8 steps/s at 0.87 m of leg.
-    speed = 1250 * math.sqrt(body.leg / 866) * rng.uniform(0.8, 1.12)
-    cadence = 1.82 * math.sqrt(speed / 1250)
+    # Adults at ease indoors: about 1.2 m/s and 1.85 steps/s with legs of 0.87 m.
+    speed = 1200 * math.sqrt(body.leg / 866) * rng.uniform(0.8, 1.12)
+    cadence = 1.85 * math.sqrt(speed / 1200) * math.sqrt(866 / body.leg)
     cycle_s = 2 / cadence
     path = _closed_path(rng)
 
     def where(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return path(speed * t)
 
-    phase = time / cycle_s + rng.uniform()
-    start = phase[0] * cycle_s - time[0]
-    xy, heading = where(time + start)
-    motion.phase = phase
+    # On this clock the left heel strikes at whole cycles.
+    clock = time + rng.uniform() * cycle_s
+    phase = clock / cycle_s
+    xy, heading = where(clock)
     motion.yaw = heading
     width = rng.uniform(55, 85)
-    for side in SIDES:
-        own = phase + (0.0 if side == "left" else 0.5)
+    for side, lead in (("left", 0.0), ("right", 0.5)):
         motion.ankles[side], motion.foot_yaw[side] = _gait_ankle(
-            own,
-            offset_s=(0.0 if side == "left" else -0.5) * cycle_s,
-            cycle_s=cycle_s,
-            where=where,
+            phase + lead,
+            # Body position when the leg is at this phase of its own cycle.
+            where=lambda own, lead=lead: where((own - lead) * cycle_s),
             lateral=_SIGN[side] * width,
             ankle_height=body.ankle_height,
         )
@@ -126,8 +119,8 @@ def _walk(motion: Motion, time: np.ndarray, rng: np.random.Generator) -> None:
     sway = 18 * np.cos(swing - 2 * np.pi * 0.28)
     motion.pelvis[0] = xy[0] - np.sin(heading) * sway
     motion.pelvis[1] = xy[1] + np.cos(heading) * sway
-    bob = -16 * np.cos(2 * swing - 0.4)
-    motion.pelvis[2] = body.ankle_height + 0.965 * body.leg + bob
+    bob = -14 * np.cos(2 * swing - 0.4)
+    motion.pelvis[2] = body.ankle_height + 0.953 * body.leg + bob
     motion.pelvis_yaw = -0.09 * np.cos(swing)
     motion.chest_yaw = 0.16 * np.cos(swing)
     motion.pelvis_roll = 0.05 * np.cos(swing - 2 * np.pi * 0.22)
@@ -135,13 +128,14 @@ def _walk(motion: Motion, time: np.ndarray, rng: np.random.Generator) -> None:
     motion.chest_pitch = 0.05 + 0.02 * np.cos(2 * swing) + rng.normal(0, 0.02)
     motion.head_yaw = -0.5 * motion.chest_yaw + _drift(rng, time, 0.15, 1.2)
     motion.head_pitch = _drift(rng, time, 0.06, 1.0)
+    _swing_arms(motion, phase, rng)
 
 
 def _turning(motion: Motion, time: np.ndarray, rng: np.random.Generator) -> None:
     """Turns on the spot with small steps, looking ahead first."""
     motion.yaw[:] = rng.uniform(-np.pi, np.pi)
     lifted = {side: np.zeros(len(time)) for side in SIDES}
-    feet = {side: motion.foot_yaw[side] * 0 + 0.12 * _SIGN[side] + motion.yaw[0] for side in SIDES}
+    feet = {side: motion.foot_yaw[side] + motion.yaw for side in SIDES}
     for side in SIDES:
         motion.ankles[side][:2] = _beside(motion.yaw[0], _SIGN[side] * 90.0)[:, None]
     now = rng.uniform(0.3, 1.0)
@@ -299,8 +293,7 @@ def _waving(motion: Motion, time: np.ndarray, rng: np.random.Generator) -> None:
         fore = np.stack([np.full_like(angle, 0.25), sign * np.sin(angle), np.cos(angle)])
         fore *= body.forearm / (np.linalg.norm(fore, axis=0) * body.arm)
         motion.hands[side] += up * (upper[:, None] + fore - motion.hands[side])
-        elbow = np.array([0.1, sign, -0.8])
-        motion.elbows[side] += up * (elbow[:, None] - motion.elbows[side])
+        motion.elbows[side] += 3 * up * np.array([[0.1], [sign], [-0.8]])
         motion.chest_roll = motion.chest_roll - up * sign * 0.05
         now += length + 0.8 + rng.uniform(0.1, 1.0)
     motion.head_yaw += _drift(rng, time, 0.2, 1.0)
@@ -310,14 +303,13 @@ def _waving(motion: Motion, time: np.ndarray, rng: np.random.Generator) -> None:
 
 def _phoning(motion: Motion, time: np.ndarray, rng: np.random.Generator) -> None:
     """Walks with a phone at the ear; the other arm swings."""
-    _walk(motion, time, rng)
-    _swing_arms(motion, motion.phase, rng)
+    _walking(motion, time, rng)
     side = rng.choice(SIDES)
     sign = _SIGN[side]
     ear = np.array([0.26, -0.10 * sign, 0.30])
     shake = np.stack([_drift(rng, time, 0.02, 0.5) for _ in range(3)])
     motion.hands[side] = ear[:, None] + shake
-    motion.elbows[side] = over_time(np.array([0.5, 0.7 * sign, -1.0]), len(time))
+    motion.elbows[side] = over_time(3 * np.array([0.5, 0.7 * sign, -1.0]), len(time))
     motion.head_yaw += _drift(rng, time, 0.2, 1.5)
     motion.head_pitch += 0.12
 
@@ -326,15 +318,11 @@ def _discussing(motion: Motion, time: np.ndarray, rng: np.random.Generator) -> N
     """Stands and talks with both hands."""
     for side in SIDES:
         sign = _SIGN[side]
-        talk = _smooth((rng.uniform(size=len(time)) < 2).astype(float), time, 0.3)
-        talk = np.clip(0.65 + _drift(rng, time, 0.45, 1.4), 0, 1) * talk
+        # The hands sink between sentences.
+        talk = 0.5 + 0.5 * np.tanh(1.2 + _drift(rng, time, 1.2, 1.4))
         middle = np.array([0.52, 0.06 * sign, -0.32])
         gesture = middle[:, None] + np.stack(
-            [
-                _drift(rng, time, 0.10, 0.35),
-                _drift(rng, time, 0.14, 0.35),
-                _drift(rng, time, 0.14, 0.35),
-            ]
+            [_drift(rng, time, spread, 0.35) for spread in (0.10, 0.14, 0.14)]
         )
         motion.hands[side] += talk * (gesture - motion.hands[side])
     motion.chest_yaw += _drift(rng, time, 0.18, 1.0)
@@ -368,8 +356,6 @@ ACTIONS: dict[str, Callable[[Motion, np.ndarray, np.random.Generator], None]] = 
 def _gait_ankle(
     phase: np.ndarray,
     *,
-    offset_s: float,
-    cycle_s: float,
     where: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     lateral: float,
     ankle_height: float,
@@ -381,18 +367,17 @@ def _gait_ankle(
 
     Args:
         phase: the leg's own gait cycles.
-        offset_s: time at which the leg's phase is 0.
-        where: the body's position and heading at a time.
+        where: the body's position and heading at a phase of this leg.
         lateral: of the footprint from the path, to the left.
     """
-    heel_off, toe_off, top_angle = 0.40, 0.62, math.radians(50)
+    heel_off, toe_off, top_angle = 0.34, 0.62, math.radians(50)
     ball = 1.65 * ankle_height
     number = np.floor(phase)
     part = phase - number
 
     def print_of(cycle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The body passes over the foot a good quarter of the cycle after heel strike.
-        xy, heading = where((cycle + 0.26) * cycle_s + offset_s)
+        xy, heading = where(cycle + 0.26)
         side = np.stack([-np.sin(heading), np.cos(heading)]) * lateral
         return xy + side, heading
 
@@ -411,7 +396,12 @@ def _gait_ankle(
     forward_speed = turning * (ball * math.sin(top_angle) + ankle_height * math.cos(top_angle))
     up_speed = turning * (ball * math.cos(top_angle) - ankle_height * math.sin(top_angle))
     xy = _hermite(swing, xy, direction * forward_speed, there, np.zeros_like(there))
-    z = _hermite(swing, up, up_speed, ankle_height, -0.25 * ankle_height)
+    # The foot lands on its heel, toes up, which holds the ankle a little higher for a moment.
+    heel = 0.3 * ankle_height
+    z = _hermite(swing, up, up_speed, ankle_height + heel, 0.0)
+    z += heel * _ease(1 - part / 0.12) * (part < 0.12)
+    # Knee and ankle bend to clear the floor: highest at 40 % of the swing.
+    z += 1.35 * ankle_height * swing**2 * (1 - swing) ** 3 / 0.03456
     turned = heading + _ease(swing) * (next_heading - heading)
     return np.concatenate([xy, z[None]]), turned
 

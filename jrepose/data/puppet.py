@@ -22,9 +22,10 @@ SIDES = ("left", "right")
 _SIGN = {"left": 1.0, "right": -1.0}
 
 # Straighter than this no leg or arm gets, as a share of its length.
-_REACH = 0.992
-# The elbow points backward, outward and down unless an action says otherwise.
-_ELBOW = {side: np.array([-0.6, 0.5 * sign, -0.5]) for side, sign in _SIGN.items()}
+_REACH = 0.998
+# An arm held forward and down bends its elbow backward, down and a little outward ...
+_ARM = {side: np.array([0.7, 0.2 * sign, -0.7]) / 1.01 for side, sign in _SIGN.items()}
+_ELBOW = {side: np.array([-0.6, 0.5 * sign, -0.45714]) for side, sign in _SIGN.items()}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Body:
             return 1 + share * float(np.clip(rng.standard_normal(), -2, 2))
 
         size, legs, arms = spread(0.06), spread(0.03), spread(0.03)
-        hips, shoulders = spread(0.05), spread(0.05)
+        hips, shoulders = spread(0.035), spread(0.05)
         return cls(
             half_hips=128 * size * hips,
             thigh=438 * size * legs,
@@ -84,7 +85,7 @@ class Body:
     @property
     def standing_height(self) -> float:
         """Height of the pelvis over the floor when standing at ease."""
-        return self.ankle_height + 0.985 * self.leg
+        return self.ankle_height + 0.995 * self.leg
 
 
 class Motion:
@@ -99,7 +100,7 @@ class Motion:
         ankles: per side, position in the world `[3, frames]`.
         foot_yaw: per side, where the foot and with it the knee points.
         hands: per side, wrist relative to the shoulder in chest axes, in arm lengths.
-        elbows: per side, direction in which the elbow bends, chest axes.
+        elbows: per side, added to the direction in which the elbow bends, chest axes.
         grasp: per side, position in the world that the wrist goes for `[3, frames]`.
         grasping: per side, weight in [0, 1] of `grasp` against `hands`.
     """
@@ -119,7 +120,7 @@ class Motion:
         }
         self.foot_yaw = {side: still + 0.12 * sign for side, sign in _SIGN.items()}
         self.hands = {side: over_time(hanging_hand(side), frames) for side in SIDES}
-        self.elbows = {side: over_time(_ELBOW[side], frames) for side in SIDES}
+        self.elbows = {side: np.zeros((3, frames)) for side in SIDES}
         self.grasp = {side: np.zeros((3, frames)) for side in SIDES}
         self.grasping = {side: still.copy() for side in SIDES}
 
@@ -157,10 +158,12 @@ class Motion:
             shoulder = at["thorax"] + rotate(chest, _SHOULDER * [1, sign, 1] * body.half_shoulders)
             hand = shoulder + body.arm * np.einsum("ijt,jt->it", chest, self.hands[side])
             hand += self.grasping[side] * (self.grasp[side] - hand)
-            elbow_way = np.einsum("ijt,jt->it", chest, self.elbows[side])
+            in_chest = np.einsum("jit,jt->it", chest, hand - shoulder)
+            elbow_way = _elbow_direction(side, in_chest) + self.elbows[side]
+            elbow_way = np.einsum("ijt,jt->it", chest, elbow_way)
             at[f"{side}_shoulder"] = shoulder
             at[f"{side}_elbow"], at[f"{side}_wrist"] = _two_bones(
-                shoulder, hand, elbow_way, body.upper_arm, body.forearm
+                shoulder, hand, elbow_way, body.upper_arm, body.forearm, 0.03 * body.arm
             )
         return np.stack([at[name].T for name in HUMAN36M_17.joint_names], axis=1)
 
@@ -180,7 +183,7 @@ class Motion:
             up = np.sqrt(np.maximum((_REACH * self.body.leg) ** 2 - across, 0))
             limits.append(self.ankles[side][2] + up - hips[side][2])
         # A soft minimum never exceeds the minimum.
-        softness = 6.0
+        softness = 4.0
         lowest = -softness * np.logaddexp.reduce(-np.stack(limits) / softness, axis=0)
         return np.stack([self.pelvis[0], self.pelvis[1], lowest])
 
@@ -213,23 +216,42 @@ def arm_swing(
     return np.stack([forward, outward, -down]) / body.arm
 
 
+def _elbow_direction(
+    side: str, arm: Float[np.ndarray, "3 frames"]
+) -> Float[np.ndarray, "3 frames"]:
+    """Where the elbow bends to when the wrist lies in direction `arm` of the shoulder.
+
+    ... and every other arm is that one turned the short way, which is smooth everywhere but
+    for arms that point up and backward.
+    """
+    base, bend = _ARM[side][:, None], _ELBOW[side][:, None]
+    arm = arm / np.maximum(np.linalg.norm(arm, axis=0), 1e-9)
+    cosine = np.maximum(1 + np.sum(base * arm, axis=0), 1e-3)
+    return bend - np.sum(bend * arm, axis=0) / cosine * (base + arm)
+
+
 def _two_bones(
     start: Float[np.ndarray, "3 frames"],
     target: Float[np.ndarray, "3 frames"],
     way: Float[np.ndarray, "3 frames"],
     first: float,
     second: float,
+    softness: float = 0.0,
 ) -> tuple[Float[np.ndarray, "3 frames"], Float[np.ndarray, "3 frames"]]:
     """Middle joint and end of two bones from `start` to `target`, bent toward `way`.
 
-    A target out of reach is approached along the straight line.
+    Toward the end of its reach the limb slows down before `target`; `softness` (mm) says how
+    early, and 0 that it goes all the way.
     """
     line = target - start
     distance = np.linalg.norm(line, axis=0)
     line = line / np.maximum(distance, 1e-9)
     # Closer than this the bones would have to fold more than a joint can.
     nearest = np.sqrt(first**2 + second**2 + 2 * first * second * np.cos(np.radians(145)))
-    distance = np.clip(distance, nearest, _REACH * (first + second))
+    furthest = _REACH * (first + second)
+    if softness:
+        distance = furthest - softness * np.logaddexp(0, (furthest - distance) / softness)
+    distance = np.clip(distance, nearest, furthest)
     along = (first**2 - second**2 + distance**2) / (2 * distance)
     out = np.sqrt(np.maximum(first**2 - along**2, 0))
     bend = way - np.sum(way * line, axis=0) * line

@@ -160,7 +160,7 @@ def plot_poses(
             _draw_keypoints(axes, dataset, frame)
             error = result.per_frame.mpjpe[frame].mean()
             axes.set_title(f"{error:.0f} mm", fontsize=8, pad=2)
-            for row, azimuth in ((1, -60), (2, 0)):
+            for row, azimuth in ((1, -60.0), (2, 0.0)):
                 axes = figure.add_subplot(grid[row, column], projection="3d", computed_zorder=False)
                 _draw_floor(axes, truth[column], reach)
                 _draw_pose(axes, truth[column], dataset.skeleton, truth=True)
@@ -173,62 +173,79 @@ def plot_poses(
 
 
 def plot_loss_curves(metrics_path: Path, path: Path) -> None:
-    """Training terms and validation scores over the steps of a `metrics.jsonl`.
+    """Loss terms, validation errors and depth order over the steps of a training run.
 
     Args:
-        metrics_path: one JSON object per line with `step` and numbers by name.  Names that
-            start with `validation` go to the right-hand panel.
+        metrics_path: the run's `metrics.jsonl`: one JSON object per line with `step` and
+            numbers by name, of which `loss/...` and `validation/...` are drawn.
         path: file to write.
 
     Raises:
-        InputError: the file cannot be read, or holds no numbers.
+        InputError: the file cannot be read, or holds no such numbers.
         MissingExtra: Matplotlib is missing.
     """
     matplotlib = _matplotlib()
     curves = _read_curves(metrics_path)
+    terms = sorted((name for name in curves if name.startswith("loss/")), key=_total_first)
     panels = [
-        ("training", {n: c for n, c in curves.items() if not n.startswith("validation")}),
-        ("validation", {n: c for n, c in curves.items() if n.startswith("validation")}),
+        ("training loss", [(name, name.removeprefix("loss/")) for name in terms]),
+        ("validation error [mm]", _VALIDATION_ERRORS),
+        ("validation depth order [%]", _VALIDATION_ORDERS),
     ]
-    panels = [panel for panel in panels if panel[1]]
+    panels = [(t, [(n, label) for n, label in drawn if n in curves]) for t, drawn in panels]
+    panels = [(title, drawn) for title, drawn in panels if drawn]
+    if not panels:
+        raise InputError(f"{metrics_path}: neither loss nor validation scores in this file")
     with matplotlib.rc_context(_STYLE):
-        figure = _figure(3.6 * len(panels), 2.8)
+        figure = _figure(0.4 + 3.0 * len(panels), 2.8)
         for axes, (title, drawn) in zip(
-            np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True
+            figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
-            for colour, (name, (steps, values)) in zip(itertools.cycle(SERIES), drawn.items()):
-                label = name.removeprefix("validation").lstrip("/_. ").replace("_", " ")
-                marker = "." if len(steps) < 30 else None
-                axes.plot(steps, values, color=colour, linewidth=1.2, marker=marker, label=label)
-            if title == "training":
+            for (name, label), colour in zip(drawn, itertools.cycle(SERIES), strict=False):
+                marker = "." if len(curves[name][0]) < 30 else None
+                axes.plot(*curves[name], color=colour, linewidth=1.2, marker=marker,
+                          label=label.replace("_", " "))  # fmt: skip
+            if title == "training loss":
                 axes.set_yscale("log", nonpositive="mask")
-            axes.set(xlabel="step", title=title)
+            axes.set_title(title, fontsize=9)
+            axes.set_xlabel("step")
             axes.grid(color="#E8E8E8", linewidth=0.6)
             axes.legend(fontsize=7)
         _save(figure, path)
 
 
+_VALIDATION_ERRORS = (
+    ("validation/mpjpe", "MPJPE"),
+    ("validation/pa_mpjpe", "PA-MPJPE"),
+    ("validation/mpjpe_occluded", "MPJPE occluded"),
+)
+_VALIDATION_ORDERS = (
+    ("validation/spatial_order", "spatial"),
+    ("validation/temporal_order", "temporal"),
+)
+
+
+def _total_first(name: str) -> tuple[bool, str]:
+    return name != "loss/total", name
+
+
 def _read_curves(path: Path) -> dict[str, tuple[list[int], list[float]]]:
-    """Name -> (steps, values) of every number in the file but the step and the clock."""
+    """Name -> (steps, values) of every number in the file."""
     curves: dict[str, tuple[list[int], list[float]]] = {}
     try:
-        with open(path) as file:
-            for line in filter(str.strip, file):
+        with open(path, encoding="utf-8") as file:
+            # A run that is being written to, or was killed, may end in half a line.
+            for line in (line for line in file if line.endswith("\n")):
                 record = json.loads(line)
                 for name, value in record.items():
-                    if name in _NOT_CURVES or not isinstance(value, int | float):
-                        continue
                     steps, values = curves.setdefault(name, ([], []))
                     steps.append(record["step"])
                     values.append(float(value))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a log of training metrics ({error})") from error
-    if not curves:
-        raise InputError(f"{path}: no training metrics in this file")
     return curves
-
-
-_NOT_CURVES = ("step", "epoch", "time", "seconds", "clips_per_second", "learning_rate")
 
 
 def _typical_frames(result: EvaluationResult, dataset: PoseDataset, count: int) -> list[int]:
@@ -259,7 +276,7 @@ def _draw_keypoints(axes, dataset: PoseDataset, frame: int) -> None:
         if found[parent] and found[child]:
             axes.plot(*points[[parent, child]].T, color=_limb_colour(skeleton, child),
                       linewidth=1.3, solid_capstyle="round")  # fmt: skip
-    for joint in np.flatnonzero(found):
+    for joint in np.flatnonzero(found).tolist():
         colour = _limb_colour(skeleton, joint)
         face = colour if dataset.visible[frame, joint] else "white"
         axes.plot(*points[joint], "o", markersize=2.6, markerfacecolor=face,

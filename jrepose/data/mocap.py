@@ -191,7 +191,7 @@ class _Skeletons:
     def report(self) -> None:
         for subject, clips in self.borrowed.items():
             _log.warning(
-                "subject %s has no .asf: %d clips played on the skeleton %s",
+                "subject %s has no .asf: %d clip(s) played on the skeleton %s",
                 subject, clips, self.fallback,
             )  # fmt: skip
 

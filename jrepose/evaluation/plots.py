@@ -320,9 +320,11 @@ def _legend(figure, matplotlib) -> None:
     line = matplotlib.lines.Line2D
     figure.legend(
         [line([], [], color=BLUE), line([], [], color=VERMILLION), line([], [], color=BLACK),
-         line([], [], color=GREY, linewidth=3.0)],
-        ["left", "right", "torso and head", "ground truth"],
-        loc="lower center", ncols=4, fontsize=8, borderaxespad=0.2,
+         line([], [], color=GREY, linewidth=3.0),
+         line([], [], color=BLACK, linewidth=0, marker="o", markersize=3.5,
+              markerfacecolor="white", markeredgewidth=0.8)],
+        ["left", "right", "torso and head", "ground truth", "occluded joint"],
+        loc="lower center", ncols=5, fontsize=8, borderaxespad=0.2,
     )  # fmt: skip
 
 

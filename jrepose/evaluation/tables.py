@@ -29,6 +29,14 @@ SCORE_LABELS: Mapping[str, str] = {
     "temporal_order": "temporal order [%]",
     "spatial_order_occluded": "  pairs occluded [%]",
     "temporal_order_occluded": "  pairs occluded [%]",
+}
+
+_JOINT_HEADS: Mapping[str, str] = {
+    "mpjpe": "MPJPE [mm]",
+    "pa_mpjpe": "PA-MPJPE [mm]",
+    "mpjpe_visible": "visible [mm]",
+    "mpjpe_occluded": "occluded [mm]",
+    "temporal_order": "order [%]",
     "occluded": "occluded [%]",
 }
 
@@ -81,14 +89,14 @@ def action_table(result: EvaluationResult, width: int = 100) -> str:
     return _format([SCORE_LABELS[name] for name in _ROWS], columns, width)
 
 
-def joint_table(result: EvaluationResult) -> str:
-    """Scores by joint."""
+def joint_table(result: EvaluationResult, width: int = 100) -> str:
+    """Position errors, temporal depth order and share of occluded frames by joint."""
     joints = list(result.per_joint)
     columns = [
-        (SCORE_LABELS[name], [_cell(name, result.per_joint[joint][name]) for joint in joints])
-        for name in result.per_joint[joints[0]]
+        (head, [_cell(name, result.per_joint[joint][name]) for joint in joints])
+        for name, head in _JOINT_HEADS.items()
     ]
-    return _format([joint.replace("_", " ") for joint in joints], columns, width=1000)
+    return _format([joint.replace("_", " ") for joint in joints], columns, width)
 
 
 def headline(result: EvaluationResult) -> str:
@@ -108,7 +116,7 @@ def summary(result: EvaluationResult, width: int = 100) -> str:
         f"{settings['scored_frames']} of {settings['frames']} frames in {settings['videos']} "
         "videos; the mean is over actions; visible, occluded, PCK and AUC leave out the root"
     )
-    tables = [action_table(result, width), joint_table(result), scored, headline(result)]
+    tables = [action_table(result, width), joint_table(result, width), scored, headline(result)]
     return "\n\n".join(tables)
 
 
@@ -163,13 +171,11 @@ def write_predictions(result: EvaluationResult, dataset: PoseDataset, path: Path
 def _format(heads: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]], width: int) -> str:
     margin = max(map(len, heads))
     widths = [2 + max(len(head), *(len(value) for value in values)) for head, values in columns]
-    blocks, start = [], 0
-    while start < len(columns):
-        stop, used = start + 1, margin + widths[start]
-        while stop < len(columns) and used + widths[stop] <= width:
-            used += widths[stop]
-            stop += 1
-        chosen = list(zip(columns[start:stop], widths[start:stop], strict=True))
+    # As few blocks as fit, with about the same number of columns each.
+    number = len(_split(widths, width - margin, len(columns)))
+    blocks = []
+    for part in _split(widths, width - margin, -(-len(columns) // number)):
+        chosen = list(zip(columns[part], widths[part], strict=True))
         lines = [" " * margin + "".join(f"{head:>{w}}" for (head, _), w in chosen)]
         lines.append("-" * len(lines[0]))
         lines += [
@@ -177,8 +183,18 @@ def _format(heads: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]], 
             for row, head in enumerate(heads)
         ]
         blocks.append("\n".join(lines))
-        start = stop
     return "\n\n".join(blocks)
+
+
+def _split(widths: Sequence[int], room: int, most: int) -> list[slice]:
+    """Cuts columns into runs of at most `most` that fit into `room` characters."""
+    parts, start = [], 0
+    for stop in range(1, len(widths) + 1):
+        full = stop == len(widths) or stop - start == most
+        if full or sum(widths[start : stop + 1]) > room:
+            parts.append(slice(start, stop))
+            start = stop
+    return parts
 
 
 def _cell(name: str, value: float) -> str:

@@ -1,3 +1,9 @@
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -106,3 +112,48 @@ def test_per_frame_lifter_is_independent_of_windows():
     split = predict_clips(model, variables, inputs, np.arange(12).reshape(4, 3), **options)
     whole = predict_clips(model, variables, inputs, np.arange(12).reshape(2, 6), **options)
     np.testing.assert_allclose(split.reshape(12, 17, 3), whole.reshape(12, 17, 3), atol=1e-6)
+
+
+_WORKER = """
+import sys
+import numpy as np
+from jrepose import parallel
+parallel.initialise_distributed(sys.argv[1], 2, int(sys.argv[2]))
+from flax import linen as nn
+from jrepose.evaluation.predict import predict_clips
+from jrepose.skeleton import HUMAN36M_17
+
+class Squares(nn.Module):
+    def __call__(self, keypoints, train):
+        return keypoints ** 2
+
+inputs = np.random.default_rng(0).normal(size=(40, 17, 3)).astype(np.float32)
+windows = np.arange(35).reshape(7, 5)
+predicted = predict_clips(
+    Squares(), {}, inputs, windows, batch_size=3, flip=False, skeleton=HUMAN36M_17
+)
+np.testing.assert_allclose(predicted, inputs[windows] ** 2, rtol=1e-6)
+print("equal")
+"""
+
+
+def test_every_process_receives_the_whole_result():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        address = f"localhost:{probe.getsockname()[1]}"
+    root = pathlib.Path(__file__).resolve().parents[2]
+    environment = dict(os.environ, PYTHONPATH=str(root))
+    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WORKER, address, str(process)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+        for process in range(2)
+    ]
+    for worker in workers:
+        out, err = worker.communicate(timeout=120)
+        assert "equal" in out, err

@@ -68,7 +68,7 @@ LOSSES: Mapping[str, Callable[[Operands], Float[Array, ""]]] = MappingProxyType(
 """Every loss that an objective can name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Objective:
     """A weighted sum of losses; make it with `create_objective`.
 

@@ -1,0 +1,42 @@
+"""Losses on frame-to-frame changes."""
+
+import jax
+import numpy as np
+import pytest
+
+from jrepose.losses import angle_velocity, velocity
+
+losses = pytest.mark.parametrize("loss", [velocity, angle_velocity])
+
+
+def random_poses(frames, seed=0):
+    return np.random.default_rng(seed).normal(size=(2, frames, 17, 3)).astype(np.float32)
+
+
+def test_velocity_by_hand():
+    # One joint drifts by (0, 3, 4) a frame and stands still in the target.
+    drift = np.arange(5, dtype=np.float32)[:, None, None] * np.array([0, 3, 4], np.float32)
+    target = np.ones((1, 5, 1, 3), np.float32)
+    assert velocity(target + drift[None], target) == 5
+    # Constant offsets do not matter.
+    assert velocity(target + 7, target) == 0
+
+
+def test_angles_that_keep_their_error_have_no_angle_velocity():
+    still = np.repeat(random_poses(1), 4, axis=1)
+    other = np.repeat(random_poses(1, seed=1), 4, axis=1)
+    assert angle_velocity(still, other) == 0
+    assert angle_velocity(random_poses(4), other) > 0.1
+
+
+@losses
+def test_one_frame_has_no_motion(loss):
+    value, gradient = jax.value_and_grad(loss)(random_poses(1), random_poses(1, seed=1))
+    assert value == 0 and not np.any(gradient)
+
+
+@losses
+def test_perfect_prediction_is_at_rest(loss):
+    poses = random_poses(7)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(poses, poses.copy())
+    assert value == 0 and not np.any(gradient)

@@ -1,0 +1,130 @@
+"""The objective assembled from a configuration."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+import pytest
+
+from jrepose import losses
+from jrepose.errors import InputError
+from jrepose.losses import LOSSES, create_objective
+from jrepose.skeleton import HUMAN36M_17
+
+REPOSE = {"mpjpe": 1, "spatial_ranking": 20, "temporal_ranking": 20}
+
+
+@pytest.fixture(scope="module")
+def batch():
+    random = np.random.default_rng(0)
+    predicted, target = random.normal(size=(2, 2, 5, 17, 3)).astype(np.float32)
+    keypoints = random.uniform(size=(2, 5, 17, 3)).astype(np.float32)
+    return predicted, target, keypoints
+
+
+def test_repose(batch):
+    predicted, target, _ = batch
+    objective = create_objective(REPOSE, HUMAN36M_17)
+    assert objective.init() == {}
+    total, terms = jax.jit(objective)({}, *batch)
+    expected = (
+        losses.mpjpe(predicted, target)
+        + 20 * losses.spatial_ranking(predicted, target)
+        + 20 * losses.temporal_ranking(predicted, target)
+    )
+    np.testing.assert_allclose(total, expected, rtol=1e-6)
+    assert list(terms) == list(REPOSE)
+    assert total.dtype == jnp.float32 and all(t.dtype == jnp.float32 for t in terms.values())
+
+
+def test_every_loss_has_a_name_and_a_finite_gradient(batch):
+    predicted, target, keypoints = batch
+    everything = ml_collections.ConfigDict(dict.fromkeys(LOSSES, 0.5))
+    objective = create_objective(everything, HUMAN36M_17)
+    compute = jax.jit(
+        jax.value_and_grad(lambda p: objective({}, p, target, keypoints), has_aux=True)
+    )
+    (total, terms), gradient = compute(predicted)
+    assert terms.keys() == LOSSES.keys() and all(value > 0 for value in terms.values())
+    np.testing.assert_allclose(total, 0.5 * sum(terms.values()), rtol=1e-6)
+    assert np.all(np.isfinite(gradient))
+    assert np.all(np.isfinite(compute(target)[1])), "at the perfect prediction"
+    assert np.all(np.isfinite(compute(jnp.zeros_like(predicted))[1])), "at a collapsed body"
+
+
+def test_weight_zero_is_watched_but_not_minimised(batch):
+    predicted, target, keypoints = batch
+
+    def total(predicted, weights):
+        return create_objective(weights, HUMAN36M_17)({}, predicted, target, keypoints)
+
+    (watched, terms), gradient = jax.value_and_grad(total, has_aux=True)(
+        predicted, {"mpjpe": 1, "n_mpjpe": 0}
+    )
+    (alone, _), gradient_alone = jax.value_and_grad(total, has_aux=True)(predicted, {"mpjpe": 1})
+    assert terms["n_mpjpe"] > 0 and watched == alone
+    np.testing.assert_array_equal(gradient, gradient_alone)
+
+
+def test_reprojection_is_onto_the_keypoints(batch):
+    predicted, target, keypoints = batch
+    objective = create_objective({"reprojection_2d": 1}, HUMAN36M_17)
+    expected = np.mean(
+        np.linalg.norm((predicted - keypoints)[..., :2] * keypoints[..., 2:], axis=-1)
+    )
+    np.testing.assert_allclose(objective({}, *batch)[0], expected, rtol=1e-5)
+    expected = np.mean(np.linalg.norm((predicted - keypoints)[..., :2], axis=-1))
+    without_confidence = objective({}, predicted, target, keypoints[..., :2])[0]
+    np.testing.assert_allclose(without_confidence, expected, rtol=1e-5)
+
+
+def test_sum_reduction_reaches_the_ranking_losses(batch):
+    total, _ = create_objective({"spatial_ranking": 1}, HUMAN36M_17, ranking_reduction="sum")(
+        {}, *batch
+    )
+    expected = losses.spatial_ranking(batch[0], batch[1], reduction="sum")
+    np.testing.assert_allclose(total, expected, rtol=1e-6)
+
+
+def test_learned_weights_settle_at_one_over_the_loss(batch):
+    objective = create_objective(REPOSE, HUMAN36M_17, learn_weights=["spatial_ranking"])
+    params = objective.init()
+    total, terms = objective(params, *batch)
+    np.testing.assert_allclose(terms["weight/spatial_ranking"], 20, rtol=1e-6)
+    plain, _ = create_objective(REPOSE, HUMAN36M_17)({}, *batch)
+    np.testing.assert_allclose(total, plain - np.log(20), rtol=1e-5)
+
+    optimiser = optax.adam(0.1)
+    state = optimiser.init(params)
+
+    @jax.jit
+    def step(params, state):
+        gradient, terms = jax.grad(lambda p: objective(p, *batch), has_aux=True)(params)
+        updates, state = optimiser.update(gradient, state)
+        return optax.apply_updates(params, updates), state, terms
+
+    for _ in range(200):
+        params, state, terms = step(params, state)
+    np.testing.assert_allclose(
+        terms["weight/spatial_ranking"], 1 / terms["spatial_ranking"], rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "options", "message"),
+    [
+        ({"mpjpe": 1, "mpjp": 1}, {}, "unknown loss 'mpjp'; known: mpjpe, n_mpjpe"),
+        ({"mpjpe": -1}, {}, "weight of mpjpe is -1; expected a finite number"),
+        ({"mpjpe": float("nan")}, {}, "weight of mpjpe is nan"),
+        ({"mpjpe": 0}, {}, "no loss has a weight above 0"),
+        ({}, {}, "no loss has a weight above 0"),
+        ({"mpjpe": 1}, {"learn_weights": ["velocity"]}, "'velocity', which has no weight"),
+        ({"mpjpe": 1, "velocity": 0}, {"learn_weights": ["velocity"]}, "'velocity', which has"),
+        ({"mpjpe": 1}, {"ranking_reduction": "max"}, "'max'; expected mean or sum"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(weights, options, message):
+    with pytest.raises(InputError, match=message) as caught:
+        create_objective(weights, HUMAN36M_17, **options)
+    assert "\n" not in str(caught.value)

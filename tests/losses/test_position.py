@@ -1,0 +1,75 @@
+"""Position losses on poses small enough to work out by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jrepose.errors import InputError
+from jrepose.losses import (
+    joint_l1,
+    joint_weights,
+    mpjpe,
+    n_mpjpe,
+    reprojection_2d,
+    weighted_mpjpe,
+)
+from jrepose.skeleton import HUMAN36M_17, Skeleton
+
+# One clip of one frame of two joints, off by (3, 4, 0) and (0, 0, -2).
+TARGET = np.array([[[[1, 1, 1], [2, 0, 1]]]], np.float32)
+PREDICTED = TARGET + np.array([[[[3, 4, 0], [0, 0, -2]]]], np.float32)
+
+
+def test_errors_by_hand():
+    assert mpjpe(PREDICTED, TARGET) == (5 + 2) / 2
+    assert joint_l1(PREDICTED, TARGET) == (3 + 4 + 2) / 6
+    # The divisor is the number of joints.
+    assert weighted_mpjpe(PREDICTED, TARGET, jnp.array([2.0, 0.5])) == (10 + 1) / 2
+    confidence = np.array([[[[0.5], [1.0]]]], np.float32)
+    assert reprojection_2d(PREDICTED, TARGET, confidence) == 2.5 / 2
+
+
+def test_confidence_stands_inside_the_norm():
+    # A negative weight would show if it stood outside.
+    confidence = np.full((1, 1, 2, 1), -1, np.float32)
+    assert reprojection_2d(PREDICTED, TARGET, confidence) == 5 / 2
+
+
+def test_n_mpjpe_takes_any_scale_out():
+    random = np.random.default_rng(0)
+    target = random.normal(size=(2, 3, 17, 3)).astype(np.float32)
+    scale = random.uniform(0.5, 2, size=(2, 3, 1, 1)).astype(np.float32)
+    assert n_mpjpe(scale * target, target) < 1e-6
+    noisy = target + random.normal(size=target.shape).astype(np.float32)
+    np.testing.assert_allclose(n_mpjpe(scale * noisy, target), n_mpjpe(noisy, target), rtol=1e-5)
+    # So moving along the prediction itself changes nothing.
+    gradient = jax.grad(n_mpjpe)(noisy, target)
+    assert abs(np.sum(gradient * noisy)) < 1e-5 < np.sum(np.abs(gradient))
+
+
+@pytest.mark.parametrize("loss", [mpjpe, n_mpjpe, joint_l1])
+def test_exact_and_zero_predictions_have_finite_gradients(loss):
+    value, gradient = jax.jit(jax.value_and_grad(loss))(TARGET, TARGET)
+    assert value == 0 and not np.any(gradient)
+    value, gradient = jax.value_and_grad(loss)(np.zeros_like(TARGET), TARGET)
+    assert np.isfinite(value) and value > 0 and np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("loss", [mpjpe, n_mpjpe, joint_l1])
+def test_bfloat16_predictions_give_float32(loss):
+    predicted = jnp.ones((4, 243, 17, 3), jnp.bfloat16)
+    target = 2 * jnp.ones((4, 243, 17, 3), jnp.float32)
+    expected = {mpjpe: np.sqrt(3), n_mpjpe: 0, joint_l1: 1}[loss]
+    assert loss(predicted, target).dtype == jnp.float32
+    np.testing.assert_allclose(loss(predicted, target), expected, rtol=1e-6)
+
+
+def test_joint_weights_go_by_name():
+    weights = joint_weights(HUMAN36M_17)
+    assert weights.sum() == 36.5
+    for name, weight in {"pelvis": 1, "left_knee": 2.5, "head": 1.5, "right_wrist": 4}.items():
+        assert weights[HUMAN36M_17.index(name)] == weight
+    strange = Skeleton("strange", ("pelvis", "tail"), (-1, 0), (), ())
+    with pytest.raises(InputError, match="strange.*tail"):
+        joint_weights(strange)

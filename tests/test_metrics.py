@@ -132,15 +132,18 @@ def test_alignment_removes_similarity_but_not_reflection():
 
 
 def test_alignment_is_the_least_squares_optimum():
-    target, predicted = random_poses(4, 1, 9), random_poses(5, 1, 9)
+    # Unrelated poses: for about half of them the unrestricted optimum is a reflection.
+    target, predicted = random_poses(4, 12, 9), random_poses(5, 12, 9)
     aligned = metrics.procrustes_align(predicted, target)
-    best = ((aligned - target) ** 2).sum()
+    best = ((aligned - target) ** 2).sum((1, 2))
     rng = np.random.default_rng(6)
-    for _ in range(200):
-        small = np.linalg.qr(np.eye(3) + 0.05 * rng.normal(size=(3, 3)))[0]
-        small = small * np.sign(np.diagonal(small))
-        other = (1 + 0.05 * rng.normal()) * aligned @ small + rng.normal(size=3)
-        assert ((other - target) ** 2).sum() >= best - 1e-6
+    for size in np.geomspace(1e-3, 0.3, 100):
+        turn = np.linalg.qr(np.eye(3) + size * rng.normal(size=(3, 3)))[0]
+        turn = turn * np.sign(np.diagonal(turn))
+        centre = aligned.mean(1, keepdims=True)
+        scale = 1 + size * rng.normal()
+        other = scale * (aligned - centre) @ turn + centre + size * rng.normal(size=3)
+        assert (((other - target) ** 2).sum((1, 2)) >= best - 1e-6).all()
 
 
 def test_alignment_of_undefined_frames_is_nan_and_only_there():

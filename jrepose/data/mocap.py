@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _FORMATS = (".amc", ".amc.gz", ".bvh")  # the first that holds a clip is read
 _LEG_MM = (400.0, 1400.0)  # hip to ankle of anyone from a child to the tallest adult
+_REACH_MM = 1e6
 
 
 @dataclass(frozen=True)
@@ -200,15 +201,16 @@ def _read_clip(
     clip: _Clip, skeletons: _Skeletons, index: Mapping[str, dict], frame_rate: float
 ) -> Recording:
     entry = index.get(clip.name, {})
-    if clip.is_bvh:
-        motion = _without_added_pose(bvh.read_bvh(clip.path))
-        positions = _bvh_poses(_with_thorax(motion, skeletons.own(clip)))
-        source_rate = _bvh_frame_rate(motion.frame_time)
-    else:
-        skeleton = skeletons.own_or_borrowed(clip)
-        amc = asf_amc.read_amc(clip.path, skeleton)
-        positions = _asf_poses(skeleton, amc)
-        source_rate = amc.frame_rate or entry.get("frame_rate") or cmu.FRAME_RATE
+    with np.errstate(over="ignore", invalid="ignore"):  # `_check_size` finds what overflowed
+        if clip.is_bvh:
+            motion = _without_added_pose(bvh.read_bvh(clip.path))
+            positions = _bvh_poses(_with_thorax(motion, skeletons.own(clip)))
+            source_rate = _bvh_frame_rate(motion.frame_time)
+        else:
+            skeleton = skeletons.own_or_borrowed(clip)
+            amc = asf_amc.read_amc(clip.path, skeleton)
+            positions = _asf_poses(skeleton, amc)
+            source_rate = amc.frame_rate or entry.get("frame_rate") or cmu.FRAME_RATE
     _check_size(clip.path, positions)
     glitch = find_glitches(positions, source_rate)
     if glitch.any():
@@ -306,8 +308,8 @@ def _bvh_frame_rate(frame_time: float) -> float:
 
 def _check_size(path: Path, positions: Float[np.ndarray, "frames 17 3"]) -> None:
     """Other units than CMU's would give giants or dwarfs, without any error."""
-    if not np.isfinite(positions).all():
-        raise InputError(f"{path}: the motion leaves the range of numbers")
+    if not np.abs(positions).max() <= _REACH_MM:  # nor where a product overflowed to NaN
+        raise InputError(f"{path}: the motion leaves the 1 km around its origin")
     leg = [HUMAN36M_17.index(f"left_{joint}") for joint in ("hip", "knee", "ankle")]
     length = np.linalg.norm(np.diff(positions[0, leg], axis=0), axis=-1).sum()
     if not _LEG_MM[0] <= length <= _LEG_MM[1]:

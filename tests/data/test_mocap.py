@@ -383,6 +383,16 @@ def test_other_units_and_other_people_are_refused(tmp_path):
         read_mocap(tmp_path / "c")
 
 
+@pytest.mark.parametrize("place", ["1e308 0 0", "9e99 0 0", "0 20000 0"])
+@pytest.mark.filterwarnings("error")
+def test_motion_beyond_all_measure_is_refused(tmp_path, place):
+    write_subject(tmp_path, ending=".amc")
+    path = tmp_path / "02" / "02_01.amc"
+    path.write_text(re.sub(r"(?m)^root \S+ \S+ \S+", f"root {place}", path.read_text()))
+    with pytest.raises(InputError, match="02_01.amc: the motion leaves the 1 km around its origin"):
+        read_mocap(tmp_path)
+
+
 def test_actions_cover_the_documented_clips():
     assert cmu.ACTIONS["01_14"] == "climb" and cmu.ACTIONS["49_20"] == "balance"
     assert "131_05" not in cmu.ACTIONS and "01_15" not in cmu.ACTIONS
@@ -485,7 +495,7 @@ def test_a_fast_kick_stays_as_it_is(real):
     assert np.linalg.norm(np.diff(foot, axis=0), axis=-1).max() * 0.05 > 11
 
 
-@pytest.mark.parametrize("name", ["02_01", "07_01", "12_01", "131_01", "131_02", "35_01", "09_06"])
+@pytest.mark.parametrize("name", ["02_01", "07_01", "12_01", "131_01", "35_01", "09_06"])
 def test_people_walk_forwards(real, name):
     recording = real[name]
     across = joint(recording, "left_hip") - joint(recording, "right_hip")

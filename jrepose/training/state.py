@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -10,7 +11,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import PyTree
 
 from jrepose.errors import InputError
 from jrepose.training.schedule import Schedule
@@ -21,14 +22,14 @@ class TrainState:
     """A pytree of arrays.
 
     Args:
-        step: optimiser steps done.
+        step: optimiser steps done, int32.
         params: the model's parameters, float32.
         objective: learned weights of the objective; empty if none is learned.
         optimizer: the optimiser's moments.
         ema: exponential moving average of `params`; empty without averaging.
     """
 
-    step: Int[Array, ""]
+    step: PyTree
     params: PyTree
     objective: PyTree
     optimizer: PyTree
@@ -100,17 +101,16 @@ def from_plain(template: TrainState, plain: dict[str, Any]) -> TrainState:
     Raises:
         InputError: it belongs to another model, objective or optimiser.
     """
-    try:
-        state = flax.serialization.from_state_dict(template, plain)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"the checkpoint does not fit the config: {error}") from error
-    mismatch = [
-        f"{jax.tree_util.keystr(path)} is {jnp.shape(found)}, expected {jnp.shape(expected)}"
-        for (path, expected), found in zip(
-            jax.tree_util.tree_leaves_with_path(template), jax.tree.leaves(state), strict=True
-        )
-        if jnp.shape(found) != jnp.shape(expected)
-    ]
-    if mismatch:
-        raise InputError(f"the checkpoint does not fit the config: {mismatch[0]}")
-    return state
+    expected, found = _shapes(to_plain(template)), _shapes(plain)
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise InputError(
+                f"the checkpoint does not fit the config: {name} is {found.get(name, 'absent')}, "
+                f"expected {expected.get(name, 'absent')}"
+            )
+    return flax.serialization.from_state_dict(template, plain)
+
+
+def _shapes(plain: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(plain)
+    return {"/".join(str(key.key) for key in path): jnp.shape(leaf) for path, leaf in leaves}

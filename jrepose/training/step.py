@@ -124,7 +124,7 @@ def make_train_step(
         results = mean_gradient(trainable, inputs, targets, key)
         (total, terms), gradients = lax.pmean(results, AXIS)
 
-        norm = optax.global_norm(gradients)
+        norm = _global_norm(gradients)
         metrics = {
             "total": total,
             "terms": terms,
@@ -149,6 +149,10 @@ def make_train_step(
         )
 
     return step
+
+
+def _global_norm(tree: PyTree) -> Float[Array, ""]:
+    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
 
 
 def _average(ema: PyTree, params: PyTree, decay: float | None) -> PyTree:

@@ -13,7 +13,6 @@ PACKAGE = ROOT / "jrepose"
 FLOORS = {
     "errors": 0, "skeleton": 0, "camera": 0, "config": 0,
     "metrics": 1,
-    "checkpoints": 3,
     "models": 2, "losses": 2, "parallel": 2,
     "data": 3, "checkpoints": 3,
     "evaluation": 4, "training": 4, "interop": 4,

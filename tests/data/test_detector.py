@@ -318,3 +318,22 @@ def test_impossible_settings_are_refused(fields, message):
 def test_settings_for_another_skeleton_are_refused(truth):
     with pytest.raises(InputError, match="joint_noise_mm has 5 values.*17 joints"):
         run(truth, DetectorConfig(joint_noise_mm=(1.0,) * 5))
+
+
+def test_default_noise_is_the_published_models(golden):
+    """MotionBERT's noise parameters in mm at Human3.6M's 0.229 px/mm, mean over both sides."""
+    arrays, config = golden("motionbert_noise_model")
+    flip = HUMAN36M_17.flip_permutation
+    mm = 500 / 0.229
+    std = arrays["noise/std"].mean(1) * mm
+    wide = 1 - arrays["noise/weight"]
+    default = DetectorConfig()
+    np.testing.assert_allclose(default.joint_noise_mm, (std + std[flip]) / 2, atol=0.06)
+    np.testing.assert_allclose(default.wide_share, (wide + wide[flip]) / 2, atol=6e-4)
+    constants = config["constants"]
+    assert default.wide_noise_mm == pytest.approx(constants["uniform_range"] / 2 * mm, rel=1e-3)
+    assert default.jitter_mm == pytest.approx(constants["delta_std"] * mm, rel=0.01)
+    assert default.confidence_error_mm == pytest.approx(arrays["d2c/a"].item() * mm, rel=0.01)
+    # 27 keys over 243 frames at 50 Hz.
+    period = (243 - 1) / (constants["num_keyframes"] - 1) / 50
+    assert default.noise_period_s == pytest.approx(period, rel=0.05)

@@ -12,6 +12,11 @@ measures value and gradient of both losses of RePOSE (spatial + temporal):
 
 Each round times every contestant once, one after the other, and speed-ups are medians of the
 rounds' ratios, so that a busy machine slows all of them alike.
+
+Recorded on two CPU cores busy with other work (JAX 0.10.2, PyTorch 2.13.0), at the sizes above:
+73 to 96 times the speed of PyTorch over four runs (88 and 96 against the official code, 87 and
+73 against the rendition), 15 to 17 times that of the compiled broadcast form.  Temporary
+memory 3.7 MiB against 262 MiB; at batch 1 about 1 KB per frame from 27 frames to 4096.
 """
 
 import argparse

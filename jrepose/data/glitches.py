@@ -1,8 +1,9 @@
-"""Capture glitches: frames where the body jumps as no body can.
+"""Capture glitches: frames where the body jumps as no body can, or was not tracked.
 
 Optical motion capture swaps markers for a few frames, switches from one marker assignment to
 another, or holds a pose while the view is lost.  Each shows as a jump between two frames:
-faster than any limb, or isolated - fast for one frame step and slow before and after.
+faster than any limb, or isolated - fast for one frame step and slow before and after.  What is
+held shows in the angles, which repeat to the last digit as no measurement does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _ISOLATION = 4.0  # times faster than the step before and the step after
 _PULSE_SECONDS = 0.1  # a jump there and a jump back within this time enclose wrong frames
 _STEP_SECONDS = 0.05  # bridged before and after a jump that does not come back
 _HELD_SPEED = 1.0  # mm/s; slower than this the whole body is a held pose
+_HELD_STEPS = 3  # fewer repetitions in a row may be a rate conversion
 
 
 def find_glitches(
@@ -53,6 +55,31 @@ def find_glitches(
             glitch[max(jump + 1 - step, 0) : jump + 1 + step] = True
         position = last + 1
     return glitch
+
+
+def find_untracked(
+    values: Float[np.ndarray, "frames values"],
+) -> Bool[np.ndarray, " frames"]:
+    """True for frames with more than half of the joint angles repeated from the frame before.
+
+    Args:
+        values: the file's angles and positions; those that never change are not counted.
+
+    Returns:
+        Runs of at least three repeated frames; at the start of the clip with the frame that
+        they repeat, which elsewhere is the last tracked one.
+    """
+    untracked = np.zeros(len(values), bool)
+    steps = np.diff(values, axis=0)
+    moving = (steps != 0).any(axis=0)
+    if not moving.any():
+        return untracked
+    held = (steps[:, moving] == 0).mean(axis=1) > 0.5
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], held, [False]]).astype(np.int8)))
+    for first, stop in edges.reshape(-1, 2):  # held[k]: frame k + 1 repeats frame k
+        if stop - first >= _HELD_STEPS:
+            untracked[first + (first > 0) : stop + 1] = True
+    return untracked
 
 
 def _is_jump(

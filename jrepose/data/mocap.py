@@ -22,7 +22,7 @@ from tqdm import tqdm
 from jrepose.data import asf_amc, bvh, cmu
 from jrepose.data.asf_amc import AsfSkeleton
 from jrepose.data.bvh import BvhMotion
-from jrepose.data.glitches import bridge, find_glitches
+from jrepose.data.glitches import bridge, find_glitches, find_untracked
 from jrepose.data.motion_text import line_error, read_text
 from jrepose.data.recording import Recording
 from jrepose.data.resampling import resample
@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 _FORMATS = (".amc", ".amc.gz", ".bvh")  # the first that holds a clip is read
 _LEG_MM = (400.0, 1400.0)  # hip to ankle of anyone from a child to the tallest adult
 _REACH_MM = 1e6
+_FRAME_RATES = (10.0, 1000.0)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class _Clip:
     name: str
     subject: str
     path: Path
+    copies: tuple[Path, ...]  # the same clip in other formats or folders, not read
 
     @property
     def is_bvh(self) -> bool:
@@ -70,7 +72,8 @@ def read_mocap(
 
     Returns:
         Recordings sorted by subject, then name; world millimetres, z up, floor near z = 0,
-        float32.  `valid` is False where a capture glitch was interpolated.
+        float32.  `valid` is False where a capture glitch was interpolated, and where most of
+        the body was not tracked.
 
     Raises:
         InputError: nothing found, an unknown subject, or a malformed file (names the line).
@@ -95,6 +98,9 @@ def read_mocap(
     recordings = []
     for clip in tqdm(clips, desc="motion capture", unit="clip", disable=None, leave=False):
         recordings.append(_read_clip(clip, skeletons, index, frame_rate))
+    for clip in clips:
+        for other in clip.copies:
+            _log.warning("clip %s: read from %s, not from %s", clip.name, clip.path, other)
     skeletons.report()
     return recordings
 
@@ -119,9 +125,7 @@ def _find_clips(files: Sequence[Path]) -> list[_Clip]:
     clips = []
     for (subject, name), copies in sorted(found.items()):
         copies.sort(key=lambda file: _FORMATS.index(_format(file)))
-        for other in copies[1:]:
-            _log.warning("clip %s: read from %s, not from %s", name, copies[0], other)
-        clips.append(_Clip(name, subject, copies[0]))
+        clips.append(_Clip(name, subject, copies[0], tuple(copies[1:])))
     return clips
 
 
@@ -208,14 +212,24 @@ def _read_clip(
             source_rate = _bvh_frame_rate(motion.frame_time)
         else:
             skeleton = skeletons.own_or_borrowed(clip)
-            amc = asf_amc.read_amc(clip.path, skeleton)
-            positions = _asf_poses(skeleton, amc)
-            source_rate = amc.frame_rate or entry.get("frame_rate") or cmu.FRAME_RATE
+            motion = asf_amc.read_amc(clip.path, skeleton)
+            positions = _asf_poses(skeleton, motion)
+            source_rate = motion.frame_rate or entry.get("frame_rate") or cmu.FRAME_RATE
     _check_size(clip.path, positions)
+    if not _FRAME_RATES[0] <= source_rate <= _FRAME_RATES[1]:
+        raise InputError(
+            f"{clip.path}: {source_rate:g} frames per second: "
+            f"expected {_FRAME_RATES[0]:g} to {_FRAME_RATES[1]:g}"
+        )
     glitch = find_glitches(positions, source_rate)
-    if glitch.any():
-        _log.info("clip %s: %d frames of %d bridged", clip.name, glitch.sum(), len(glitch))
-    positions, valid = resample(bridge(positions, glitch), ~glitch, source_rate, frame_rate)
+    untracked = find_untracked(motion.values) & ~glitch
+    if glitch.any() or untracked.any():
+        _log.info(
+            "clip %s: of %d frames, %d bridged and %d not tracked",
+            clip.name, len(glitch), glitch.sum(), untracked.sum(),
+        )  # fmt: skip
+    valid = ~(glitch | untracked)
+    positions, valid = resample(bridge(positions, glitch), valid, source_rate, frame_rate)
     return Recording(
         name=clip.name,
         subject=clip.subject,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jrepose.data.glitches import bridge, find_glitches
+from jrepose.data.glitches import bridge, find_glitches, find_untracked
 
 RATE = 120.0
 
@@ -102,3 +102,29 @@ def test_tiny_clips(frames):
     glitch = find_glitches(positions, RATE)
     assert bridge(positions, glitch).shape == positions.shape
     assert bridge(positions, np.ones(frames, bool)) is positions
+
+
+def held(values, *spans):
+    for first, stop in spans:
+        values[first:stop] = values[first]
+    return np.flatnonzero(find_untracked(values)).tolist()
+
+
+def test_repeated_angles_are_untracked():
+    def angles():
+        return np.random.default_rng(0).normal(size=(60, 40))
+
+    assert held(angles()) == []
+    assert held(angles(), (20, 23)) == []  # two repetitions
+    assert held(angles(), (20, 24)) == [21, 22, 23]
+    assert held(angles(), (0, 5), (50, 60)) == [0, 1, 2, 3, 4, *range(51, 60)]
+    # Some angles at their limit, or fingers that were never captured, are no loss of tracking.
+    some = angles()
+    some[20:40, :19] = 0.0
+    assert held(some) == []
+    some[20:40, :21] = 0.0
+    assert held(some) == list(range(21, 40))
+    still = angles()
+    still[:, :35] = 1.0
+    assert held(still) == []
+    assert held(np.ones((9, 4))) == [] and held(np.ones((1, 4))) == []

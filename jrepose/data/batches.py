@@ -53,7 +53,7 @@ class ClipOrder:
         flip: mirror every clip with probability one half.
 
     Raises:
-        InputError: no clips, or an empty batch.
+        InputError: no clips, an empty batch, or a seed outside 0 .. 2^32 - 1.
     """
 
     clips: int
@@ -66,6 +66,8 @@ class ClipOrder:
             raise InputError("no training clip: every video is shorter than clip.frames")
         if self.batch_size < 1:
             raise InputError(f"training.batch_size is {self.batch_size}, expected at least 1")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}, expected 0 .. 2^32 - 1")
 
     def indices(self, step: int) -> Int32[np.ndarray, " batch"]:
         """Clip numbers of a step's batch (0-based)."""

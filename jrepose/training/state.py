@@ -73,21 +73,27 @@ def create_state(
     Raises:
         InputError: the model has state besides its parameters.
     """
-    key = jax.random.fold_in(jax.random.key(seed), 0)
-    variables = jax.jit(lambda key, clip: model.init(key, clip, train=False))(
-        key, jnp.zeros((1, *clip_shape), jnp.float32)
-    )
-    if set(variables) != {"params"}:
-        raise InputError(f"the model has variables {sorted(variables)}; only params are trained")
-    params = variables["params"]
-    weights = objective.init()
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        objective=weights,
-        optimizer=optimizer.init({"params": params, "objective": weights}),
-        ema=jax.tree.map(jnp.copy, params) if average else {},
-    )
+
+    # Compiled as a whole: built leaf by leaf, every shape would be a program of its own.
+    @jax.jit
+    def create(key):
+        clip = jnp.zeros((1, *clip_shape), jnp.float32)
+        variables = model.init(key, clip, train=False)
+        if set(variables) != {"params"}:
+            raise InputError(
+                f"the model has variables {', '.join(sorted(variables))}; only params are trained"
+            )
+        params = variables["params"]
+        weights = objective.init()
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            objective=weights,
+            optimizer=optimizer.init({"params": params, "objective": weights}),
+            ema=params if average else {},
+        )
+
+    return create(jax.random.fold_in(jax.random.key(seed), 0))
 
 
 def to_plain(state: TrainState) -> dict[str, Any]:

@@ -176,6 +176,8 @@ def test_choice_of_path_and_messages():
         ClipOrder(0, 4, seed=0, flip=False)
     with pytest.raises(InputError, match="batch_size is 0"):
         ClipOrder(4, 0, seed=0, flip=False)
+    with pytest.raises(InputError, match="seed is -1"):
+        ClipOrder(4, 4, seed=-1, flip=False)
 
 
 def test_streaming_runs_ahead_and_reports_errors():

@@ -3,12 +3,17 @@
 As a script, the command line of a run in its own process, to be killed or stopped:
 
     python tiny.py WORKDIR [--coordinator A --processes N --process I] [--field value ...]
+        [--kill_before STEP | --kill_while_saving STEP | --terminate_before STEP]
 """
 
 import argparse
 import json
 import logging
+import os
+import pathlib
+import signal
 import sys
+import threading
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -79,18 +84,54 @@ def records(workdir) -> list[dict]:
     return out
 
 
+def signal_before(step: int, number: signal.Signals) -> None:
+    """Sends this process a signal when it asks for the batch of `step` (0-based)."""
+    from jrepose.data.batches import ClipOrder
+
+    indices = ClipOrder.indices
+
+    def indices_or_signal(self, asked):
+        if asked == step:
+            os.kill(os.getpid(), number)
+        return indices(self, asked)
+
+    ClipOrder.indices = indices_or_signal
+
+
+def kill_while_saving(workdir: pathlib.Path, step: int) -> None:
+    """Kills this process as soon as the unfinished checkpoint of `step` is on the disk."""
+    sys.setswitchinterval(1e-5)
+
+    def watch():
+        while True:
+            if any((workdir / "checkpoints").glob(f"{step}.orbax-checkpoint-tmp*/*")):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("workdir")
     parser.add_argument("--coordinator")
     parser.add_argument("--processes", type=int)
     parser.add_argument("--process", type=int)
+    parser.add_argument("--kill_before", type=int)
+    parser.add_argument("--kill_while_saving", type=int)
+    parser.add_argument("--terminate_before", type=int)
     arguments, fields = parser.parse_known_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("jrepose").setLevel(logging.INFO)
 
     from jrepose import parallel
     from jrepose.training.loop import train
+
+    if arguments.kill_before is not None:
+        signal_before(arguments.kill_before, signal.SIGKILL)
+    if arguments.terminate_before is not None:
+        signal_before(arguments.terminate_before, signal.SIGTERM)
+    if arguments.kill_while_saving is not None:
+        kill_while_saving(pathlib.Path(arguments.workdir), arguments.kill_while_saving)
 
     parallel.initialise_distributed(arguments.coordinator, arguments.processes, arguments.process)
     changes = {

@@ -1,0 +1,231 @@
+"""Whole runs in this process: devices, options, messages, divergence, a full disk."""
+
+import dataclasses
+import json
+import logging
+import os
+import re
+import signal
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from jrepose import checkpoints, parallel
+from jrepose.config import from_json
+from jrepose.data.batches import ClipOrder
+from jrepose.data.windows import training_windows
+from jrepose.errors import InputError
+from jrepose.training.experiment import create_model
+from jrepose.training.loop import train
+from jrepose.training.metric_log import DivergedError
+
+STEPS = 6
+
+
+def run(workdir, devices=1, splits=None, **changes):
+    """Six steps without validation, unless `splits` brings some."""
+    splits = {"train": tiny.dataset()} if splits is None else splits
+    changes = {"training__max_steps": STEPS, "checkpoint__every_steps": 4, **changes}
+    return train(tiny.config(**changes), workdir, splits, devices=parallel.select_devices(devices))
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("baseline")
+    return workdir, run(workdir)
+
+
+def assert_close(a, b, **tolerance):
+    a, b = jax.tree.leaves(a), jax.tree.leaves(b)
+    assert len(a) == len(b) > 10
+    for left, right in zip(a, b, strict=True):
+        np.testing.assert_allclose(left, right, **tolerance)
+
+
+def test_what_a_run_leaves_behind(baseline):
+    workdir, result = baseline
+    assert (result.step, result.finished, result.interrupted) == (STEPS, True, None)
+    assert result.validation is None and result.best is None
+    names = {entry.name for entry in workdir.iterdir()}
+    assert names >= {"config.json", "metrics.jsonl", "tensorboard", "checkpoints"}
+    config = tiny.config(training__max_steps=STEPS, checkpoint__every_steps=4)
+    assert from_json((workdir / "config.json").read_text()).to_dict() == config.to_dict()
+    records = tiny.records(workdir)
+    assert [record["step"] for record in records] == [4, 6]
+    assert set(records[0]) == {
+        "step",
+        "epoch",
+        "loss/total",
+        "loss/mpjpe",
+        "loss/spatial_ranking",
+        "loss/temporal_ranking",
+        "gradient_norm",
+        "learning_rate",
+    }
+    assert records[1]["loss/total"] < records[0]["loss/total"]
+    line = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[1])
+    assert line["clips_per_s"] > 0
+    assert checkpoints.steps_in(workdir / "checkpoints") == [4, 6]
+    stored = checkpoints.load(workdir)
+    assert stored.config["training"]["max_steps"] == STEPS
+    assert stored.data == {"train": tiny.dataset().fingerprint()}
+    assert_close(stored.variables, result.variables, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "devices, changes",
+    [(2, {}), (4, {"data__resident_bytes": 0}), (2, {"training__accumulate": 2})],
+    ids=["2 devices", "4 devices streamed", "2 devices x 2 micro-batches"],
+)
+def test_several_devices_train_as_one(baseline, tmp_path, devices, changes):
+    workdir, expected = baseline
+    result = run(tmp_path, devices, **changes)
+    assert_close(result.variables, expected.variables, atol=1e-4)
+    for ours, theirs in zip(tiny.records(tmp_path), tiny.records(workdir), strict=True):
+        assert ours["loss/total"] == pytest.approx(theirs["loss/total"], rel=1e-4)
+
+
+def test_streamed_equals_resident_bit_for_bit(baseline, tmp_path):
+    workdir, expected = baseline
+    result = run(tmp_path, data__resident_bytes=0)
+    assert_close(result.variables, expected.variables, rtol=0)
+    assert tiny.records(tmp_path) == tiny.records(workdir)
+
+
+def test_continues_on_other_devices_and_longer(baseline, tmp_path):
+    _, expected = baseline
+    run(tmp_path, training__max_steps=3)
+    result = run(tmp_path, devices=2)
+    assert result.step == STEPS
+    assert_close(result.variables, expected.variables, atol=1e-4)
+
+
+def test_moving_average_is_what_counts(tmp_path):
+    result = run(tmp_path, training__ema_decay=0.5, training__gradient_clip=0.1)
+    stored = checkpoints.load(tmp_path)
+    assert_close(result.variables["params"], stored.state["ema"], rtol=0)
+    assert not np.allclose(
+        stored.state["ema"]["head"]["kernel"], stored.state["params"]["head"]["kernel"], rtol=1e-3
+    )
+
+
+def test_bfloat16_keeps_float32_parameters(tmp_path):
+    run(tmp_path, precision="bfloat16", training__max_steps=1)
+    state = checkpoints.load(tmp_path).state
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(state["params"])} == {"float32"}
+    with pytest.raises(InputError, match="config.precision is 'float16'"):
+        run(tmp_path / "other", precision="float16")
+    assert create_model(tiny.config(precision="bfloat16")).dtype == np.dtype("bfloat16")
+
+
+def test_validation_best_and_finished_run(tmp_path, caplog):
+    splits = tiny.splits()
+    result = run(tmp_path, splits=splits, training__max_steps=None, training__epochs=2)
+    records = [r for r in tiny.records(tmp_path) if "validation/mpjpe" in r]
+    assert [record["step"] for record in records] == [5, 9]
+    assert result.validation["mpjpe"] == records[-1]["validation/mpjpe"]
+    assert result.best == min(record["validation/mpjpe"] for record in records)
+    best = checkpoints.load(tmp_path, "best")
+    assert best.validation["mpjpe"] == result.best
+    before = (tmp_path / "metrics.jsonl").read_text()
+    with caplog.at_level(logging.INFO, logger="jrepose"):
+        again = run(tmp_path, splits=splits, training__max_steps=None, training__epochs=2)
+    assert again.step == result.step and again.finished and again.best == result.best
+    assert (tmp_path / "metrics.jsonl").read_text() == before
+    assert "finished at step 9 of 9" in caplog.text
+    assert_close(again.variables, result.variables, rtol=0)
+
+
+def with_bad_label(clip):
+    """The tiny dataset with one NaN in a clip's label, and the step (1-based) that meets it."""
+    dataset = tiny.dataset()
+    windows = training_windows(dataset.videos, 8, 4)
+    frame = windows[clip][3]
+    labels = dataset.poses_image_px.copy()
+    labels[frame, 5, 0] = np.nan
+    order = ClipOrder(len(windows), 8, seed=0, flip=True)
+    step = next(s for s in range(10) if (windows[order.indices(s)] == frame).any())
+    return dataclasses.replace(dataset, poses_image_px=labels), step + 1
+
+
+def test_divergence_names_step_and_term_and_keeps_the_last_good(tmp_path):
+    order = ClipOrder(len(training_windows(tiny.dataset().videos, 8, 4)), 8, seed=0, flip=True)
+    options = [with_bad_label(int(clip)) for clip in order.indices(3)]
+    dataset, bad = next(option for option in options if option[1] > 2)
+    for _ in range(2):  # trying again fails in the same way
+        with pytest.raises(DivergedError) as caught:
+            run(tmp_path, splits={"train": dataset}, checkpoint__every_steps=1)
+        assert f"training diverged at step {bad}: mpjpe is nan" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        stored = checkpoints.load(tmp_path, "latest")
+        assert stored.step == bad - 1
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.state))
+
+
+def test_unsound_state_is_not_saved(tmp_path):
+    # The loss of the first step is finite; the update overflows.
+    with pytest.raises(DivergedError, match="training diverged at step 1: .* not finite"):
+        run(tmp_path, training__learning_rate=1e39, training__max_steps=1)
+    assert checkpoints.steps_in(tmp_path / "checkpoints") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_saves_and_stops(baseline, tmp_path, monkeypatch, number):
+    workdir, expected = baseline
+    indices = ClipOrder.indices
+
+    def indices_or_signal(self, step):
+        if step == 2:
+            signal.raise_signal(number)
+        return indices(self, step)
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(ClipOrder, "indices", indices_or_signal)
+    result = run(tmp_path)
+    monkeypatch.undo()
+    assert (result.step, result.finished, result.interrupted) == (3, False, number)
+    assert signal.getsignal(number) == before
+    assert checkpoints.steps_in(tmp_path / "checkpoints") == [3]
+    result = run(tmp_path)
+    assert_close(result.variables, expected.variables, rtol=0)
+    assert tiny.records(tmp_path) == tiny.records(workdir)
+
+
+def test_messages(tmp_path, baseline):
+    workdir, _ = baseline
+    with pytest.raises(InputError, match="batch_size 8 does not divide over 3 devices"):
+        run(tmp_path, devices=3)
+    with pytest.raises(InputError, match="2 devices x training.accumulate 3"):
+        run(tmp_path, devices=2, training__accumulate=3)
+    with pytest.raises(InputError, match="no 'train'"):
+        run(tmp_path, splits={})
+    with pytest.raises(InputError, match="unknown training.root"):
+        run(tmp_path, training__root="hip")
+    with pytest.raises(InputError) as caught:
+        run(workdir, training__learning_rate=0.5, clip__stride=2, training__log_every=1)
+    assert str(caught.value) == (
+        f"{workdir} holds a run with another config: clip.stride=2 (was 4), "
+        "training.learning_rate=0.5 (was 0.003); use another --workdir or the same values"
+    )
+    with pytest.raises(InputError, match=re.escape("the fingerprint of train differs")):
+        run(workdir, splits={"train": tiny.dataset(seed=5)})
+
+
+def test_full_disk(tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full on this system")
+    # Every file is written under a name of its own first: here, onto a full device.
+    (tmp_path / "config.json.tmp").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=f"no space left on the disk while writing {tmp_path}"):
+        run(tmp_path)
+
+
+def test_without_tensorboard(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with caplog.at_level(logging.INFO, logger="jrepose"):
+        run(tmp_path, training__max_steps=1)
+    assert caplog.text.count("pip install 'jrepose[tensorboard]'") == 1
+    assert not (tmp_path / "tensorboard").exists()

@@ -1,0 +1,139 @@
+"""Runs in their own processes: killed, stopped, resumed, and on two processes."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from jrepose import checkpoints
+
+SCRIPT = pathlib.Path(__file__).with_name("tiny.py")
+ROOT = SCRIPT.parents[2]
+
+
+def start(workdir, *arguments, devices=1):
+    environment = dict(os.environ)
+    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={devices}"
+    environment["PYTHONPATH"] = str(ROOT)
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(workdir), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        text=True,
+    )
+
+
+def run(workdir, *arguments, status=0, devices=1):
+    process = start(workdir, *arguments, devices=devices)
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == status, output
+    return output
+
+
+def final(workdir):
+    return checkpoints.load(workdir, "latest")
+
+
+def assert_same_run(a, b):
+    """Every array of the last checkpoint, bit for bit, and every number of the log."""
+    a_leaves = jax.tree_util.tree_leaves_with_path(final(a).state)
+    b_leaves = jax.tree_util.tree_leaves_with_path(final(b).state)
+    assert len(a_leaves) == len(b_leaves) > 20
+    for (path, left), (other_path, right) in zip(a_leaves, b_leaves, strict=True):
+        assert path == other_path and left.dtype == right.dtype
+        np.testing.assert_array_equal(left, right, err_msg=str(path))
+    assert tiny.records(a) == tiny.records(b)
+    assert final(a).validation == final(b).validation
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("undisturbed")
+    output = run(workdir)
+    assert "result 14 True None" in output
+    # Saved every 5 steps, at each epoch's end (5, 9, 14) and at the end.
+    assert [r["step"] for r in tiny.records(workdir) if "loss/total" in r] == [4, 8, 12, 14]
+    assert [r["step"] for r in tiny.records(workdir) if "validation/mpjpe" in r] == [5, 9, 14]
+    return workdir
+
+
+def test_kill_at_any_moment_and_resume(undisturbed, tmp_path):
+    folder = tmp_path / "checkpoints"
+    # Before there is any checkpoint; in the middle, with steps in flight and logged that the
+    # newest checkpoint does not have; while one is being written.
+    run(tmp_path, "--kill_before", 3, status=-signal.SIGKILL)
+    assert checkpoints.steps_in(folder) == []
+    run(tmp_path, "--kill_before", 13, status=-signal.SIGKILL)
+    newest = checkpoints.steps_in(folder)[-1]
+    assert newest in (9, 10)  # writing 10 may not have ended
+    assert tiny.records(tmp_path)[-1]["step"] >= 8
+    output = run(tmp_path, "--kill_while_saving", 14, status=-signal.SIGKILL)
+    assert f"continuing {tmp_path} at step {newest}" in output
+    unfinished = [entry.name for entry in folder.iterdir() if "tmp" in entry.name]
+    assert len(unfinished) == 1 and unfinished[0].startswith("14.")
+    assert checkpoints.steps_in(folder)[-1] == 10
+    assert tiny.records(tmp_path)[-1]["step"] == 14
+    # The newest checkpoint is damaged on top of it.
+    victim = max((folder / "10" / "state").rglob("*"), key=lambda path: path.stat().st_size)
+    victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+    output = run(tmp_path)
+    assert output.count(f"damaged checkpoint {folder}/10: ") == 1
+    assert "step 9" in output and "result 14 True None" in output
+    assert_same_run(tmp_path, undisturbed)
+    assert checkpoints.steps_in(folder) == checkpoints.steps_in(undisturbed / "checkpoints")
+
+
+def test_kill_during_the_first_save(undisturbed, tmp_path):
+    run(tmp_path, "--kill_while_saving", 5, status=-signal.SIGKILL)
+    assert checkpoints.steps_in(tmp_path / "checkpoints") == []
+    run(tmp_path)
+    assert_same_run(tmp_path, undisturbed)
+
+
+def test_sigterm_saves_and_stops(undisturbed, tmp_path):
+    output = run(tmp_path, "--terminate_before", 6, status=130)
+    assert "stopped at step 7 of 14" in output
+    assert final(tmp_path).step == 7
+    output = run(tmp_path)
+    assert "step 7" in output
+    assert_same_run(tmp_path, undisturbed)
+
+
+def test_two_processes_train_as_one(undisturbed, tmp_path):
+    def together(*arguments):
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            address = f"localhost:{probe.getsockname()[1]}"
+        fleet = ("--coordinator", address, "--processes", 2, "--process")
+        processes = [start(tmp_path, *fleet, k, *arguments, devices=2) for k in range(2)]
+        outputs = [process.communicate(timeout=240)[0] for process in processes]
+        return [process.returncode for process in processes], outputs
+
+    # One process is told to stop: both do, after the same step, and save.
+    codes, outputs = together("--terminate_before", 6)
+    assert codes == [130, 130], outputs
+    stopped_at = final(tmp_path).step
+    assert 7 <= stopped_at < 14
+    codes, outputs = together()
+    assert codes == [0, 0], outputs
+    assert f"step {stopped_at}" in outputs[0]
+    one, two = final(undisturbed), final(tmp_path)
+    for left, right in zip(
+        jax.tree.leaves(one.state["params"]), jax.tree.leaves(two.state["params"]), strict=True
+    ):
+        np.testing.assert_allclose(left, right, atol=2e-4)
+    ours, theirs = tiny.records(tmp_path), tiny.records(undisturbed)
+    assert [r["step"] for r in ours] == [r["step"] for r in theirs]
+    for left, right in zip(ours, theirs, strict=True):
+        if "loss/total" in left:
+            assert left["loss/total"] == pytest.approx(right["loss/total"], rel=1e-4)
+    # Only the first process speaks and writes.
+    assert "validation MPJPE" in outputs[0] and "validation MPJPE" not in outputs[1]

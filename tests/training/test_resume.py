@@ -1,0 +1,58 @@
+"""What may change between two starts of one run."""
+
+import pytest
+
+from jrepose.errors import InputError
+from jrepose.training.resume import check_same_config, check_same_data
+
+SAVED = {
+    "name": "x",
+    "model": {"name": "repose", "depth": 2},
+    "training": {"epochs": 3, "max_steps": None, "log_every": 20, "batch_size": 8},
+    "evaluation": {"flip": True, "batch_size": 8},
+    "checkpoint": {"keep": 3, "every_steps": 10},
+    "data": {"path": "/here", "resident_bytes": None},
+}
+
+
+def change(**sections):
+    changed = {k: dict(v) if isinstance(v, dict) else v for k, v in SAVED.items()}
+    for section, values in sections.items():
+        changed[section] = {**changed[section], **values} if isinstance(values, dict) else values
+    return changed
+
+
+def test_free_fields_may_change():
+    check_same_config(SAVED, SAVED, "w")
+    current = change(
+        name="y",
+        training={"epochs": 9, "max_steps": 5, "log_every": 1},
+        checkpoint={"keep": 9, "every_steps": 1},
+        data={"path": "/there", "resident_bytes": 0},
+        evaluation={"batch_size": 4},
+    )
+    check_same_config(SAVED, current, "w")
+
+
+def test_all_other_differences_are_named():
+    current = change(training={"batch_size": 4}, evaluation={"flip": False})
+    del current["model"]["depth"]
+    current["model"]["remat"] = True
+    with pytest.raises(InputError) as caught:
+        check_same_config(SAVED, current, "runs/x")
+    assert str(caught.value).startswith("runs/x holds a run with another config: ")
+    for part in (
+        "evaluation.flip=False (was True)",
+        "model.depth='(absent)' (was 2)",
+        "model.remat=True (was '(absent)')",
+        "training.batch_size=4 (was 8)",
+    ):
+        assert part in str(caught.value)
+
+
+def test_data_must_be_the_same():
+    check_same_data({"train": "a"}, {"train": "a", "validation": "b"}, "w")
+    with pytest.raises(InputError, match="fingerprint of validation differs .validation: None"):
+        check_same_data({"train": "a", "validation": "b"}, {"train": "a"}, "w")
+    with pytest.raises(InputError, match="fingerprint of train, validation differs"):
+        check_same_data({"train": "a", "validation": "b"}, {"train": "b", "validation": "c"}, "w")

@@ -16,6 +16,7 @@ from typing import Any
 from absl import flags
 
 from jrepose.errors import InputError
+from jrepose.host_memory import reuse_freed_memory
 
 
 def train(argv: Sequence[str]) -> int:
@@ -107,8 +108,9 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "evaluate
 
 def run(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     """Runs a command; unusable input becomes one line and exit status 2."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("jrepose").setLevel(logging.INFO)
+    reuse_freed_memory()
     try:
         return command(argv)
     except InputError as error:

@@ -7,6 +7,7 @@ A config file is a small program with a `get_config(variant="")` that starts fro
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
+from jrepose.data.detector import DetectorConfig
+from jrepose.data.rig import RigConfig
 from jrepose.errors import InputError
 
 
@@ -43,8 +46,9 @@ def default_config() -> ConfigDict:
     config.data.split.train = ()
     config.data.split.validation = ()
     config.data.split.test = ()
-    config.data.rig = ConfigDict()  # fields of jrepose.data.rig.RigConfig
-    config.data.detector = ConfigDict()  # fields of jrepose.data.detector.DetectorConfig
+    # Every field of the two simulators, documented in their modules.
+    config.data.rig = ConfigDict(dataclasses.asdict(RigConfig()))
+    config.data.detector = ConfigDict(dataclasses.asdict(DetectorConfig()))
 
     config.clip = ConfigDict()
     config.clip.frames = 243
@@ -90,7 +94,7 @@ def default_config() -> ConfigDict:
 
 
 # Their keys belong to the room that reads them, which refuses unknown ones itself.
-_OPEN_SECTIONS = ("model", "objective.weights", "data.rig", "data.detector")
+_OPEN_SECTIONS = ("model", "objective.weights")
 
 
 def check_config(config: ConfigDict) -> None:

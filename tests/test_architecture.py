@@ -11,15 +11,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "jrepose"
 
 FLOORS = {
-    "errors": 0, "skeleton": 0, "camera": 0, "config": 0,
+    "errors": 0, "skeleton": 0, "camera": 0, "host_memory": 0,
     "metrics": 1,
     "models": 2, "losses": 2, "parallel": 2,
-    "data": 3, "checkpoints": 3,
+    "data": 3, "checkpoints": 3, "config": 3,
     "evaluation": 4, "training": 4, "interop": 4,
     "cli": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
 SAME_FLOOR = {("training", "evaluation"), ("skeleton", "errors"), ("camera", "errors"),
-              ("config", "errors")}  # fmt: skip
+              ("config", "data")}  # fmt: skip
 
 
 def imports(path: pathlib.Path) -> set[str]:

@@ -1,0 +1,96 @@
+"""The commands as a user types them."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jrepose import cli
+from jrepose.host_memory import reuse_freed_memory
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DEMO = f"--config={ROOT / 'configs/demo.py'}"
+TINY = (
+    "--config.data.seconds=1.0",
+    "--config.data.rig.cameras=2",
+    "--config.data.split.train=('ada',)",
+    "--config.model.dim_feat=8",
+    "--config.model.dim_rep=8",
+    "--config.model.depth=1",
+    "--config.model.num_heads=2",
+    "--config.training.batch_size=4",
+    "--config.training.max_steps=2",
+    "--config.training.log_every=1",
+)
+
+
+def run(script, *arguments):
+    environment = {**os.environ, "XLA_FLAGS": ""}
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments],
+        capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "message"),
+    [
+        ("train.py", [DEMO], "--workdir DIR is missing"),
+        ("train.py", [DEMO, "--config.training.epoch=1"], "unknown config field epoch"),
+        (
+            "train.py",
+            [f"--config={ROOT / 'configs/repose_mocap.py'}", "--config.data.path=/nowhere",
+             "--workdir=/tmp/unused"],
+            "/nowhere",
+        ),
+        ("evaluate.py", [DEMO], "--checkpoint DIR is missing"),
+        ("evaluate.py", [DEMO, "--checkpoint=/nowhere"], "no checkpoint in /nowhere"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_and_status_2(script, arguments, message):
+    done = run(script, *arguments)
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert lines[-1].startswith(str(ROOT / script) + ": error:") and message in lines[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_train_then_evaluate(tmp_path):
+    done = run("train.py", DEMO, f"--workdir={tmp_path}", *TINY)
+    assert done.returncode == 0, done.stderr
+    logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert max(entry["step"] for entry in logged) == 2
+
+    done = run("evaluate.py", DEMO, f"--checkpoint={tmp_path}", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "MPJPE" in done.stdout
+    results = tmp_path / "evaluation" / "test"
+    scores = json.loads((results / "scores.json").read_text())["scores"]
+    assert 0 < scores["pa_mpjpe"] <= scores["mpjpe"]
+    with np.load(results / "predictions.npz", allow_pickle=False) as archive:
+        assert archive["poses_mm"].shape[1:] == (17, 3)
+
+    done = run("evaluate.py", DEMO, f"--checkpoint={tmp_path}", "--config.model.depth=3")
+    assert done.returncode == 2 and "config.model." in done.stderr
+
+
+def test_unknown_subcommand_shows_the_usage(capsys):
+    assert cli.main(["jrepose", "dance"]) == 2
+    assert "train" in capsys.readouterr().err
+
+
+def test_help_lists_the_flags(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["jrepose", "train", "--help"])
+    assert stop.value.code == 0
+    assert "--workdir" in capsys.readouterr().out
+
+
+def test_memory_reuse_is_accepted_by_glibc():
+    import platform
+
+    assert reuse_freed_memory() == (platform.libc_ver()[0] == "glibc")

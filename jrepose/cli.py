@@ -1,8 +1,8 @@
 """The command lines: flags, config, one call into the package.
 
-`python train.py ...` and `jrepose train ...` are the same command.  Exit status: 0 done, 1 a
-failure of the run, 2 unusable input (one line on standard error), 130 stopped by a signal
-after saving.
+`python train.py ...` and `jrepose train ...` are the same command.  Exit status: 0 done, 2
+unusable input or a diverged loss (one line on standard error), 130 stopped by a signal after
+saving.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ from jrepose.data.batches import ClipOrder, ResidentBatches, StreamedBatches, cr
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.windows import training_windows
 from jrepose.errors import InputError
-from jrepose.losses.objective import create_objective
+from jrepose.losses.objective import Objective, create_objective
+from jrepose.skeleton import Skeleton
 from jrepose.training.schedule import decay_per_epoch
 from jrepose.training.state import TrainState, adamw, create_state
 from jrepose.training.step import make_train_step
@@ -59,6 +60,33 @@ def create_model(config: ConfigDict) -> nn.Module:
     return models.create(**{"dtype": config.precision, **config.model.to_dict()})
 
 
+def batch_objective(config: ConfigDict, skeleton: Skeleton) -> Objective:
+    """The config's objective, so that its mean over parts of a batch is that of the batch.
+
+    Steps average over devices and micro-batches, which is right for means.  A ranking loss
+    summed over the batch (`objective.ranking_reduction="sum"`) is therefore written as the
+    mean times the number of ordered pairs, the number becoming part of its weight; the log
+    shows the mean.
+
+    Raises:
+        InputError: unknown loss or reduction, or weights that cannot be.
+    """
+    weights, reduction = config.objective.weights.to_dict(), config.objective.ranking_reduction
+    if reduction == "sum":
+        frames, joints = config.clip.frames, skeleton.num_joints
+        poses = config.training.batch_size * frames * joints
+        for name, pairs in (("spatial_ranking", joints), ("temporal_ranking", frames)):
+            if name in weights:
+                weights[name] *= poses * pairs
+        reduction = "mean"
+    return create_objective(
+        weights,
+        skeleton,
+        ranking_reduction=reduction,
+        learn_weights=config.objective.learn_weights,
+    )
+
+
 def create_experiment(
     config: ConfigDict, dataset: PoseDataset, devices: Sequence[jax.Device] | None = None
 ) -> Experiment:
@@ -81,12 +109,7 @@ def create_experiment(
             f"devices x training.accumulate {training.accumulate}"
         )
     model = create_model(config)
-    objective = create_objective(
-        config.objective.weights,
-        dataset.skeleton,
-        ranking_reduction=config.objective.ranking_reduction,
-        learn_weights=config.objective.learn_weights,
-    )
+    objective = batch_objective(config, dataset.skeleton)
     windows = training_windows(dataset.videos, clip.frames, clip.stride, clip.tail)
     order = ClipOrder(len(windows), training.batch_size, config.seed, training.flip)
     schedule = decay_per_epoch(

@@ -181,19 +181,19 @@ class _Run:
             in_flight.append((self._step, metric_log.start_fetching(metrics)))
             validate, save = self._due()
             # Nothing is saved or validated before its steps are known to be sound.
-            allowed = 0 if validate or save else _IN_FLIGHT
+            allowed = 0 if save else _IN_FLIGHT
             while len(in_flight) > allowed:
                 stop |= self._settle(*in_flight.popleft(), bar)
-            if validate:
-                self._validate()
             if save:
-                self._save(validated=validate)
-            if validate or save:
+                state = self._host_state()
+                if validate:
+                    self._validate(state)
+                self._save(state, validated=validate)
                 self._log.start_clock(self._step)
         while in_flight:
             self._settle(*in_flight.popleft(), bar)
         if self._writer.newest != self._step:
-            self._save(validated=False)
+            self._save(self._host_state(), validated=False)
         return self._step < experiment.total_steps
 
     def _settle(self, step: int, metrics: metric_log.Metrics, bar: tqdm) -> bool:
@@ -216,7 +216,8 @@ class _Run:
         return bool(numbers["stop"])
 
     def _due(self) -> tuple[bool, bool]:
-        """Whether to validate and whether to save after the present step."""
+        """Whether to validate and whether to save after the present step; the first implies the
+        second."""
         last = self._step == self._experiment.total_steps
         validate = False
         if "validation" in self._splits:
@@ -227,10 +228,10 @@ class _Run:
         every = max(self._config.checkpoint.every_steps, 1)
         return validate, validate or last or self._step % every == 0
 
-    def _validate(self) -> None:
+    def _validate(self, state: TrainState) -> None:
         result = evaluate_dataset(
             self._experiment.model,
-            self._variables(self._host_state()),
+            self._variables(state),
             self._splits["validation"],
             self._config,
             devices=self._experiment.devices,
@@ -247,16 +248,16 @@ class _Run:
                 scores["pa_mpjpe"],
             )
 
-    def _save(self, *, validated: bool) -> None:
-        state = to_plain(self._host_state())
-        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+    def _save(self, state: TrainState, *, validated: bool) -> None:
+        plain = to_plain(state)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(plain):
             if not np.isfinite(leaf).all():
                 name = "/".join(str(key.key) for key in path)
                 raise DivergedError(f"training diverged at step {self._step}: {name} not finite")
         self._log.flush()
         self._writer.save(
             self._step,
-            state,
+            plain,
             config=self._resolved,
             data=self._fingerprints,
             validation=self._validation if validated else None,

@@ -28,7 +28,7 @@ class Experiment:
 
     Args:
         model: the lifter.
-        state: before the first step, on the default device.
+        state: before the first step, on the host.
         order: clips of each step.
         batches: the clips themselves; must be closed.
         step: the data-parallel step, `(state, batches.arrays, selection) -> (state, metrics)`;

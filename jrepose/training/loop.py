@@ -94,7 +94,7 @@ def train(
     fingerprints = {name: splits[name].fingerprint() for name in splits if name != "test"}
     found, complaints = checkpoints.newest_intact(workdir)
     for complaint in complaints:
-        _LOG.warning("%s; moved to %s", complaint, checkpoints.DAMAGED_FOLDER)
+        _say(logging.WARNING, "%s; moved to %s", complaint, checkpoints.DAMAGED_FOLDER)
     if found is not None:
         check_same_config(found.config, resolved, workdir)
         check_same_data(found.data, fingerprints, workdir)
@@ -132,7 +132,7 @@ class _Run:
         state, self._step = experiment.state, 0
         if found is not None:
             state, self._step = from_plain(state, dict(found.state)), found.step
-            _LOG.info("continuing %s at step %d", workdir, found.step)
+            _say(logging.INFO, "continuing %s at step %d", workdir, found.step)
         self._state = parallel.replicate(state, experiment.devices)
 
         folder = workdir / checkpoints.FOLDER
@@ -239,25 +239,20 @@ class _Run:
         scores = {name: float(value) for name, value in result.scores.items()}
         self._validation = scores
         self._log.validation(self._step, self._epoch(self._step), scores)
-        if parallel.is_primary():
-            _LOG.info(
-                "step %d, epoch %.1f: validation MPJPE %.2f mm, PA-MPJPE %.2f mm",
-                self._step,
-                self._epoch(self._step),
-                scores["mpjpe"],
-                scores["pa_mpjpe"],
-            )
+        _say(
+            logging.INFO,
+            "step %d, epoch %.1f: validation MPJPE %.2f mm, PA-MPJPE %.2f mm",
+            self._step,
+            self._epoch(self._step),
+            scores["mpjpe"],
+            scores["pa_mpjpe"],
+        )
 
     def _save(self, state: TrainState, *, validated: bool) -> None:
-        plain = to_plain(state)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(plain):
-            if not np.isfinite(leaf).all():
-                name = "/".join(str(key.key) for key in path)
-                raise DivergedError(f"training diverged at step {self._step}: {name} not finite")
         self._log.flush()
         self._writer.save(
             self._step,
-            plain,
+            to_plain(state),
             config=self._resolved,
             data=self._fingerprints,
             validation=self._validation if validated else None,
@@ -265,7 +260,13 @@ class _Run:
         )
 
     def _host_state(self) -> TrainState:
-        return parallel.unreplicate(self._state)
+        """The present state, known to be sound: finite losses can still end in an overflow."""
+        state = parallel.unreplicate(self._state)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(to_plain(state)):
+            if not np.isfinite(leaf).all():
+                name = "/".join(str(key.key) for key in path)
+                raise DivergedError(f"training diverged at step {self._step}: {name} is not finite")
+        return state
 
     @staticmethod
     def _variables(state: TrainState) -> dict[str, Any]:
@@ -288,15 +289,15 @@ class _Run:
 
     def _report(self, state: TrainState, interrupts: Interrupts, stopped: bool) -> TrainingResult:
         best = self._writer.best_score
-        if parallel.is_primary():
-            _LOG.info(
-                "%s at step %d of %d%s; checkpoints in %s",
-                "stopped" if stopped else "finished",
-                self._step,
-                self._experiment.total_steps,
-                "" if best is None else f", best validation MPJPE {best:.2f} mm",
-                self._workdir / checkpoints.FOLDER,
-            )
+        _say(
+            logging.INFO,
+            "%s at step %d of %d%s; checkpoints in %s",
+            "stopped" if stopped else "finished",
+            self._step,
+            self._experiment.total_steps,
+            "" if best is None else f", best validation MPJPE {best:.2f} mm",
+            self._workdir / checkpoints.FOLDER,
+        )
         return TrainingResult(
             step=self._step,
             finished=not stopped,
@@ -305,6 +306,12 @@ class _Run:
             validation=self._validation,
             best=best,
         )
+
+
+def _say(level: int, message: str, *values: object) -> None:
+    """Logs once, not once per process."""
+    if parallel.is_primary():
+        _LOG.log(level, message, *values)
 
 
 class _ClipsBar(tqdm):

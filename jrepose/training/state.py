@@ -62,7 +62,7 @@ def create_state(
     seed: int,
     average: bool,
 ) -> TrainState:
-    """The state before the first step, on the default device.
+    """The state before the first step, on the host (NumPy).
 
     Args:
         model, objective, optimizer: what is trained and how.
@@ -93,7 +93,7 @@ def create_state(
             ema=params if average else {},
         )
 
-    return create(jax.random.fold_in(jax.random.key(seed), 0))
+    return jax.device_get(create(jax.random.fold_in(jax.random.key(seed), 0)))
 
 
 def to_plain(state: TrainState) -> dict[str, Any]:

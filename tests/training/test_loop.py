@@ -76,8 +76,8 @@ def test_what_a_run_leaves_behind(baseline):
 
 @pytest.mark.parametrize(
     "devices, changes",
-    [(2, {}), (4, {"data__resident_bytes": 0}), (2, {"training__accumulate": 2})],
-    ids=["2 devices", "4 devices streamed", "2 devices x 2 micro-batches"],
+    [(4, {"data__resident_bytes": 0}), (2, {"training__accumulate": 2})],
+    ids=["4 devices streamed", "2 devices x 2 micro-batches"],
 )
 def test_several_devices_train_as_one(baseline, tmp_path, devices, changes):
     workdir, expected = baseline
@@ -161,10 +161,18 @@ def test_divergence_names_step_and_term_and_keeps_the_last_good(tmp_path):
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(stored.state))
 
 
-def test_unsound_state_is_not_saved(tmp_path):
-    # The loss of the first step is finite; the update overflows.
-    with pytest.raises(DivergedError, match="training diverged at step 1: .* not finite"):
-        run(tmp_path, training__learning_rate=1e39, training__max_steps=1)
+def test_unsound_state_is_not_saved(tmp_path, monkeypatch):
+    unreplicate = parallel.unreplicate
+
+    def overflown(tree):
+        host = unreplicate(tree)
+        host.params["head"]["bias"][1] = np.inf
+        return host
+
+    monkeypatch.setattr(parallel, "unreplicate", overflown)
+    message = "training diverged at step 1: params/head/bias is not finite"
+    with pytest.raises(DivergedError, match=message):
+        run(tmp_path, training__max_steps=1)
     assert checkpoints.steps_in(tmp_path / "checkpoints") == []
 
 

@@ -4,9 +4,9 @@
         --config.data.path=PATH_TO_CMU_MOCAP --output runs/ablation --seeds 0,1,2
 
 trains every objective with every seed, evaluates the best checkpoint of each on the test
-subjects, and writes `table.md`, `scores.json` and `ablation.png`.  What is finished is not run
-again, so the command can be stopped and repeated, and `--objectives` lets several
-processes share the work.
+subjects, adds a baseline without any depth, and writes `table.md`, `scores.json` and
+`ablation.png`.  What is finished is not run again, so the command can be stopped and repeated,
+and `--objectives` lets several processes share the work.
 """
 
 from __future__ import annotations
@@ -23,15 +23,19 @@ from absl import flags
 from jrepose import checkpoints, cli
 from jrepose.config import parse_flags
 from jrepose.data.sources import load_splits
+from jrepose.data.windows import covering_windows
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.evaluation.report import write_report
+from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.evaluation.tables import SCORE_LABELS
 from jrepose.training.experiment import create_model
 from jrepose.training.loop import train
 
 # Weights of (spatial_ranking, temporal_ranking), in the order of the paper's rows.
 OBJECTIVES = {"none": (0.0, 0.0), "S": (20.0, 0.0), "T": (0.0, 20.0), "S+T": (20.0, 20.0)}
+
+FLAT = "flat"  # the row of the baseline that every joint is at depth 0
 
 COLUMNS = (
     "mpjpe", "pa_mpjpe", "mpjve", "mpjpe_visible", "mpjpe_occluded",
@@ -56,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
             workdir = output / f"{objective}_seed{seed}"
             if not (workdir / "test" / "scores.json").exists():
                 _run(base.copy_and_resolve_references(), objective, seed, workdir, splits)
+    _score_flat(base, splits["test"], output / FLAT / "test")
     _summarise(output)
     return 0
 
@@ -76,10 +81,21 @@ def _run(config, objective: str, seed: int, workdir: pathlib.Path, splits) -> No
     write_report(result, splits["test"], workdir / "test")
 
 
+def _score_flat(config, dataset, output: pathlib.Path) -> None:
+    """What a model scores that passes the keypoints through and puts every joint at depth 0."""
+    clip = config.clip
+    index, scored = covering_windows(dataset.videos, clip.frames, clip.evaluation_stride, clip.tail)
+    flat = dataset.model_inputs()
+    flat[..., 2] = 0.0
+    result = evaluate_predictions(dataset, flat[index], index, scored)
+    write_report(result, dataset, output, pictures=False)
+
+
 def _summarise(output: pathlib.Path) -> None:
     found: dict[str, list[Mapping[str, float]]] = {}
-    for objective in OBJECTIVES:
-        paths = sorted(output.glob(f"{objective}_seed*/test/scores.json"))
+    for objective in (FLAT, *OBJECTIVES):
+        pattern = objective if objective == FLAT else f"{objective}_seed*"
+        paths = sorted(output.glob(f"{pattern}/test/scores.json"))
         if paths:
             found[objective] = [json.loads(path.read_text())["scores"] for path in paths]
     lines = [
@@ -90,8 +106,8 @@ def _summarise(output: pathlib.Path) -> None:
         cells = []
         for column in COLUMNS:
             values = np.array([run[column] for run in scores])
-            spread = values.std(ddof=1) if len(values) > 1 else float("nan")
-            cells.append(f"{values.mean():.2f} ± {spread:.2f}")
+            spread = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
+            cells.append(f"{values.mean():.2f}{spread}")
         lines.append(f"| {objective} | {len(scores)} | " + " | ".join(cells) + " |")
     (output / "table.md").write_text("\n".join(lines) + "\n")
     (output / "scores.json").write_text(json.dumps(found, indent=2) + "\n")

@@ -51,11 +51,6 @@ def golden(shared_dir):
     return load
 
 
-def with_prefix(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The entries below `prefix`, with the prefix removed."""
-    return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}
-
-
 @pytest.fixture
 def unchecked():
     """Turns the shape checks off, to reach the errors that users meet without them."""

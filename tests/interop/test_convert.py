@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import with_prefix
+from golden_arrays import with_prefix
 from models import dstformer_oracle
 
 from jrepose import interop, models

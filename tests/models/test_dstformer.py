@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
-from conftest import with_prefix
+from golden_arrays import with_prefix
 from models import dstformer_oracle
 
 from jrepose import models

@@ -1,0 +1,175 @@
+"""What the model benchmarks share: flags, the official PyTorch model, paired timing, report."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pathlib
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jrepose import models
+from jrepose.host_memory import reuse_freed_memory
+
+# Dense peak in TFLOP/s as the vendor states it; float32 there means TF32 off.
+KNOWN_PEAKS = {
+    ("NVIDIA H200", "bfloat16"): 989.0,
+    ("NVIDIA H200", "float32"): 67.0,
+    ("NVIDIA H100 80GB HBM3", "bfloat16"): 989.0,
+    ("NVIDIA H100 80GB HBM3", "float32"): 67.0,
+    ("NVIDIA A100-SXM4-80GB", "bfloat16"): 312.0,
+    ("NVIDIA A100-SXM4-80GB", "float32"): 19.5,
+}
+
+
+def parse_arguments(description: str | None) -> argparse.Namespace:
+    """The common flags; also fixes how the process uses memory."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--model", default="repose", choices=list(models.MODELS))
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--frames", type=int, default=243)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--peak-tflops", type=float, help="of the device; measured if unknown")
+    parser.add_argument("--torch-root", type=pathlib.Path, help="checkout of the official code")
+    parser.add_argument("--torch-class", default="lib.model.RePOSE:RePOSE")
+    parser.add_argument("--torch-compile", action="store_true")
+    parser.add_argument(
+        "--keep-malloc", action="store_true", help="leave the C library's allocation as it is"
+    )
+    arguments = parser.parse_args()
+    if not arguments.keep_malloc:
+        reuse_freed_memory()
+    return arguments
+
+
+def create_clips(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Random keypoints and poses, `[batch, frames, 17, 3]` each."""
+    random = np.random.default_rng(0)
+    shape = (2, arguments.batch, arguments.frames, 17, 3)
+    keypoints, target = random.normal(size=shape).astype(np.float32)
+    return keypoints, target
+
+
+def create_model(arguments: argparse.Namespace):
+    """The model and random variables."""
+    model = models.create(arguments.model, dtype=arguments.precision)
+    clip = jnp.zeros((1, *model.input_shape), jnp.float32)
+    return model, jax.jit(model.init)(jax.random.key(0), clip)
+
+
+def official_model(arguments: argparse.Namespace, variables):
+    """The official module with our weights, on CUDA where there is one; None without torch."""
+    if arguments.torch_root is None:
+        print("no --torch-root: no comparison with PyTorch")
+        return None
+    try:
+        import torch
+    except ImportError:
+        print("PyTorch is not installed (pip install 'jrepose[compare]'): no comparison")
+        return None
+    from jrepose.interop import to_torch
+
+    sys.path.insert(0, str(arguments.torch_root))
+    module, name = arguments.torch_class.split(":")
+    hyperparameters = models.hyperparameters(arguments.model)
+    built = getattr(importlib.import_module(module), name)(
+        norm_layer=lambda features: torch.nn.LayerNorm(features, eps=1e-6),
+        **{k: hyperparameters[k] for k in ("dim_feat", "dim_rep", "depth", "num_heads")},
+        mlp_ratio=int(hyperparameters["mlp_ratio"]),
+    )
+    state = to_torch(arguments.model, jax.device_get(variables))
+    built.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
+    built = built.to("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.compile(built) if arguments.torch_compile else built
+
+
+def compiled(function: Callable, *operands) -> tuple[Callable, float]:
+    """The compiled function and the seconds that compiling took."""
+    started = time.perf_counter()
+    program = jax.jit(function).lower(*operands).compile()
+    return program, time.perf_counter() - started
+
+
+def seconds(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def peak_flops(arguments: argparse.Namespace) -> tuple[float, str]:
+    """Peak FLOP/s of one device and where the figure is from."""
+    if arguments.peak_tflops:
+        return arguments.peak_tflops * 1e12, "given"
+    known = KNOWN_PEAKS.get((jax.devices()[0].device_kind, arguments.precision))
+    if known:
+        return known * 1e12, "vendor"
+    size = 2048
+    matrix = jnp.ones((size, size), arguments.precision)
+    product, _ = compiled(jnp.matmul, matrix, matrix)
+    best = min(seconds(lambda: jax.block_until_ready(product(matrix, matrix))) for _ in range(10))
+    return 2 * size**3 / best, f"best of ten {size} x {size} products"
+
+
+def model_flops(arguments: argparse.Namespace) -> float:
+    """Floating point operations of one forward pass of a DSTformer: linear layers, attention."""
+    h = models.hyperparameters(arguments.model)
+    width, depth, joints = h["dim_feat"], h["depth"], h["num_joints"]
+    tokens = arguments.batch * arguments.frames * joints
+    block = 2 * (4 + 2 * h["mlp_ratio"]) * width**2  # a spatial and a temporal half
+    ends = h["dim_in"] * width + width * h["dim_rep"] + h["dim_rep"] * h["dim_out"]
+    fusion = 4 * width
+    attention = 2 * width * (joints + arguments.frames)
+    per_token = ends + depth * (fusion + 2 * (block + attention))
+    return 2.0 * tokens * per_token
+
+
+def report(
+    arguments: argparse.Namespace,
+    ours: Callable[[], object],
+    theirs: Callable[[], object] | None,
+    *,
+    flops: float,
+    compile_seconds: float,
+    program,
+) -> None:
+    """Times both in turn and prints medians, throughput, share of peak, memory and the ratio."""
+    for run in filter(None, (ours, theirs)):
+        run()
+    pairs = [
+        (seconds(ours), seconds(theirs) if theirs else float("nan"))
+        for _ in range(arguments.rounds)
+    ]
+    own = statistics.median(pair[0] for pair in pairs)
+    peak, source = peak_flops(arguments)
+    device = jax.devices()[0]
+    used = device.memory_stats() or {}
+    print(
+        f"{arguments.model}, batch {arguments.batch}, {arguments.frames} frames, "
+        f"{arguments.precision}, jax {jax.__version__} on {device.device_kind}"
+    )
+    print(f"  time            {1e3 * own:10.1f} ms  (median of {arguments.rounds})")
+    print(f"  throughput      {arguments.batch / own:10.2f} clips/s")
+    print(
+        f"  model FLOP/s    {flops / own / 1e9:10.1f} G, {100 * flops / own / peak:.0f} % of "
+        f"{peak / 1e9:.0f} G ({source})"
+    )
+    print(f"  compile time    {compile_seconds:10.1f} s")
+    print(
+        f"  temporary memory{program.memory_analysis().temp_size_in_bytes / 2**20:10.0f} MiB"
+        + (f", peak on the device {used['peak_bytes_in_use'] / 2**20:.0f} MiB" if used else "")
+    )
+    if theirs:
+        kind = "torch.compile" if arguments.torch_compile else "torch eager"
+        print(f"  {kind:16s}{1e3 * statistics.median(p[1] for p in pairs):10.1f} ms")
+        ratios = sorted(p[1] / p[0] for p in pairs)
+        print(
+            f"  speed-up        {statistics.median(ratios):10.2f}x over {kind} "
+            f"(paired, {ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )

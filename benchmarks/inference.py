@@ -1,0 +1,54 @@
+"""Forward pass of a registered model, against the official PyTorch module in the same run.
+
+    python benchmarks/inference.py --model repose --batch 2 --frames 243 \
+        --torch-root CHECKOUT_OF_REPOSE
+"""
+
+from __future__ import annotations
+
+import contest
+import jax
+import numpy as np
+
+
+def main() -> None:
+    arguments = contest.parse_arguments(__doc__)
+    keypoints, _ = contest.create_clips(arguments)
+    model, variables = contest.create_model(arguments)
+    keypoints_on_device = jax.device_put(keypoints)
+    program, compile_seconds = contest.compiled(model.apply, variables, keypoints_on_device)
+
+    def ours():
+        return jax.block_until_ready(program(variables, keypoints_on_device))
+
+    theirs = None
+    official = contest.official_model(arguments, variables)
+    if official is not None:
+        import torch
+
+        official.eval()
+        device = next(official.parameters()).device
+        batch = torch.tensor(keypoints, device=device)
+        reduced = arguments.precision == "bfloat16"
+
+        def theirs():
+            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=reduced):
+                poses = official(batch)
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            return poses
+
+        difference = np.abs(np.asarray(ours()) - theirs().float().cpu().numpy()).max()
+        print(f"largest difference of the poses: {difference:.1e}")
+    contest.report(
+        arguments,
+        ours,
+        theirs,
+        flops=contest.model_flops(arguments),
+        compile_seconds=compile_seconds,
+        program=program,
+    )
+
+
+if __name__ == "__main__":
+    main()

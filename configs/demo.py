@@ -33,10 +33,10 @@ def get_config() -> ConfigDict:
             "maxlen": 27,
         }
     )
-    config.training.epochs = 6
+    config.training.epochs = 3
     # Few epochs: a larger rate that falls faster than the published 5e-4, x0.99.
     config.training.learning_rate = 2e-3
-    config.training.learning_rate_decay = 0.6
+    config.training.learning_rate_decay = 0.4
     config.training.batch_size = 32
     config.checkpoint.every_steps = 200
     return config

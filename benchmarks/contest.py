@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
+import multiprocessing
 import pathlib
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ import numpy as np
 
 from jrepose import models
 from jrepose.host_memory import reuse_freed_memory
+from jrepose.interop import to_torch
 
 # Dense peak in TFLOP/s as the vendor states it; float32 there means TF32 off.
 KNOWN_PEAKS = {
@@ -64,17 +67,59 @@ def create_model(arguments: argparse.Namespace):
     return model, jax.jit(model.init)(jax.random.key(0), clip)
 
 
-def official_model(arguments: argparse.Namespace, variables):
-    """The official module with our weights, on CUDA where there is one; None without torch."""
+class Opponent:
+    """A function in a process of its own: neither side's memory disturbs the other's.
+
+    Args:
+        build: top-level function that the other process calls with `operands` and that
+            returns the function to run.
+    """
+
+    def __init__(self, build: Callable, arguments: argparse.Namespace, *operands):
+        context = multiprocessing.get_context("spawn")
+        self._connection, other_end = context.Pipe()
+        process = context.Process(
+            target=_serve, args=(other_end, build, arguments, *operands), daemon=True
+        )
+        process.start()
+        other_end.close()
+
+    def __call__(self):
+        """Runs it once and returns its result."""
+        self._connection.send(None)
+        try:
+            return self._connection.recv()
+        except EOFError:
+            sys.exit("the PyTorch process failed, see above")
+
+
+def _serve(connection, build, arguments, *operands) -> None:
+    if not arguments.keep_malloc:
+        reuse_freed_memory()
+    run = build(arguments, *operands)
+    while True:
+        try:
+            connection.recv()
+        except EOFError:
+            return
+        connection.send(run())
+
+
+def official(build: Callable, arguments: argparse.Namespace, variables, *operands):
+    """`build(arguments, state_dict, *operands)` in a process of its own; None without torch."""
     if arguments.torch_root is None:
         print("no --torch-root: no comparison with PyTorch")
         return None
-    try:
-        import torch
-    except ImportError:
+    if importlib.util.find_spec("torch") is None:
         print("PyTorch is not installed (pip install 'jrepose[compare]'): no comparison")
         return None
-    from jrepose.interop import to_torch
+    state = to_torch(arguments.model, jax.device_get(variables))
+    return Opponent(build, arguments, state, *operands)
+
+
+def official_model(arguments: argparse.Namespace, state: Mapping[str, np.ndarray]):
+    """The official module with our weights, on CUDA where there is one."""
+    import torch
 
     sys.path.insert(0, str(arguments.torch_root))
     module, name = arguments.torch_class.split(":")
@@ -84,20 +129,21 @@ def official_model(arguments: argparse.Namespace, variables):
         **{k: hyperparameters[k] for k in ("dim_feat", "dim_rep", "depth", "num_heads")},
         mlp_ratio=int(hyperparameters["mlp_ratio"]),
     )
-    state = to_torch(arguments.model, jax.device_get(variables))
     built.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
     built = built.to("cuda" if torch.cuda.is_available() else "cpu")
     return torch.compile(built) if arguments.torch_compile else built
 
 
-def compiled(function: Callable, *operands) -> tuple[Callable, float]:
+def compiled(function: Callable, *operands, donate: Sequence[int] = ()) -> tuple[Callable, float]:
     """The compiled function and the seconds that compiling took."""
     started = time.perf_counter()
-    program = jax.jit(function).lower(*operands).compile()
+    program = jax.jit(function, donate_argnums=donate).lower(*operands).compile()
     return program, time.perf_counter() - started
 
 
 def seconds(run: Callable[[], object]) -> float:
+    """Time of one run, after a pause in which the other side's idle threads stop spinning."""
+    time.sleep(0.5)
     started = time.perf_counter()
     run()
     return time.perf_counter() - started

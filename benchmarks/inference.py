@@ -21,24 +21,9 @@ def main() -> None:
     def ours():
         return jax.block_until_ready(program(variables, keypoints_on_device))
 
-    theirs = None
-    official = contest.official_model(arguments, variables)
-    if official is not None:
-        import torch
-
-        official.eval()
-        device = next(official.parameters()).device
-        batch = torch.tensor(keypoints, device=device)
-        reduced = arguments.precision == "bfloat16"
-
-        def theirs():
-            with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=reduced):
-                poses = official(batch)
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            return poses
-
-        difference = np.abs(np.asarray(ours()) - theirs().float().cpu().numpy()).max()
+    theirs = contest.official(_official_forward, arguments, variables, keypoints)
+    if theirs:
+        difference = np.abs(np.asarray(ours()) - theirs()).max()
         print(f"largest difference of the poses: {difference:.1e}")
     contest.report(
         arguments,
@@ -48,6 +33,21 @@ def main() -> None:
         compile_seconds=compile_seconds,
         program=program,
     )
+
+
+def _official_forward(arguments, state, keypoints):
+    import torch
+
+    model = contest.official_model(arguments, state).eval()
+    device = next(model.parameters()).device
+    batch = torch.tensor(keypoints, device=device)
+    reduced = arguments.precision == "bfloat16"
+
+    def run() -> np.ndarray:
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=reduced):
+            return model(batch).float().cpu().numpy()
+
+    return run
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ FLOP count a forward pass three times: once forward, twice backward.
 
 from __future__ import annotations
 
-import functools
 import importlib
 
 import contest
@@ -30,7 +29,6 @@ def main() -> None:
     objective = create_objective(WEIGHTS, HUMAN36M_17)
     optimizer = adamw(lambda step: 5e-4, weight_decay=0.01)
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(trainable, moments, keypoints, target):
         def loss(trainable):
             predicted = model.apply({"params": trainable["params"]}, keypoints, train=True)
@@ -45,16 +43,14 @@ def main() -> None:
     trainable = {"params": params, "objective": {}}
     state = [trainable, optimizer.init(trainable)]
     batch = jax.device_put((keypoints, target))
-    program, compile_seconds = contest.compiled(step, *state, *batch)
+    program, compile_seconds = contest.compiled(step, *state, *batch, donate=(0, 1))
 
     def ours():
         state[0], state[1], value = program(*state, *batch)
         return jax.block_until_ready(value)
 
-    theirs = None
-    official = contest.official_model(arguments, variables)
-    if official is not None:
-        theirs = _official_step(official, arguments, keypoints, target)
+    theirs = contest.official(_official_step, arguments, variables, keypoints, target)
+    if theirs:
         first, other = float(ours()), theirs()
         print(f"loss of the first step: {first:.6f}, PyTorch {other:.6f}")
         np.testing.assert_allclose(first, other, rtol=1e-4 if _exact(arguments) else 5e-2)
@@ -72,11 +68,11 @@ def _exact(arguments) -> bool:
     return arguments.precision == "float32"
 
 
-def _official_step(official, arguments, keypoints, target):
+def _official_step(arguments, state, keypoints, target):
     import torch
 
+    official = contest.official_model(arguments, state).train()
     losses = importlib.import_module("lib.model.loss")
-    official.train()
     device = next(official.parameters()).device
     optimizer = torch.optim.AdamW(official.parameters(), lr=5e-4, weight_decay=0.01)
     inputs, labels = (torch.tensor(array, device=device) for array in (keypoints, target))

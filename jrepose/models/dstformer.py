@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from jrepose.errors import InputError
-from jrepose.models.layers import Block, layer_norm, truncated_normal
+from jrepose.models.layers import Block, LayerNorm, Linear, truncated_normal
 
 
 class DSTformer(nn.Module):
@@ -119,9 +119,7 @@ class DSTformer(nn.Module):
                 f"{self.num_joints} joints of {self.dim_in} channels"
             )
 
-        x = nn.Dense(
-            self.dim_feat, dtype=self.dtype, kernel_init=truncated_normal, name="joints_embed"
-        )(keypoints)
+        x = Linear(self.dim_feat, dtype=self.dtype, name="joints_embed")(jnp.asarray(keypoints))
         pos_embed = self.param("pos_embed", truncated_normal, (1, joints, self.dim_feat))
         temp_embed = self.param("temp_embed", truncated_normal, (1, self.maxlen, 1, self.dim_feat))
         x = x + pos_embed.astype(self.dtype) + temp_embed[:, :frames].astype(self.dtype)
@@ -147,11 +145,11 @@ class DSTformer(nn.Module):
                 for name, temporal_first in (("blocks_st", False), ("blocks_ts", True))
             ]
             if self.att_fuse:
-                logits = nn.Dense(
+                logits = Linear(
                     2,
-                    dtype=self.dtype,
                     kernel_init=nn.initializers.zeros,
                     bias_init=nn.initializers.constant(0.5),
+                    dtype=self.dtype,
                     name=f"ts_attn_{level}",
                 )(jnp.concatenate(streams, axis=-1))
                 alpha = nn.softmax(logits.astype(jnp.float32)).astype(self.dtype)
@@ -159,15 +157,13 @@ class DSTformer(nn.Module):
             else:
                 x = (streams[0] + streams[1]) * 0.5
 
-        x = layer_norm(self.norm_eps, self.dtype, "norm")(x)
-        x = nn.Dense(
-            self.dim_rep, dtype=self.dtype, kernel_init=truncated_normal, name="pre_logits"
-        )(x)
+        x = LayerNorm(self.norm_eps, self.dtype, name="norm")(x)
+        x = Linear(self.dim_rep, dtype=self.dtype, name="pre_logits")(x)
         x = nn.tanh(x.astype(jnp.float32))
         if return_representation:
             return x
         # The head is small and its rounding is the poses' rounding: always float32.
-        return nn.Dense(self.dim_out, kernel_init=truncated_normal, name="head")(x)
+        return Linear(self.dim_out, name="head")(x)
 
 
 class DualBlock(nn.Module):

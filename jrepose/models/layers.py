@@ -1,4 +1,4 @@
-"""Transformer parts that the lifters share: attention, MLP and the pre-norm block.
+"""Transformer parts that the lifters share: linear layer, LayerNorm, attention, MLP, block.
 
 All of them work on `[..., tokens, channels]`, whatever the tokens are: the joints of one
 frame or the frames of one joint.  Parameters are float32; `dtype` is the compute dtype.
@@ -7,7 +7,7 @@ LayerNorm and softmax statistics are float32 whatever `dtype` is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import jax
@@ -15,8 +15,53 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jrepose.models import functional
+
 # Truncated normal of standard deviation 0.02, the vision transformers' initialisation.
 truncated_normal = nn.initializers.truncated_normal(0.02, lower=-100.0, upper=100.0)
+
+
+class Linear(nn.Module):
+    """Linear layer over the channels.
+
+    Attributes:
+        features: output channels.
+        use_bias: whether it adds a bias.
+        function: `functional.linear`, or `functional.gelu_linear` to activate the input.
+        kernel_init, bias_init: initialisers.
+        dtype: compute dtype.
+    """
+
+    features: int
+    use_bias: bool = True
+    function: Callable = functional.linear
+    kernel_init: nn.initializers.Initializer = truncated_normal
+    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch outputs"]:
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
+        bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
+        return self.function(x.astype(self.dtype), kernel, bias)
+
+
+class LayerNorm(nn.Module):
+    """LayerNorm over the channels.
+
+    Attributes:
+        epsilon: added to the variance.
+        dtype: dtype of the result.
+    """
+
+    epsilon: float = 1e-6
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        return functional.layer_norm(x.astype(self.dtype), scale, bias, self.epsilon)
 
 
 class Attention(nn.Module):
@@ -46,22 +91,20 @@ class Attention(nn.Module):
         head_dim = channels // self.num_heads
         scale = head_dim**-0.5 if self.qk_scale is None else self.qk_scale
 
-        qkv = nn.Dense(
-            3 * channels,
-            use_bias=self.qkv_bias,
-            dtype=self.dtype,
-            kernel_init=truncated_normal,
-            name="qkv",
-        )(x)
-        # [3, batch, heads, tokens, head_dim]: contiguous matrices per head.
-        qkv = qkv.reshape(-1, tokens, 3, self.num_heads, head_dim).transpose(2, 0, 3, 1, 4)
-        q, k, v = qkv[0] * scale, qkv[1], qkv[2]
-        scores = jnp.matmul(q, k.swapaxes(-1, -2), preferred_element_type=jnp.float32)
-        weights = nn.softmax(scores).astype(self.dtype)
-        weights = nn.Dropout(self.attn_drop_rate, deterministic=not train)(weights)
-        x = jnp.matmul(weights, v)
+        qkv = Linear(3 * channels, use_bias=self.qkv_bias, dtype=self.dtype, name="qkv")(x)
+        # One contiguous matrix per head; split first, as one transposition of all three is slow.
+        q, k, v = (
+            part.reshape(-1, tokens, self.num_heads, head_dim).swapaxes(1, 2)
+            for part in jnp.split(qkv, 3, axis=-1)
+        )
+        if train and self.attn_drop_rate:
+            scores = jnp.matmul(q * scale, k.swapaxes(2, 3), preferred_element_type=jnp.float32)
+            weights = nn.softmax(scores).astype(self.dtype)
+            x = nn.Dropout(self.attn_drop_rate, deterministic=False)(weights) @ v
+        else:
+            x = functional.attention(q, k, v, scale)
         x = x.swapaxes(1, 2).reshape(*batch, tokens, channels)
-        x = nn.Dense(channels, dtype=self.dtype, kernel_init=truncated_normal, name="proj")(x)
+        x = Linear(channels, dtype=self.dtype, name="proj")(x)
         return nn.Dropout(self.drop_rate, deterministic=not train)(x)
 
 
@@ -83,10 +126,13 @@ class Mlp(nn.Module):
         self, x: Float[Array, "*batch channels"], train: bool = False
     ) -> Float[Array, "*batch channels"]:
         channels = x.shape[-1]
-        x = nn.Dense(self.hidden_dim, dtype=self.dtype, kernel_init=truncated_normal, name="fc1")(x)
-        x = nn.gelu(x, approximate=False)
-        x = nn.Dropout(self.drop_rate, deterministic=not train)(x)
-        x = nn.Dense(channels, dtype=self.dtype, kernel_init=truncated_normal, name="fc2")(x)
+        x = Linear(self.hidden_dim, dtype=self.dtype, name="fc1")(x)
+        if train and self.drop_rate:
+            x = nn.Dropout(self.drop_rate, deterministic=False)(functional.gelu(x))
+            function = functional.linear
+        else:
+            function = functional.gelu_linear
+        x = Linear(channels, function=function, dtype=self.dtype, name="fc2")(x)
         return nn.Dropout(self.drop_rate, deterministic=not train)(x)
 
 
@@ -141,10 +187,5 @@ class Block(nn.Module):
             dtype=self.dtype,
             name="mlp",
         )
-        x = x + drop_path(attn(layer_norm(self.norm_eps, self.dtype, "norm1")(x), train))
-        return x + drop_path(mlp(layer_norm(self.norm_eps, self.dtype, "norm2")(x), train))
-
-
-def layer_norm(epsilon: float, dtype: DTypeLike, name: str) -> nn.LayerNorm:
-    """LayerNorm over channels; two-pass variance, as accurate as PyTorch's."""
-    return nn.LayerNorm(epsilon=epsilon, dtype=dtype, use_fast_variance=False, name=name)
+        x = x + drop_path(attn(LayerNorm(self.norm_eps, self.dtype, name="norm1")(x), train))
+        return x + drop_path(mlp(LayerNorm(self.norm_eps, self.dtype, name="norm2")(x), train))

@@ -1,0 +1,205 @@
+"""The layers' arithmetic, with derivatives written by hand where they save time and memory.
+
+Automatic differentiation keeps what the forward pass computes until the backward pass reads
+it; at 243 frames that is half of a training step's memory, and moving it takes longer than
+computing it again.  The derivatives here keep operands and results and recompute the rest.
+They are of reverse mode: `jax.grad` and `jax.vjp`, also of each other, but not `jax.jvp`.
+
+Arrays are float32 or bfloat16 and so are their gradients.  Parameters and their gradients,
+sums, softmax and the statistics of LayerNorm are float32.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32
+
+# Parameters may come straight from a file.
+Parameter = Array | np.ndarray
+
+
+@jax.custom_vjp
+def linear(
+    x: Float[Array, "*batch inputs"],
+    kernel: Float32[Parameter, "inputs outputs"],
+    bias: Float32[Parameter, " outputs"] | None,
+) -> Float[Array, "*batch outputs"]:
+    """`x @ kernel + bias` in the precision of `x`."""
+    y = x @ kernel.astype(x.dtype)
+    return y if bias is None else y + bias.astype(x.dtype)
+
+
+def _linear_forward(x, kernel, bias):
+    return linear(x, kernel, bias), (x, kernel, bias)
+
+
+def _linear_backward(kept, g):
+    x, kernel, bias = kept
+    return g @ kernel.astype(g.dtype).T, *_parameter_gradients(x, g, bias)
+
+
+linear.defvjp(_linear_forward, _linear_backward)
+
+
+def _parameter_gradients(x, g, bias):
+    """Gradients of a linear layer's kernel and bias."""
+    rows, gradients = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+    kernel = jax.lax.platform_dependent(
+        rows, gradients, cpu=_transposed_product_on_cpu, default=_transposed_product
+    )
+    return kernel, None if bias is None else jnp.sum(gradients, axis=0, dtype=jnp.float32)
+
+
+def _transposed_product(x, g):
+    return jnp.matmul(x.T, g, preferred_element_type=jnp.float32)
+
+
+def _transposed_product_on_cpu(x, g):
+    """The same, where the compiler's best product takes no transposed operand: writes the
+    narrower one down transposed.  The barriers keep the compiler from undoing that."""
+    if x.shape[1] > g.shape[1]:
+        return jax.lax.optimization_barrier(_transposed_product_on_cpu(g, x)).T
+    transposed = jax.lax.optimization_barrier(x.T)
+    return jnp.matmul(transposed, g, preferred_element_type=jnp.float32)
+
+
+@jax.custom_vjp
+def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Exact GELU, `x` times the normal distribution function of `x`; Hendrycks and Gimpel 2016.
+
+    In terms of erf as PyTorch's; `jax.nn.gelu` takes the complement erfc, which is slow on CPUs.
+    """
+    return x * _normal_distribution(x)
+
+
+def _normal_distribution(x):
+    return 0.5 + 0.5 * jax.lax.erf(x * math.sqrt(0.5))
+
+
+def _gelu_forward(x):
+    return gelu(x), x
+
+
+def _gelu_backward(x, g):
+    (x,) = _recomputed(g, x)
+    density = jnp.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
+    return (g * (_normal_distribution(x) + x * density),)
+
+
+gelu.defvjp(_gelu_forward, _gelu_backward)
+
+
+@jax.custom_vjp
+def gelu_linear(
+    x: Float[Array, "*batch inputs"],
+    kernel: Float32[Parameter, "inputs outputs"],
+    bias: Float32[Parameter, " outputs"] | None,
+) -> Float[Array, "*batch outputs"]:
+    """`linear(gelu(x), kernel, bias)` that does not keep `gelu(x)`."""
+    return linear(gelu(x), kernel, bias)
+
+
+def _gelu_linear_forward(x, kernel, bias):
+    return gelu_linear(x, kernel, bias), (x, kernel, bias)
+
+
+def _gelu_linear_backward(kept, g):
+    x, kernel, bias = kept
+    (dx,) = _gelu_backward(x, g @ kernel.astype(g.dtype).T)
+    return dx, *_parameter_gradients(gelu(*_recomputed(g, x)), g, bias)
+
+
+gelu_linear.defvjp(_gelu_linear_forward, _gelu_linear_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def layer_norm(
+    x: Float[Array, "*batch channels"],
+    scale: Float32[Parameter, " channels"],
+    bias: Float32[Parameter, " channels"],
+    epsilon: float,
+) -> Float[Array, "*batch channels"]:
+    """Normalises over the channels; Ba et al. 2016.  The variance is the two-pass one."""
+    normalised, _ = _normalise(x, epsilon)
+    return (normalised * scale + bias).astype(x.dtype)
+
+
+def _normalise(x, epsilon):
+    x = x.astype(jnp.float32)
+    centred = x - jnp.mean(x, axis=-1, keepdims=True)
+    inverse_std = jax.lax.rsqrt(jnp.mean(centred * centred, axis=-1, keepdims=True) + epsilon)
+    return centred * inverse_std, inverse_std
+
+
+def _layer_norm_forward(x, scale, bias, epsilon):
+    return layer_norm(x, scale, bias, epsilon), (x, scale)
+
+
+def _layer_norm_backward(epsilon, kept, g):
+    x, scale = kept
+    normalised, inverse_std = _normalise(*_recomputed(g, x), epsilon)
+    g = g.astype(jnp.float32)
+    h = g * scale
+    dx = inverse_std * (
+        h
+        - jnp.mean(h, axis=-1, keepdims=True)
+        - normalised * jnp.mean(h * normalised, axis=-1, keepdims=True)
+    )
+    rows = tuple(range(x.ndim - 1))
+    return dx.astype(x.dtype), jnp.sum(g * normalised, axis=rows), jnp.sum(g, axis=rows)
+
+
+layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def attention(
+    q: Float[Array, "*heads queries head_dim"],
+    k: Float[Array, "*heads keys head_dim"],
+    v: Float[Array, "*heads keys value_dim"],
+    scale: float,
+) -> Float[Array, "*heads queries value_dim"]:
+    """`softmax(scale q k^T) v` (Vaswani et al. 2017, Eq. 1); does not keep the weights."""
+    # Normalised after the product with v: fewer divisions, and a form of attention that XLA
+    # compiles into one pass without the array of weights.
+    scores = _scores(q, k, scale)
+    weights = jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))
+    total = jnp.sum(weights, axis=-1, keepdims=True)
+    out = jnp.matmul(weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
+    return (out / total).astype(v.dtype)
+
+
+def _scores(q, k, scale):
+    return jnp.matmul(q * scale, k.swapaxes(-1, -2), preferred_element_type=jnp.float32)
+
+
+def _attention_forward(q, k, v, scale):
+    out = attention(q, k, v, scale)
+    return out, (q, k, v, out)
+
+
+def _attention_backward(scale, kept, g):
+    q, k, v, out = kept
+    weights = jax.nn.softmax(_scores(*_recomputed(g, q), k, scale))
+    along = jnp.sum(g.astype(jnp.float32) * out, axis=-1, keepdims=True)
+    dscores = weights * (_scores(g, v, 1) - along) * scale
+    weights, dscores = weights.astype(v.dtype), dscores.astype(v.dtype)
+    return dscores @ k, dscores.swapaxes(-1, -2) @ q, weights.swapaxes(-1, -2) @ g
+
+
+attention.defvjp(_attention_forward, _attention_backward)
+
+
+def _recomputed(g, *arrays):
+    """`arrays` in a form that depends on the incoming gradient.
+
+    The compiler would otherwise find that the forward pass has computed the same from them
+    already, and keep that result after all.
+    """
+    zero = jnp.minimum(jnp.abs(g[(0,) * g.ndim]), 0)
+    return tuple(x + zero.astype(x.dtype) for x in arrays)

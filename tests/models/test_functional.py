@@ -1,0 +1,185 @@
+"""The hand-written derivatives against automatic ones of the textbook formulas."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from jrepose.models import functional, layers
+
+
+def normal(*shape, seed=0, dtype=np.float32):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+def attention(q, k, v, scale):
+    return jax.nn.softmax(scale * q @ k.swapaxes(-1, -2)) @ v
+
+
+def layer_norm(x, scale, bias, epsilon):
+    variance = jnp.var(x, axis=-1, keepdims=True)
+    return (x - x.mean(-1, keepdims=True)) / jnp.sqrt(variance + epsilon) * scale + bias
+
+
+def gelu_linear(x, kernel, bias):
+    return jax.nn.gelu(x, approximate=False) @ kernel + bias
+
+
+CASES = {
+    "linear, widening": (
+        functional.linear,
+        lambda x, kernel, bias: x @ kernel + bias,
+        (normal(2, 3, 4), normal(4, 7, seed=1), normal(7, seed=2)),
+    ),
+    "linear, narrowing": (
+        functional.linear,
+        lambda x, kernel, bias: x @ kernel + bias,
+        (normal(5, 6), normal(6, 2, seed=1), normal(2, seed=2)),
+    ),
+    "linear without bias": (
+        lambda x, kernel: functional.linear(x, kernel, None),
+        lambda x, kernel: x @ kernel,
+        (normal(5, 6), normal(6, 6, seed=1)),
+    ),
+    "gelu": (functional.gelu, lambda x: jax.nn.gelu(x, approximate=False), (normal(50) * 3,)),
+    "gelu_linear": (
+        functional.gelu_linear,
+        gelu_linear,
+        (normal(2, 3, 8), normal(8, 5, seed=1), normal(5, seed=2)),
+    ),
+    "layer_norm": (
+        lambda *operands: functional.layer_norm(*operands, 1e-3),
+        lambda *operands: layer_norm(*operands, 1e-3),
+        (normal(3, 2, 9) + 4, normal(9, seed=1), normal(9, seed=2)),
+    ),
+    "attention": (
+        lambda *operands: functional.attention(*operands, 0.3),
+        lambda *operands: attention(*operands, 0.3),
+        (normal(2, 3, 6, 4), normal(2, 3, 5, 4, seed=1), normal(2, 3, 5, 4, seed=2)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_gradients(case):
+    function, textbook, operands = CASES[case]
+    value, pull = jax.vjp(jax.jit(function), *operands)
+    expected, expected_pull = jax.vjp(textbook, *operands)
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+    g = normal(*value.shape, seed=9)
+    for found, wanted in zip(pull(g), expected_pull(g), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_second_derivatives(case):
+    """Gradients can themselves be differentiated, as gradient penalties need."""
+    function, textbook, operands = CASES[case]
+
+    def penalty(function):
+        def squared(*operands):
+            gradients = jax.grad(lambda *o: jnp.sum(jnp.sin(function(*o))))(*operands)
+            return jnp.sum(gradients**2)
+
+        return jax.grad(squared)(*operands)
+
+    np.testing.assert_allclose(penalty(function), penalty(textbook), rtol=1e-3, atol=1e-3)
+
+
+def test_gelu_far_from_zero():
+    x = np.array([-40.0, -6.0, -1e-8, 0.0, 1e-8, 6.0, 40.0])
+    values, slopes = jax.vmap(jax.value_and_grad(functional.gelu))(jnp.asarray(x, np.float32))
+    np.testing.assert_allclose(values, x * stats.norm.cdf(x), rtol=1e-6, atol=2e-6)
+    expected = stats.norm.cdf(x) + x * stats.norm.pdf(x)
+    np.testing.assert_allclose(slopes, expected, rtol=1e-6, atol=2e-6)
+
+
+def test_layer_norm_of_constant_rows_is_finite():
+    x = jnp.full((2, 4), 1e4)
+    value, pull = jax.vjp(lambda x: functional.layer_norm(x, jnp.ones(4), jnp.ones(4), 1e-6), x)
+    np.testing.assert_array_equal(value, 1)
+    assert np.all(np.isfinite(pull(normal(2, 4))[0]))
+
+
+def test_attention_to_a_single_key_of_enormous_score():
+    """Scores beyond float32's exponential: the weights are exactly 0 and 1."""
+    q, k = jnp.full((3, 1), 1e3), jnp.array([[-1.0], [1.0]])
+    v = normal(2, 5)
+    out, pull = jax.vjp(lambda *o: functional.attention(*o, 1.0), q, k, v)
+    np.testing.assert_array_equal(out, jnp.tile(v[1], (3, 1)))
+    for gradient in pull(jnp.ones_like(out)):
+        assert np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("case", ["linear, narrowing", "gelu_linear", "layer_norm", "attention"])
+def test_bfloat16_keeps_parameter_gradients_in_float32(case):
+    function, textbook, operands = CASES[case]
+    parameters = [x.ndim <= 2 and i > 0 for i, x in enumerate(operands)]
+    half = [
+        x if is_parameter else x.astype(jnp.bfloat16)
+        for x, is_parameter in zip(operands, parameters, strict=True)
+    ]
+    value, pull = jax.vjp(function, *half)
+    expected, expected_pull = jax.vjp(textbook, *operands)
+    assert value.dtype == jnp.bfloat16
+    np.testing.assert_allclose(value, expected, rtol=0, atol=0.03 * np.abs(expected).max())
+    gradients = pull(jnp.ones_like(value))
+    for found, wanted, operand in zip(
+        gradients, expected_pull(jnp.ones_like(expected)), half, strict=True
+    ):
+        assert found.dtype == operand.dtype
+        np.testing.assert_allclose(
+            found.astype(np.float32), wanted, rtol=0, atol=0.05 * np.abs(wanted).max() + 1e-2
+        )
+
+
+def test_the_kernel_gradient_is_the_same_on_other_devices():
+    x, g = normal(11, 4), normal(11, 3, seed=1)
+    for operands in ((x, g), (g, x)):
+        np.testing.assert_allclose(
+            functional._transposed_product_on_cpu(*operands),
+            functional._transposed_product(*operands),
+            rtol=1e-6,
+            atol=1e-6,
+        )
+
+
+def test_attention_weights_are_not_kept():
+    """Gradient memory of a chain of attentions: a few arrays of weights, however long the chain."""
+    heads, frames, channels, length = 8, 128, 4, 12
+
+    def temporary_bytes(attention):
+        def chained(x):
+            for _ in range(length):
+                x = attention(x, x, x, 0.5)
+            return jnp.sum(x)
+
+        program = jax.jit(jax.grad(chained)).lower(normal(heads, frames, channels)).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    weights = 4 * heads * frames * frames
+    assert temporary_bytes(functional.attention) < length * weights / 2
+    assert temporary_bytes(attention) > length * weights / 2  # so the bound above means something
+
+
+@pytest.mark.parametrize("rate", ["drop_rate", "attn_drop_rate"])
+def test_dropout_takes_the_same_path_as_its_absence(rate):
+    """A rate too small to drop anything: only the code that applies it differs."""
+    x = normal(2, 5, 8)
+    still = layers.Block(num_heads=2)
+    variables = still.init(jax.random.key(0), x)
+    dropping = layers.Block(num_heads=2, **{rate: 1e-9})
+
+    def loss(block, variables, **options):
+        return jnp.sum(jnp.sin(block.apply(variables, x, **options)))
+
+    value, gradients = jax.value_and_grad(lambda v: loss(still, v))(variables)
+    rngs = {"dropout": jax.random.key(1)}
+    other, others = jax.value_and_grad(lambda v: loss(dropping, v, train=True, rngs=rngs))(
+        variables
+    )
+    np.testing.assert_allclose(other, value, rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5), gradients, others
+    )

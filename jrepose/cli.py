@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import flags
 
-from jrepose.errors import InputError
+from jrepose.errors import InputError, MissingExtra
 from jrepose.host_memory import reuse_freed_memory
 
 
@@ -38,6 +38,7 @@ def train(argv: Sequence[str]) -> int:
 
     from jrepose import parallel
     from jrepose.data.sources import load_splits
+    from jrepose.precision import multiply_float32_in_full
     from jrepose.training.loop import train as run
 
     parallel.initialise_distributed(
@@ -47,8 +48,23 @@ def train(argv: Sequence[str]) -> int:
     )
     devices = parallel.select_devices(flag_values["devices"].value)
     splits = load_splits(config.data, ("train", "validation"))
-    result = run(config, flag_values["workdir"].value, splits, devices=devices)
+    multiply_float32_in_full()
+    workdir = pathlib.Path(flag_values["workdir"].value)
+    result = run(config, workdir, splits, devices=devices)
+    if parallel.is_primary():
+        _draw_curves(workdir)
     return 130 if result.interrupted else 0
+
+
+def _draw_curves(workdir: pathlib.Path) -> None:
+    """Pictures of the run; without Matplotlib a hint, as the training itself is done."""
+    from jrepose.evaluation.plots import plot_loss_curves
+    from jrepose.training.metric_log import FILE
+
+    try:
+        plot_loss_curves(workdir / FILE, workdir / "curves.png")
+    except MissingExtra as error:
+        logging.getLogger("jrepose").warning("no curves.png: %s", error)
 
 
 def evaluate(argv: Sequence[str]) -> int:
@@ -73,7 +89,9 @@ def evaluate(argv: Sequence[str]) -> int:
     from jrepose.evaluation.evaluate import evaluate_dataset
     from jrepose.evaluation.report import write_report
     from jrepose.evaluation.tables import summary
+    from jrepose.precision import multiply_float32_in_full
 
+    multiply_float32_in_full()
     path = pathlib.Path(flag_values["checkpoint"].value)
     checkpoint = checkpoints.load(path, flag_values["which"].value)
     _check_same_model(config.model, checkpoint.config["model"])

@@ -64,6 +64,7 @@ def test_train_then_evaluate(tmp_path):
     assert done.returncode == 0, done.stderr
     logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert max(entry["step"] for entry in logged) == 2
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
     done = run("evaluate.py", DEMO, f"--checkpoint={tmp_path}", *TINY)
     assert done.returncode == 0, done.stderr

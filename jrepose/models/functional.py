@@ -167,11 +167,15 @@ def attention(
     """`softmax(scale q k^T) v` (Vaswani et al. 2017, Eq. 1); does not keep the weights."""
     # Normalised after the product with v: fewer divisions, and a form of attention that XLA
     # compiles into one pass without the array of weights.
-    scores = _scores(q, k, scale)
-    weights = jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))
+    weights = _unnormalised_weights(q, k, scale)
     total = jnp.sum(weights, axis=-1, keepdims=True)
     out = jnp.matmul(weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
     return (out / total).astype(v.dtype)
+
+
+def _unnormalised_weights(q, k, scale):
+    scores = _scores(q, k, scale)
+    return jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))
 
 
 def _scores(q, k, scale):
@@ -185,8 +189,10 @@ def _attention_forward(q, k, v, scale):
 
 def _attention_backward(scale, kept, g):
     q, k, v, out = kept
-    weights = jax.nn.softmax(_scores(*_recomputed(g, q), k, scale))
-    along = jnp.sum(g.astype(jnp.float32) * out, axis=-1, keepdims=True)
+    weights = _unnormalised_weights(*_recomputed(g, q), k, scale)
+    g = g / jnp.sum(weights, axis=-1, keepdims=True)
+    along = jnp.sum(g * out, axis=-1, keepdims=True)
+    g = g.astype(v.dtype)
     dscores = weights * (_scores(g, v, 1) - along) * scale
     weights, dscores = weights.astype(v.dtype), dscores.astype(v.dtype)
     return dscores @ k, dscores.swapaxes(-1, -2) @ q, weights.swapaxes(-1, -2) @ g

@@ -6,5 +6,6 @@ The name maps are one file per model family; each gives the PyTorch key of every
 from __future__ import annotations
 
 from jrepose.interop.convert import from_torch, to_torch
+from jrepose.interop.torch_files import read_state_dict, read_torch_file
 
-__all__ = ["from_torch", "to_torch"]
+__all__ = ["from_torch", "read_state_dict", "read_torch_file", "to_torch"]

@@ -1,0 +1,490 @@
+"""PyTorch checkpoint files, read without PyTorch and without trusting them.
+
+A `.pth` file is a pickle, and a pickle can call anything.  The reader here rebuilds tensors,
+numbers, strings and plain containers; any other name in the file is refused, nothing of it is
+imported, and sizes are checked against the file before memory is taken.
+
+Layouts: PyTorch's zip archives (1.6 and later), its older stream of pickles (0.1.10 to 1.5),
+and safetensors.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import json
+import math
+import os
+import pathlib
+import pickle
+import pickletools
+import struct
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import ml_dtypes
+import numpy as np
+
+from jrepose.errors import InputError
+
+StateDict = dict[str, np.ndarray]
+
+# Names under which trainers keep the weights, the preferred first.
+_WEIGHTS = ("model_pos", "state_dict", "model_state_dict", "model", "net", "network", "module")
+
+_DTYPES = {
+    "float64": np.float64, "float32": np.float32, "float16": np.float16,
+    "bfloat16": ml_dtypes.bfloat16, "int64": np.int64, "int32": np.int32, "int16": np.int16,
+    "int8": np.int8, "uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32,
+    "uint64": np.uint64, "bool": np.bool_, "complex64": np.complex64, "complex128": np.complex128,
+}  # fmt: skip
+_STORAGES = {
+    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16", "LongStorage": "int64", "IntStorage": "int32",
+    "ShortStorage": "int16", "CharStorage": "int8", "ByteStorage": "uint8",
+    "BoolStorage": "bool", "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+}  # fmt: skip
+_SAFETENSORS = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64",
+    "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "U16": "uint16",
+    "U32": "uint32", "U64": "uint64", "BOOL": "bool",
+}  # fmt: skip
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+# Tensors may share and repeat elements, so they can be larger than the file, but not by much.
+_LARGEST_GROWTH, _MOST_REPEATED = 8, 2**26
+_DEEPEST = 100
+
+
+def read_torch_file(path: str | os.PathLike[str]) -> Any:
+    """The content of a checkpoint file: containers as they are, tensors as arrays.
+
+    Args:
+        path: `.pth`, `.pt`, `.bin`, `.tar`, `.ckpt` or `.safetensors`; what it is is read from
+            the content, not from the name.
+
+    Returns:
+        What was saved, usually nested dictionaries.  Tensors become NumPy arrays of their own
+        dtype (bfloat16 from `ml_dtypes`), each with memory of its own.
+
+    Raises:
+        InputError: no such file, another format, a damaged file, or one that contains anything
+            but tensors and plain containers (the message names it).
+    """
+    path = pathlib.Path(path)
+    try:
+        with path.open("rb") as file:
+            return _read(file, path, path.stat().st_size)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply") from None
+    except (
+        pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, ValueError, TypeError,
+        KeyError, IndexError, AttributeError, OverflowError, NotImplementedError, RuntimeError,
+        MemoryError, AssertionError,
+    ) as error:  # fmt: skip
+        if isinstance(error, InputError):
+            raise
+        reason = next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
+        raise InputError(f"{path}: damaged PyTorch file ({reason})") from None
+
+
+def read_state_dict(path: str | os.PathLike[str], entry: str | None = None) -> StateDict:
+    """The weights in a checkpoint file, `{name: array}`.
+
+    Args:
+        path: see `read_torch_file`.
+        entry: which part of the file, `"model_ema"` or `"outer.inner"` for instance.  By default
+            the file itself if it is a state dict, else the entry under a name that trainers
+            use (`model_pos`, `state_dict`, `model`, ...), else the only one.
+
+    Returns:
+        The arrays in the file's order, without the `module.` that DataParallel puts before every
+        name and without entries that are no arrays.
+
+    Raises:
+        InputError: as `read_torch_file`; or no weights, no such entry, or several that could be
+            meant (the message lists them).
+    """
+    content = read_torch_file(path)
+    found = _state_dicts(content)
+    if not found:
+        raise InputError(f"{path}: no weights in this file (no dictionary of tensors)")
+    listing = ", ".join(name or "the file itself" for name in found)
+    if entry is None:
+        preferred = ["", *_WEIGHTS, *(f"{a}.{b}" for a in _WEIGHTS for b in _WEIGHTS)]
+        entry = next((name for name in preferred if name in found), None)
+        if entry is None and len(found) == 1:
+            (entry,) = found
+        if entry is None:
+            raise InputError(f"{path}: several sets of weights, choose one: {listing}")
+    if entry not in found:
+        raise InputError(f"{path}: no weights under {entry!r}; there are: {listing}")
+    weights = found[entry]
+    while all(name.startswith("module.") for name in weights):
+        weights = {name.removeprefix("module."): array for name, array in weights.items()}
+    return weights
+
+
+def _state_dicts(content: Any, prefix: str = "", depth: int = 0) -> dict[str, StateDict]:
+    """Dictionaries that hold arrays under names, by where they stand."""
+    if not isinstance(content, Mapping) or depth > 3:
+        return {}
+    arrays = {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, np.ndarray) and value.dtype != object
+    }
+    dictionaries = [value for value in content.values() if isinstance(value, Mapping)]
+    if arrays and not dictionaries:
+        return {prefix: arrays}
+    found: dict[str, StateDict] = {}
+    for name, value in content.items():
+        if isinstance(name, str) and "optim" not in name:
+            found |= _state_dicts(value, f"{prefix}.{name}" if prefix else name, depth + 1)
+    return found
+
+
+def _read(file: BinaryIO, path: pathlib.Path, size: int) -> Any:
+    start = file.read(16)
+    file.seek(0)
+    if start[:4] == b"PK\x03\x04":
+        return _read_zip(file, path, size)
+    if start[8:9] == b"{" and struct.unpack("<Q", start[:8])[0] <= size:
+        return _read_safetensors(file, path, size)
+    if start[:1] == b"\x80":
+        return _read_stream(file, path)
+    if start[:9].rstrip(b"\0") and _looks_like_tar(file):
+        raise InputError(f"{path}: tar archive of a PyTorch before 0.1.10, which is not read")
+    raise InputError(f"{path}: not a PyTorch checkpoint (neither zip, pickle nor safetensors)")
+
+
+def _looks_like_tar(file: BinaryIO) -> bool:
+    file.seek(257)
+    return file.read(5) == b"ustar"
+
+
+# ---- the three layouts -------------------------------------------------------------------
+
+
+def _read_zip(file: BinaryIO, path: pathlib.Path, size: int) -> Any:
+    with zipfile.ZipFile(file) as archive:
+        entries = {info.filename: info for info in archive.infolist()}
+        pickles = [name for name in entries if name.rsplit("/", 1)[-1] == "data.pkl"]
+        if len(pickles) != 1:
+            raise InputError(f"{path}: a zip file, but not one of PyTorch (no single data.pkl)")
+        folder = pickles[0].removesuffix("data.pkl")
+
+        def entry(name: str) -> bytes:
+            info = entries[folder + name]
+            # PyTorch never compresses, so nothing can be larger than the file.
+            if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
+                raise InputError(f"{path}: entry {info.filename} is compressed, expected stored")
+            return archive.read(info)
+
+        byte_order = "<"
+        if folder + "byteorder" in entries and entry("byteorder").strip() == b"big":
+            byte_order = ">"
+        storages: dict[str, bytes] = {}
+
+        def data(storage: _Storage) -> np.ndarray:
+            if storage.key not in storages:
+                if folder + "data/" + storage.key not in entries:
+                    raise InputError(f"{path}: entry data/{storage.key} is missing")
+                storages[storage.key] = entry("data/" + storage.key)
+            return _elements(storages[storage.key], storage, byte_order, path)
+
+        return _resolve(_unpickle(entry("data.pkl"), path)[0], data, path, size)
+
+
+def _read_stream(file: BinaryIO, path: pathlib.Path) -> Any:
+    raw = file.read()
+    magic, at = _unpickle(raw, path)
+    if magic != _LEGACY_MAGIC:
+        raise InputError(f"{path}: a pickle, but not one of PyTorch")
+    protocol, at = _unpickle(raw, path, at)
+    if protocol != _LEGACY_PROTOCOL:
+        raise InputError(f"{path}: PyTorch file protocol {protocol}, expected {_LEGACY_PROTOCOL}")
+    system, at = _unpickle(raw, path, at)
+    byte_order = "<" if system.get("little_endian", True) else ">"
+    content, at = _unpickle(raw, path, at)
+    keys, at = _unpickle(raw, path, at)
+    if not isinstance(keys, list):
+        raise InputError(f"{path}: damaged PyTorch file (list of storages)")
+    # The sizes of elements are known from the tensors only.
+    item_sizes = {s.key: s.dtype.itemsize for s in _storages(content)}
+    storages = {}
+    for key in keys:
+        (count,) = struct.unpack_from("<q", raw, at)
+        at += 8
+        length = count * item_sizes.get(str(key), 0)
+        if count < 0 or at + length > len(raw):
+            raise InputError(f"{path}: truncated: storage {key} ends beyond the file")
+        storages[str(key)] = raw[at : at + length]
+        at += length
+
+    def data(storage: _Storage) -> np.ndarray:
+        if storage.key not in storages:
+            raise InputError(f"{path}: storage {storage.key} is missing")
+        return _elements(storages[storage.key], storage, byte_order, path)
+
+    return _resolve(content, data, path, len(raw))
+
+
+def _read_safetensors(file: BinaryIO, path: pathlib.Path, size: int) -> StateDict:
+    (length,) = struct.unpack("<Q", file.read(8))
+    header = json.loads(file.read(length).decode("utf-8"))
+    start, arrays = 8 + length, {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in _SAFETENSORS:
+            raise InputError(f"{path}: tensor {name} has the dtype {entry['dtype']}, not read")
+        dtype = np.dtype(_DTYPES[_SAFETENSORS[entry["dtype"]]])
+        shape = tuple(int(extent) for extent in entry["shape"])
+        begin, end = (int(offset) for offset in entry["data_offsets"])
+        if not 0 <= begin <= end <= size - start or min(shape, default=0) < 0:
+            raise InputError(f"{path}: truncated: tensor {name} ends beyond the file")
+        if math.prod(shape) * dtype.itemsize != end - begin:
+            raise InputError(f"{path}: tensor {name} of shape {shape} has {end - begin} bytes")
+        file.seek(start + begin)
+        data = np.frombuffer(file.read(end - begin), dtype.newbyteorder("<"))
+        arrays[name] = data.reshape(shape).astype(dtype)
+    return arrays
+
+
+# ---- tensors and storages ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """Where a tensor's elements are; `key` names the raw data."""
+
+    dtype: np.dtype
+    key: str
+    elements: int
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    storage: _Storage
+    dtype: np.dtype
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Untyped:
+    """Stands for a storage class; names its dtype."""
+
+    dtype: np.dtype
+
+
+class _Dtype(_Untyped):
+    """Stands for `torch.float32` and the like."""
+
+
+def _elements(raw: bytes, storage: _Storage, byte_order: str, path: pathlib.Path) -> np.ndarray:
+    """A storage's bytes, byte by byte in the machine's order of `storage.dtype`."""
+    if len(raw) < storage.elements * storage.dtype.itemsize:
+        raise InputError(f"{path}: truncated: storage {storage.key} has {len(raw)} bytes")
+    whole = len(raw) - len(raw) % storage.dtype.itemsize
+    array = np.frombuffer(raw[:whole], np.uint8)
+    if byte_order == ">" and storage.dtype.itemsize > 1:
+        array = array.reshape(-1, storage.dtype.itemsize)[:, ::-1].ravel()
+    return array
+
+
+def _array(tensor: _Tensor, raw: np.ndarray, path: pathlib.Path) -> np.ndarray:
+    """The tensor's elements, gathered from its storage."""
+    available = len(raw) // tensor.dtype.itemsize
+    count = math.prod(tensor.shape)
+    last = tensor.offset
+    if count:
+        last += sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
+    if min((tensor.offset, *tensor.shape, *tensor.strides)) < 0 or (count and last >= available):
+        raise InputError(
+            f"{path}: a tensor of shape {tensor.shape} does not fit into its storage of "
+            f"{available} elements"
+        )
+    flat = raw[: available * tensor.dtype.itemsize].view(tensor.dtype)
+    strides = tuple(step * tensor.dtype.itemsize for step in tensor.strides)
+    if not count:
+        return np.zeros(tensor.shape, tensor.dtype)
+    return np.lib.stride_tricks.as_strided(flat[tensor.offset :], tensor.shape, strides).copy()
+
+
+def _walk(content: Any, visit: Callable[[Any], Any]) -> Any:
+    """The content with `visit` applied to all that is no container, dictionaries made plain.
+
+    What stands in several places is visited once, so the work is bounded by the file's size.
+    """
+    done: dict[int, Any] = {}
+
+    def walk(item: Any, depth: int) -> Any:
+        if depth > _DEEPEST:
+            raise RecursionError
+        if id(item) in done:
+            return done[id(item)]
+        if isinstance(item, Mapping):
+            result = {key: walk(value, depth + 1) for key, value in item.items()}
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            result = type(item)([walk(value, depth + 1) for value in item])
+        else:
+            result = visit(item)
+        done[id(item)] = result
+        return result
+
+    return walk(content, 0)
+
+
+def _storages(content: Any) -> list[_Storage]:
+    found = []
+
+    def visit(item):
+        if isinstance(item, (_Tensor, _Storage)):
+            found.append(item.storage if isinstance(item, _Tensor) else item)
+
+    _walk(content, visit)
+    return found
+
+
+def _resolve(
+    content: Any, data: Callable[[_Storage], np.ndarray], path: pathlib.Path, size: int
+) -> Any:
+    """The content with arrays in the place of tensors."""
+    left = _LARGEST_GROWTH * size + _MOST_REPEATED
+
+    def visit(item):
+        nonlocal left
+        if isinstance(item, _Storage):
+            item = _Tensor(item, item.dtype, 0, (item.elements,), (1,))
+        if isinstance(item, _Tensor):
+            left -= math.prod(item.shape) * item.dtype.itemsize
+            if left < 0:
+                raise InputError(f"{path}: refused, its tensors are far larger than the file")
+            return _array(item, data(item.storage), path)
+        return str(item.dtype) if isinstance(item, _Untyped) else item
+
+    return _walk(content, visit)
+
+
+# ---- the pickle inside -------------------------------------------------------------------
+
+
+def _unpickle(raw: bytes, path: pathlib.Path, at: int = 0) -> tuple[Any, int]:
+    """One pickle and where it ends."""
+    stream = io.BytesIO(raw)
+    stream.seek(at)
+    # A walk over the opcodes first: lengths that the file does not have fail here, before
+    # memory is taken for them.
+    for opcode, argument, _ in pickletools.genops(stream):
+        if "PUT" in opcode.name and isinstance(argument, int) and argument > len(raw):
+            raise InputError(f"{path}: damaged PyTorch file (memo index {argument})")
+    end = stream.tell()
+    stream.seek(at)
+    return _Unpickler(stream, path).load(), end
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the names below and no others."""
+
+    def __init__(self, stream: io.BytesIO, path: pathlib.Path):
+        super().__init__(stream, encoding="latin1")
+        self._path = path
+
+    def find_class(self, module: str, name: str) -> Any:
+        # A new object each time: a pickle can set attributes of what it has looked up.
+        if (module, name) in _TYPES:
+            return _TYPES[module, name]
+        if (module, name) in _FUNCTIONS:
+            function = _FUNCTIONS[module, name]
+            return lambda *arguments: function(*arguments)
+        if module in ("torch", "torch.storage", "torch.cuda"):
+            if name in _STORAGES:
+                return _Untyped(np.dtype(_DTYPES[_STORAGES[name]]))
+            if name == "UntypedStorage":
+                return _Untyped(np.dtype(np.uint8))
+            if name in _DTYPES:
+                return _Dtype(np.dtype(_DTYPES[name]))
+        raise InputError(
+            f"{self._path}: refused, the file asks for {module}.{name}; only tensors and plain "
+            "containers are read"
+        )
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, storage_class, key, _, elements = pid[:5]
+        if kind != "storage" or not isinstance(storage_class, _Untyped):
+            raise InputError(f"{self._path}: damaged PyTorch file (storage {kind!r})")
+        if len(pid) > 5 and pid[5] is not None:
+            raise InputError(f"{self._path}: storages that are views of others are not read")
+        return _Storage(storage_class.dtype, str(key), int(elements))
+
+
+def _rebuild_tensor(storage, offset, shape, strides, *rest):
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("a tensor without storage")
+    # Version 3 names the dtype last, over an untyped storage.
+    dtype = next((item.dtype for item in rest if isinstance(item, _Dtype)), storage.dtype)
+    shape, strides = (tuple(int(x) for x in values) for values in (shape, strides))
+    if len(shape) != len(strides) or len(shape) > 32:
+        raise pickle.UnpicklingError(f"a tensor of shape {shape} with strides {strides}")
+    return _Tensor(storage, dtype, int(offset), shape, strides)
+
+
+def _rebuild_parameter(data, *_):
+    return data
+
+
+def _numpy_dtype(name, *_):
+    return _Scalar(str(name))
+
+
+class _Scalar:
+    """Stands for a NumPy dtype, of numbers only."""
+
+    def __init__(self, name: str):
+        if name[:1] not in "fiub" or not name[1:].isdigit() or int(name[1:]) > 8:
+            raise pickle.UnpicklingError(f"a number of the dtype {name!r}")
+        self.name, self.byte_order = name, "="
+
+    def __setstate__(self, state):
+        self.byte_order = "<" if state[1] == "<" else ">" if state[1] == ">" else "="
+
+
+def _numpy_number(dtype, data=b""):
+    if not isinstance(dtype, _Scalar):
+        raise pickle.UnpicklingError("a number without dtype")
+    data = data.encode("latin1") if isinstance(data, str) else bytes(data)
+    return np.frombuffer(data, np.dtype(dtype.name).newbyteorder(dtype.byte_order))[0].item()
+
+
+def _encoded(text, encoding="latin1"):
+    return str(text).encode("latin1")
+
+
+_TYPES: dict[tuple[str, str], type] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("builtins", "set"): set,
+    ("builtins", "frozenset"): frozenset,
+    ("__builtin__", "set"): set,
+    ("torch", "Size"): tuple,
+}
+_FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("torch", "device"): lambda *names: ":".join(map(str, names)),
+    ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+    ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
+    ("numpy", "dtype"): _numpy_dtype,
+    ("numpy.core.multiarray", "scalar"): _numpy_number,
+    ("numpy._core.multiarray", "scalar"): _numpy_number,
+    ("_codecs", "encode"): _encoded,
+}

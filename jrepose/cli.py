@@ -70,8 +70,11 @@ def _draw_curves(workdir: pathlib.Path) -> None:
 def evaluate(argv: Sequence[str]) -> int:
     """Evaluates a checkpoint: table, JSON, CSV, predictions, pictures."""
     flag_values = flags.FlagValues()
-    flags.DEFINE_string("checkpoint", None, "Workdir of a run, or one checkpoint of it.",
-                        flag_values=flag_values)  # fmt: skip
+    flags.DEFINE_string(
+        "checkpoint", None,
+        "Workdir of a run, one checkpoint of it, or a PyTorch file (.pth, .bin, .safetensors).",
+        flag_values=flag_values,
+    )  # fmt: skip
     flags.DEFINE_string("output", None, "Folder for the results (CHECKPOINT/evaluation/SPLIT).",
                         flag_values=flag_values)  # fmt: skip
     flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Which part of the data.",
@@ -84,7 +87,7 @@ def evaluate(argv: Sequence[str]) -> int:
 
     import jax
 
-    from jrepose import checkpoints, models
+    from jrepose import models
     from jrepose.data.sources import load_splits
     from jrepose.evaluation.evaluate import evaluate_dataset
     from jrepose.evaluation.report import write_report
@@ -93,23 +96,38 @@ def evaluate(argv: Sequence[str]) -> int:
 
     multiply_float32_in_full()
     path = pathlib.Path(flag_values["checkpoint"].value)
-    checkpoint = checkpoints.load(path, flag_values["which"].value)
-    _check_same_model(config.model, checkpoint.config["model"])
-    print(f"checkpoint of step {checkpoint.step}: {checkpoint.path}")
+    variables = _load_variables(path, flag_values["which"].value, config)
     split = flag_values["split"].value
     dataset = load_splits(config.data, (split,))[split]
     result = evaluate_dataset(
         models.create(**config.model, dtype=config.precision),
-        jax.device_put(checkpoint.variables),
+        jax.device_put(variables),
         dataset,
         config,
         progress=sys.stderr.isatty(),
     )
     print(summary(result))
-    output = flag_values["output"].value or path / "evaluation" / split
+    folder = path.parent / path.stem if path.is_file() else path
+    output = flag_values["output"].value or folder / "evaluation" / split
     for written in write_report(result, dataset, output):
         print(f"wrote {written}")
     return 0
+
+
+def _load_variables(path: pathlib.Path, which: str, config) -> Mapping[str, Any]:
+    """The model's variables, from a checkpoint of ours or from a PyTorch file."""
+    from jrepose import checkpoints, interop
+
+    if path.is_file():
+        hyperparameters = config.model.to_dict()
+        name = hyperparameters.pop("name")
+        variables = interop.from_torch(name, interop.read_state_dict(path), **hyperparameters)
+        print(f"PyTorch checkpoint: {path}")
+        return variables
+    checkpoint = checkpoints.load(path, which)
+    _check_same_model(config.model, checkpoint.config["model"])
+    print(f"checkpoint of step {checkpoint.step}: {checkpoint.path}")
+    return checkpoint.variables
 
 
 def _check_same_model(config: Mapping[str, Any], stored: Mapping[str, Any]) -> None:

@@ -6,10 +6,13 @@ import pathlib
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from interop.torch_writer import Tensor, zip_file
 
-from jrepose import cli
+from jrepose import cli, interop, models
 from jrepose.host_memory import reuse_freed_memory
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -77,6 +80,24 @@ def test_train_then_evaluate(tmp_path):
 
     done = run("evaluate.py", DEMO, f"--checkpoint={tmp_path}", "--config.model.depth=3")
     assert done.returncode == 2 and "config.model." in done.stderr
+
+
+def test_evaluates_a_pytorch_file(tmp_path):
+    model = models.create("repose", dim_feat=8, dim_rep=8, depth=1, num_heads=2, maxlen=27,
+                          mlp_ratio=2)  # fmt: skip
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 27, 17, 3)))
+    weights = interop.to_torch("repose", variables)
+    file = tmp_path / "best_epoch.bin"
+    tensors = {"module." + name: Tensor(array) for name, array in weights.items()}
+    file.write_bytes(zip_file({"epoch": 1, "model_pos": tensors}))
+
+    done = run("evaluate.py", DEMO, f"--checkpoint={file}", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "best_epoch" / "evaluation" / "test" / "scores.json").is_file()
+
+    done = run("evaluate.py", DEMO, f"--checkpoint={file}", *TINY, "--config.model.depth=2")
+    assert done.returncode == 2
+    assert "missing blocks_st.1.attn_s.proj.bias" in done.stderr.splitlines()[-1]
 
 
 def test_unknown_subcommand_shows_the_usage(capsys):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -33,7 +34,8 @@ def from_torch(
         **hyperparameters: as for `jrepose.models.create`.
 
     Returns:
-        `{"params": ...}` with float32 NumPy arrays, for `model.apply`.
+        `{"params": ...}` with float32 NumPy arrays, for `model.apply`; float64, float16 and
+        bfloat16 are converted.
 
     Raises:
         InputError: keys are missing or left over, or a shape is wrong; all are listed.
@@ -53,7 +55,7 @@ def from_torch(
         if keys[path] not in state_dict:
             continue
         value = _swap_layout(path, np.asarray(state_dict[keys[path]]))
-        if value.dtype.kind != "f" or value.shape != shape:
+        if not jnp.issubdtype(value.dtype, jnp.floating) or value.shape != shape:
             expected = _swap_layout(path, np.broadcast_to(np.float32(0), shape)).shape
             found = np.asarray(state_dict[keys[path]])
             problems.append(

@@ -18,7 +18,7 @@ from jrepose.host_memory import reuse_freed_memory
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEMO = f"--config={ROOT / 'configs/demo.py'}"
 TINY = (
-    "--config.data.seconds=1.0",
+    "--config.data.seconds=4.0",
     "--config.data.rig.cameras=2",
     "--config.data.split.train=('ada',)",
     "--config.model.dim_feat=8",

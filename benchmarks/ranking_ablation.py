@@ -127,13 +127,13 @@ def _draw(found: Mapping[str, list[Mapping[str, float]]], path: pathlib.Path) ->
     import matplotlib.pyplot as plt
 
     shown = ("mpjpe", "mpjpe_occluded", "spatial_order", "temporal_order")
-    figure, panels = plt.subplots(1, len(shown), figsize=(11, 3), layout="constrained")
+    figure, panels = plt.subplots(1, len(shown), figsize=(11, 3.4), layout="constrained")
     for axes, column in zip(panels, shown, strict=True):
         for position, scores in enumerate(found.values()):
             values = [run[column] for run in scores]
             axes.plot([position] * len(values), values, "o", color="tab:blue", alpha=0.6)
             axes.hlines(np.mean(values), position - 0.3, position + 0.3, color="black")
-        axes.set_xticks(range(len(found)), found)
+        axes.set_xticks(range(len(found)), found, rotation=45, ha="right")
         axes.set_title(SCORE_LABELS[column].strip(), fontsize=10)
         axes.margins(x=0.15)
     figure.supxlabel("ranking losses (one dot per seed, line: mean)", fontsize=10)

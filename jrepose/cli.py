@@ -38,7 +38,6 @@ def train(argv: Sequence[str]) -> int:
 
     from jrepose import parallel
     from jrepose.data.sources import load_splits
-    from jrepose.precision import multiply_float32_in_full
     from jrepose.training.loop import train as run
 
     parallel.initialise_distributed(
@@ -48,10 +47,10 @@ def train(argv: Sequence[str]) -> int:
     )
     devices = parallel.select_devices(flag_values["devices"].value)
     splits = load_splits(config.data, ("train", "validation"))
-    multiply_float32_in_full()
     workdir = pathlib.Path(flag_values["workdir"].value)
     result = run(config, workdir, splits, devices=devices)
-    if parallel.is_primary():
+    # A run stopped early may have no numbers to draw yet.
+    if result.finished and parallel.is_primary():
         _draw_curves(workdir)
     return 130 if result.interrupted else 0
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from interop.torch_writer import Tensor, zip_file
 
 from jrepose import cli, interop, models
 from jrepose.host_memory import reuse_freed_memory
+from jrepose.training import loop
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEMO = f"--config={ROOT / 'configs/demo.py'}"
@@ -98,6 +100,19 @@ def test_evaluates_a_pytorch_file(tmp_path):
     done = run("evaluate.py", DEMO, f"--checkpoint={file}", *TINY, "--config.model.depth=2")
     assert done.returncode == 2
     assert "missing blocks_st.1.attn_s.proj.bias" in done.stderr.splitlines()[-1]
+
+
+def test_a_run_stopped_before_its_first_record_says_130(tmp_path, monkeypatch):
+    def stopped(config, workdir, splits, devices):
+        (workdir / "metrics.jsonl").touch()
+        return loop.TrainingResult(
+            step=1, finished=False, interrupted=signal.SIGTERM, variables={}, validation=None,
+            best=None,
+        )  # fmt: skip
+
+    monkeypatch.setattr(loop, "train", stopped)
+    arguments = ["train.py", DEMO, f"--workdir={tmp_path}", *TINY]
+    assert cli.run(cli.train, arguments) == 130
 
 
 def test_unknown_subcommand_shows_the_usage(capsys):

@@ -23,6 +23,7 @@ from jrepose.config import to_json
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.precision import multiply_float32_in_full
 from jrepose.training import metric_log
 from jrepose.training.compilation_cache import enable_compilation_cache
 from jrepose.training.experiment import Experiment, create_experiment
@@ -86,6 +87,7 @@ def train(
     if "train" not in splits:
         raise InputError("no training data: splits has no 'train'")
     enable_compilation_cache()
+    multiply_float32_in_full()
     workdir = pathlib.Path(workdir).absolute()
     if parallel.is_primary():
         with checkpoints.readable_disk_errors(workdir):

@@ -13,6 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jrepose import models
 from jrepose.errors import InputError
 from jrepose.interop import dstformer
+from jrepose.interop.torch_files import without_module
 
 # The PyTorch key of a parameter path, per model.
 TORCH_KEYS: Mapping[str, Callable[[tuple[str, ...]], str]] = {
@@ -40,8 +41,7 @@ def from_torch(
     Raises:
         InputError: keys are missing or left over, or a shape is wrong; all are listed.
     """
-    if state_dict and all(key.startswith("module.") for key in state_dict):
-        state_dict = {key.removeprefix("module."): state_dict[key] for key in state_dict}
+    state_dict = without_module(state_dict)
     shapes = _parameter_shapes(models.create(model_name, **hyperparameters))
     keys = {path: TORCH_KEYS[model_name](path) for path in shapes}
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 
 from jrepose.errors import InputError
@@ -34,12 +34,10 @@ StateDict = dict[str, np.ndarray]
 # Names under which trainers keep the weights, the preferred first.
 _WEIGHTS = ("model_pos", "state_dict", "model_state_dict", "model", "net", "network", "module")
 
-_DTYPES = {
-    "float64": np.float64, "float32": np.float32, "float16": np.float16,
-    "bfloat16": ml_dtypes.bfloat16, "int64": np.int64, "int32": np.int32, "int16": np.int16,
-    "int8": np.int8, "uint8": np.uint8, "uint16": np.uint16, "uint32": np.uint32,
-    "uint64": np.uint64, "bool": np.bool_, "complex64": np.complex64, "complex128": np.complex128,
-}  # fmt: skip
+_DTYPES = (
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
+    "uint16", "uint32", "uint64", "bool", "complex64", "complex128",
+)  # fmt: skip
 _STORAGES = {
     "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16",
     "BFloat16Storage": "bfloat16", "LongStorage": "int64", "IntStorage": "int32",
@@ -69,7 +67,7 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
 
     Returns:
         What was saved, usually nested dictionaries.  Tensors become NumPy arrays of their own
-        dtype (bfloat16 from `ml_dtypes`), each with memory of its own.
+        dtype (bfloat16 as JAX's), each with memory of its own.
 
     Raises:
         InputError: no such file, another format, a damaged file, or one that contains anything
@@ -79,17 +77,13 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
     try:
         with path.open("rb") as file:
             return _read(file, path, path.stat().st_size)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except RecursionError:
         raise InputError(f"{path}: nested too deeply") from None
-    except (
-        pickle.UnpicklingError, zipfile.BadZipFile, struct.error, EOFError, ValueError, TypeError,
-        KeyError, IndexError, AttributeError, OverflowError, NotImplementedError, RuntimeError,
-        MemoryError, AssertionError,
-    ) as error:  # fmt: skip
-        if isinstance(error, InputError):
-            raise
+    except Exception as error:  # pickle, zip, JSON and NumPy each fail in their own ways
         reason = next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
         raise InputError(f"{path}: damaged PyTorch file ({reason})") from None
 
@@ -125,10 +119,14 @@ def read_state_dict(path: str | os.PathLike[str], entry: str | None = None) -> S
             raise InputError(f"{path}: several sets of weights, choose one: {listing}")
     if entry not in found:
         raise InputError(f"{path}: no weights under {entry!r}; there are: {listing}")
-    weights = found[entry]
-    while all(name.startswith("module.") for name in weights):
-        weights = {name.removeprefix("module."): array for name, array in weights.items()}
-    return weights
+    return without_module(found[entry])
+
+
+def without_module(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """The state dict without the `module.` that DataParallel puts before every name."""
+    if state_dict and all(name.startswith("module.") for name in state_dict):
+        return {name.removeprefix("module."): value for name, value in state_dict.items()}
+    return dict(state_dict)
 
 
 def _state_dicts(content: Any, prefix: str = "", depth: int = 0) -> dict[str, StateDict]:
@@ -159,7 +157,7 @@ def _read(file: BinaryIO, path: pathlib.Path, size: int) -> Any:
         return _read_safetensors(file, path, size)
     if start[:1] == b"\x80":
         return _read_stream(file, path)
-    if start[:9].rstrip(b"\0") and _looks_like_tar(file):
+    if _looks_like_tar(file):
         raise InputError(f"{path}: tar archive of a PyTorch before 0.1.10, which is not read")
     raise InputError(f"{path}: not a PyTorch checkpoint (neither zip, pickle nor safetensors)")
 
@@ -245,7 +243,7 @@ def _read_safetensors(file: BinaryIO, path: pathlib.Path, size: int) -> StateDic
             continue
         if entry["dtype"] not in _SAFETENSORS:
             raise InputError(f"{path}: tensor {name} has the dtype {entry['dtype']}, not read")
-        dtype = np.dtype(_DTYPES[_SAFETENSORS[entry["dtype"]]])
+        dtype = jnp.dtype(_SAFETENSORS[entry["dtype"]])
         shape = tuple(int(extent) for extent in entry["shape"])
         begin, end = (int(offset) for offset in entry["data_offsets"])
         if not 0 <= begin <= end <= size - start or min(shape, default=0) < 0:
@@ -408,11 +406,11 @@ class _Unpickler(pickle.Unpickler):
             return lambda *arguments: function(*arguments)
         if module in ("torch", "torch.storage", "torch.cuda"):
             if name in _STORAGES:
-                return _Untyped(np.dtype(_DTYPES[_STORAGES[name]]))
+                return _Untyped(jnp.dtype(_STORAGES[name]))
             if name == "UntypedStorage":
                 return _Untyped(np.dtype(np.uint8))
             if name in _DTYPES:
-                return _Dtype(np.dtype(_DTYPES[name]))
+                return _Dtype(jnp.dtype(name))
         raise InputError(
             f"{self._path}: refused, the file asks for {module}.{name}; only tensors and plain "
             "containers are read"

@@ -86,7 +86,7 @@ def _gelu_forward(x):
 
 
 def _gelu_backward(x, g):
-    (x,) = _recomputed(g, x)
+    x = _recomputed(g, x)
     density = jnp.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
     return (g * (_normal_distribution(x) + x * density),)
 
@@ -111,7 +111,7 @@ def _gelu_linear_forward(x, kernel, bias):
 def _gelu_linear_backward(kept, g):
     x, kernel, bias = kept
     (dx,) = _gelu_backward(x, g @ kernel.astype(g.dtype).T)
-    return dx, *_parameter_gradients(gelu(*_recomputed(g, x)), g, bias)
+    return dx, *_parameter_gradients(gelu(_recomputed(g, x)), g, bias)
 
 
 gelu_linear.defvjp(_gelu_linear_forward, _gelu_linear_backward)
@@ -142,7 +142,7 @@ def _layer_norm_forward(x, scale, bias, epsilon):
 
 def _layer_norm_backward(epsilon, kept, g):
     x, scale = kept
-    normalised, inverse_std = _normalise(*_recomputed(g, x), epsilon)
+    normalised, inverse_std = _normalise(_recomputed(g, x), epsilon)
     g = g.astype(jnp.float32)
     h = g * scale
     dx = inverse_std * (
@@ -174,11 +174,16 @@ def attention(
 
 
 def _unnormalised_weights(q, k, scale):
-    scores = _scores(q, k, scale)
+    scores = attention_scores(q, k, scale)
     return jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))
 
 
-def _scores(q, k, scale):
+def attention_scores(
+    q: Float[Array, "*heads queries head_dim"],
+    k: Float[Array, "*heads keys head_dim"],
+    scale: float,
+) -> Float32[Array, "*heads queries keys"]:
+    """`scale q k^T`, whose softmax are the attention weights."""
     return jnp.matmul(q * scale, k.swapaxes(-1, -2), preferred_element_type=jnp.float32)
 
 
@@ -189,11 +194,11 @@ def _attention_forward(q, k, v, scale):
 
 def _attention_backward(scale, kept, g):
     q, k, v, out = kept
-    weights = _unnormalised_weights(*_recomputed(g, q), k, scale)
+    weights = _unnormalised_weights(_recomputed(g, q), k, scale)
     g = g / jnp.sum(weights, axis=-1, keepdims=True)
     along = jnp.sum(g * out, axis=-1, keepdims=True)
     g = g.astype(v.dtype)
-    dscores = weights * (_scores(g, v, 1) - along) * scale
+    dscores = weights * (attention_scores(g, v, 1.0) - along) * scale
     weights, dscores = weights.astype(v.dtype), dscores.astype(v.dtype)
     return dscores @ k, dscores.swapaxes(-1, -2) @ q, weights.swapaxes(-1, -2) @ g
 
@@ -201,11 +206,10 @@ def _attention_backward(scale, kept, g):
 attention.defvjp(_attention_forward, _attention_backward)
 
 
-def _recomputed(g, *arrays):
-    """`arrays` in a form that depends on the incoming gradient.
+def _recomputed(g, x):
+    """`x` in a form that depends on the incoming gradient.
 
-    The compiler would otherwise find that the forward pass has computed the same from them
+    The compiler would otherwise find that the forward pass has computed the same from it
     already, and keep that result after all.
     """
-    zero = jnp.minimum(jnp.abs(g[(0,) * g.ndim]), 0)
-    return tuple(x + zero.astype(x.dtype) for x in arrays)
+    return x + jnp.minimum(jnp.abs(g[(0,) * g.ndim]), 0).astype(x.dtype)

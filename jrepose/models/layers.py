@@ -114,8 +114,7 @@ class Attention(nn.Module):
             for part in (jnp.split(qkv, 3, axis=-1) if train else qkv)
         )
         if train and self.attn_drop_rate:
-            scores = jnp.matmul(q * scale, k.swapaxes(2, 3), preferred_element_type=jnp.float32)
-            weights = nn.softmax(scores).astype(self.dtype)
+            weights = nn.softmax(functional.attention_scores(q, k, scale)).astype(self.dtype)
             x = nn.Dropout(self.attn_drop_rate, deterministic=False)(weights) @ v
         else:
             x = functional.attention(q, k, v, scale)

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "jrepose"
 
 FLOORS = {
-    "errors": 0, "skeleton": 0, "camera": 0, "host_memory": 0, "precision": 0,
+    "errors": 0, "skeleton": 0, "camera": 0, "host_memory": 0, "precision": 0, "files": 0,
     "metrics": 1,
     "models": 2, "losses": 2, "parallel": 2,
     "data": 3, "checkpoints": 3, "config": 3,
@@ -19,7 +19,7 @@ FLOORS = {
     "cli": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
 SAME_FLOOR = {("training", "evaluation"), ("skeleton", "errors"), ("camera", "errors"),
-              ("config", "data")}  # fmt: skip
+              ("files", "errors"), ("config", "data")}  # fmt: skip
 
 
 def imports(path: pathlib.Path) -> set[str]:

@@ -16,8 +16,8 @@ import numpy as np
 
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError, MissingExtra
-from jrepose.evaluation.files import atomic_path
 from jrepose.evaluation.scores import EvaluationResult
+from jrepose.files import atomic_path
 from jrepose.skeleton import Skeleton
 
 Path = str | os.PathLike[str]

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from jrepose.data.dataset import PoseDataset
-from jrepose.evaluation.files import atomic_path
 from jrepose.evaluation.scores import EvaluationResult
+from jrepose.files import atomic_path
 
 Path = str | os.PathLike[str]
 

@@ -10,8 +10,8 @@ from evaluation.conftest import make_dataset
 from jrepose.data.windows import covering_windows
 from jrepose.errors import InputError
 from jrepose.evaluation import tables
-from jrepose.evaluation.files import atomic_path
 from jrepose.evaluation.scores import evaluate_predictions
+from jrepose.files import atomic_path
 
 
 def evaluated(dataset, seed=0):

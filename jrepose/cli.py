@@ -15,8 +15,8 @@ from typing import Any
 
 from absl import flags
 
+from jrepose.command import run
 from jrepose.errors import InputError, MissingExtra
-from jrepose.host_memory import reuse_freed_memory
 
 
 def train(argv: Sequence[str]) -> int:
@@ -139,20 +139,6 @@ def _check_same_model(config: Mapping[str, Any], stored: Mapping[str, Any]) -> N
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "evaluate": evaluate}
-
-
-def run(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
-    """Runs a command; unusable input becomes one line and exit status 2."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
-    logging.getLogger("jrepose").setLevel(logging.INFO)
-    reuse_freed_memory()
-    try:
-        return command(argv)
-    except InputError as error:
-        print(f"{argv[0]}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -33,8 +33,18 @@ def default_config() -> ConfigDict:
     config.precision = "float32"  # of the model's arithmetic: float32 or bfloat16
 
     config.data = ConfigDict()
-    config.data.source = "procedural"  # procedural (embedded) or mocap (files below `path`)
-    config.data.path = config_dict.placeholder(str)  # folder of ASF/AMC and BVH files
+    # procedural (embedded), mocap, human36m_sh, human36m, humaneva, mpi_inf_3dhp or custom:
+    # docs/datasets.md says what each reads.
+    config.data.source = "procedural"
+    config.data.path = config_dict.placeholder(str)  # file or folder of the source
+    config.data.cache = config_dict.placeholder(str)  # folder; None: ~/.cache/jrepose; "": none
+    config.data.detections = "gt"  # human36m, humaneva: which 2D file, data_2d_*_DETECTIONS.npz
+    config.data.keypoints = "detected"  # or ground_truth: the 2.5D label's x, y as input
+    config.data.actions = ()  # benchmarks: only actions that begin so; () takes all
+    # What the model predicts: image, camera_m, camera_mm or camera_by_width (data/dataset.py);
+    # None: the source's own.
+    config.data.target_space = config_dict.placeholder(str)
+    config.data.label = "univ_annot3"  # mpi_inf_3dhp: or annot3, the subjects' true size
     config.data.frame_rate = 50.0  # Hz; motion is resampled to it
     config.data.seconds = 20.0  # procedural only: length of each recording
     config.data.seed = 0  # cameras, detector noise, procedural motion
@@ -54,7 +64,9 @@ def default_config() -> ConfigDict:
     config.clip.frames = 243
     config.clip.stride = 81  # between training windows
     config.clip.evaluation_stride = 243
-    config.clip.tail = "cover"  # or drop: leave out frames after the last whole window
+    # What becomes of tails and short videos, for training and evaluation: data/windows.py.
+    config.clip.windows = "cover"
+    config.clip.evaluation_windows = "cover"
 
     config.model = ConfigDict()  # name and the model's own fields
     config.model.name = "repose"
@@ -87,9 +99,18 @@ def default_config() -> ConfigDict:
     config.evaluation = ConfigDict()
     config.evaluation.batch_size = 32
     config.evaluation.flip = True
-    config.evaluation.overlap = "once"  # or average the errors of overlapping windows
-    config.evaluation.target = "image"  # or camera: score against camera-space poses
+    # Frames in several windows: once (the most central), average (of the errors) or slots
+    # (every slot of every window counts, repeated frames too).
+    config.evaluation.overlap = "once"
+    # Score against image or camera poses; None: the space that the model predicts.
+    config.evaluation.target = config_dict.placeholder(str)
+    # The predicted root: subtract (from all joints), zero (set to 0, then subtract) or keep.
+    config.evaluation.root = "subtract"
+    config.evaluation.keep_keypoints = False  # predicted x, y become the input's: depth only
+    config.evaluation.exclude = ()  # SUBJECT/ACTION left out of the means, "S3/Walking"
     config.evaluation.every_epochs = 1
+
+    config.published = config_dict.placeholder(str)  # system whose published row is shown
     return config
 
 

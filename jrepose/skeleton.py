@@ -23,8 +23,7 @@ class Skeleton:
     Args:
         name: identifier used in configs and checkpoints.
         joint_names: one name per joint; the position is the joint index.
-        parents: index of each joint's parent, -1 for the root.  A parent comes before its
-            children.
+        parents: index of each joint's parent, -1 for the root.
         left, right: indices of the left and right joints; `left[k]` mirrors `right[k]`.
         groups: named sets of joints, such as `"torso"` or `"left_arm"`.
         limb_angles: pairs of limb indices (positions in `limbs`) whose enclosed angle the
@@ -52,11 +51,12 @@ class Skeleton:
             )
         if self.parents.count(-1) != 1:
             raise InputError(f"skeleton {self.name}: exactly one joint has parent -1")
-        for joint, parent in enumerate(self.parents):
-            if parent >= joint:
-                raise InputError(
-                    f"skeleton {self.name}: joint {joint} comes before its parent {parent}"
-                )
+        for joint in range(joints):
+            ancestor, steps = joint, 0
+            while ancestor >= 0:
+                if ancestor >= joints or steps > joints:
+                    raise InputError(f"skeleton {self.name}: joint {joint} has no way to the root")
+                ancestor, steps = self.parents[ancestor], steps + 1
         if len(self.left) != len(self.right) or set(self.left) & set(self.right):
             raise InputError(f"skeleton {self.name}: left and right joints do not pair up")
         for group, members in self.groups.items():
@@ -173,7 +173,73 @@ HUMAN36M_17 = Skeleton(
 )  # fmt: skip
 """Human3.6M's 17 joints in the field's order (the joint called `neck` is also read as `nose`)."""
 
-SKELETONS: Mapping[str, Skeleton] = MappingProxyType({HUMAN36M_17.name: HUMAN36M_17})
+HUMANEVA_15 = Skeleton(
+    name="humaneva_15",
+    joint_names=(
+        "pelvis", "thorax", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder",
+        "right_elbow", "right_wrist", "left_hip", "left_knee", "left_ankle", "right_hip",
+        "right_knee", "right_ankle", "head",
+    ),
+    parents=(-1, 0, 1, 2, 3, 1, 5, 6, 0, 8, 9, 0, 11, 12, 1),
+    left=(2, 3, 4, 8, 9, 10),
+    right=(5, 6, 7, 11, 12, 13),
+)  # fmt: skip
+"""HumanEva-I's 15 joints as VideoPose3D orders them."""
+
+MPI_INF_3DHP_17 = Skeleton(
+    name="mpi_inf_3dhp_17",
+    joint_names=(
+        "head_top", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder",
+        "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip",
+        "left_knee", "left_ankle", "pelvis", "spine", "head",
+    ),
+    parents=(1, 15, 1, 2, 3, 1, 5, 6, 14, 8, 9, 14, 11, 12, -1, 14, 1),
+    left=(5, 6, 7, 11, 12, 13),
+    right=(2, 3, 4, 8, 9, 10),
+    groups={
+        "head": (0,),
+        "neck": (1,),
+        "shoulders": (2, 5),
+        "elbows": (3, 6),
+        "wrists": (4, 7),
+        "hips": (8, 11),
+        "knees": (9, 12),
+        "ankles": (10, 13),
+        # PCK and AUC count these; pelvis, spine and head centre are left out.
+        "scored_14": (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13),
+    },
+)  # fmt: skip
+"""The 17 "relevant" joints of MPI-INF-3DHP, in the order of its test set."""
+
+COCO_17 = Skeleton(
+    name="coco_17",
+    joint_names=(
+        "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder",
+        "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip",
+        "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
+    ),
+    parents=(-1, 0, 0, 1, 2, 0, 0, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14),
+    left=(1, 3, 5, 7, 9, 11, 13, 15),
+    right=(2, 4, 6, 8, 10, 12, 14, 16),
+)  # fmt: skip
+"""COCO's keypoints, a layout of 2D detectors; the limbs are for drawing."""
+
+MPII_16 = Skeleton(
+    name="mpii_16",
+    joint_names=(
+        "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis",
+        "thorax", "upper_neck", "head_top", "right_wrist", "right_elbow", "right_shoulder",
+        "left_shoulder", "left_elbow", "left_wrist",
+    ),
+    parents=(1, 2, 6, 6, 3, 4, -1, 6, 7, 8, 11, 12, 7, 7, 13, 14),
+    left=(3, 4, 5, 13, 14, 15),
+    right=(2, 1, 0, 12, 11, 10),
+)  # fmt: skip
+"""MPII's keypoints, a layout of 2D detectors (stacked hourglass)."""
+
+SKELETONS: Mapping[str, Skeleton] = MappingProxyType(
+    {s.name: s for s in (HUMAN36M_17, HUMANEVA_15, MPI_INF_3DHP_17, COCO_17, MPII_16)}
+)
 
 
 def get_skeleton(name: str) -> Skeleton:

@@ -98,7 +98,7 @@ def test_pickling_keeps_everything():
         ({"joint_names": ("a", "a", "c")}, "repeat"),
         ({"parents": (-1, 0)}, "2 parents for 3 joints"),
         ({"parents": (-1, -1, 0)}, "exactly one"),
-        ({"parents": (-1, 2, 0)}, "joint 1 comes before its parent 2"),
+        ({"parents": (-1, 2, 1)}, "joint 1 has no way to the root"),
         ({"left": (1,), "right": ()}, "pair up"),
         ({"left": (1,), "right": (1,)}, "pair up"),
         ({"groups": {"all": (0, 3)}}, "group all"),

@@ -37,9 +37,11 @@ _DEFAULT_RESIDENT_BYTES = 4 * 2**30
 _RESIDENT_SHARE = 0.5  # of a device's memory; the rest is for the model
 
 Clips = tuple[
-    Float32[Array, "clips frames joints 3"],
+    Float32[Array, "clips frames keypoints 3"],
     Float32[Array, "clips frames joints 3"],
 ]
+Layouts = tuple[Skeleton, Skeleton]
+"""Joint orders of the keypoints and of the poses."""
 
 
 @dataclass(frozen=True)
@@ -119,23 +121,23 @@ class ResidentBatches:
         inputs, targets: per-frame model inputs and labels.
         windows: frame indices of every clip.
         order: clips and flips of each step.
-        skeleton: for the flip.
+        layouts: joint orders of inputs and targets, for the flip.
         devices: devices of all processes.
     """
 
     def __init__(
         self,
-        inputs: Float32[np.ndarray, "dataset_frames joints 3"],
+        inputs: Float32[np.ndarray, "dataset_frames keypoints 3"],
         targets: Float32[np.ndarray, "dataset_frames joints 3"],
         windows: Int32[np.ndarray, "dataset_clips frames"],
         order: ClipOrder,
-        skeleton: Skeleton,
+        layouts: Layouts,
         devices: Sequence[jax.Device],
     ):
-        self._order, self._skeleton, self._devices = order, skeleton, tuple(devices)
+        self._order, self._layouts, self._devices = order, layouts, tuple(devices)
         padding = -len(inputs) % len(self._devices)
         # As integers, so that summing a value with zeros keeps its very bits.
-        frames = np.concatenate([inputs, targets], axis=-1).view(np.int32)
+        frames = np.concatenate([inputs, targets], axis=1).view(np.int32)
         frames = np.pad(frames, ((0, padding), (0, 0), (0, 0)))
         self.arrays = {
             "frames": parallel.shard(frames, devices),
@@ -163,7 +165,9 @@ class ResidentBatches:
         frames = jnp.where(here[..., None, None], frames, 0)
         frames = lax.psum_scatter(frames, parallel.AXIS, scatter_dimension=0, tiled=True)
         frames = lax.bitcast_convert_type(frames, jnp.float32)
-        return _flip_some(frames[..., :3], frames[..., 3:], selection["flips"], self._skeleton)
+        keypoints = self._layouts[0].num_joints
+        inputs, targets = frames[:, :, :keypoints], frames[:, :, keypoints:]
+        return _flip_some(inputs, targets, selection["flips"], self._layouts)
 
     def close(self) -> None:
         """Releases the device memory."""
@@ -180,15 +184,15 @@ class StreamedBatches:
 
     def __init__(
         self,
-        inputs: Float32[np.ndarray, "dataset_frames joints 3"],
+        inputs: Float32[np.ndarray, "dataset_frames keypoints 3"],
         targets: Float32[np.ndarray, "dataset_frames joints 3"],
         windows: Int32[np.ndarray, "dataset_clips frames"],
         order: ClipOrder,
-        skeleton: Skeleton,
+        layouts: Layouts,
         devices: Sequence[jax.Device],
     ):
         self._inputs, self._targets, self._windows = inputs, targets, windows
-        self._order, self._skeleton, self._devices = order, skeleton, tuple(devices)
+        self._order, self._layouts, self._devices = order, layouts, tuple(devices)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         self._pending: dict[int, Future] = {}
         self.arrays: dict[str, Any] = {}
@@ -217,7 +221,7 @@ class StreamedBatches:
         """One device's clips and labels; runs on the device."""
         del arrays
         inputs, targets = selection["inputs"], selection["targets"]
-        return _flip_some(inputs, targets, selection["flips"], self._skeleton)
+        return _flip_some(inputs, targets, selection["flips"], self._layouts)
 
     def close(self) -> None:
         """Ends the background thread."""
@@ -225,15 +229,15 @@ class StreamedBatches:
 
 
 def _flip_some(
-    inputs: Float32[Array, "clips frames joints 3"],
+    inputs: Float32[Array, "clips frames keypoints 3"],
     targets: Float32[Array, "clips frames joints 3"],
     flips: Bool[Array, " clips"],
-    skeleton: Skeleton,
+    layouts: Layouts,
 ) -> Clips:
     mirrored = flips[:, None, None, None]
     return (
-        jnp.where(mirrored, flip_poses(inputs, skeleton), inputs),
-        jnp.where(mirrored, flip_poses(targets, skeleton), targets),
+        jnp.where(mirrored, flip_poses(inputs, layouts[0]), inputs),
+        jnp.where(mirrored, flip_poses(targets, layouts[1]), targets),
     )
 
 
@@ -247,7 +251,7 @@ def create_batches(
     """Batches of a dataset, on the devices where it fits.
 
     Args:
-        dataset: supplies inputs, labels and skeleton.
+        dataset: supplies inputs, labels and joint orders.
         windows: frame indices of every clip.
         order: clips and flips of each step.
         devices: devices of all processes.
@@ -268,7 +272,8 @@ def create_batches(
     # The processes run one program, so they must come to one decision.
     resident = bool(parallel.agree(np.int32(needed <= resident_bytes)))
     kind = ResidentBatches if resident else StreamedBatches
-    return kind(inputs, targets, windows, order, dataset.skeleton, devices)
+    layouts = (dataset.layout_2d, dataset.skeleton)
+    return kind(inputs, targets, windows, order, layouts, devices)
 
 
 def _offered_bytes(device: jax.Device) -> int:

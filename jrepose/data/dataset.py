@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int, Int8
 
+from jrepose.camera import image_coordinates, normalize_screen_coordinates
 from jrepose.errors import InputError
 from jrepose.skeleton import Skeleton
+
+TARGET_SPACES = ("image", "camera_m", "camera_mm", "camera_by_width")
 
 
 @dataclass(frozen=True)
@@ -41,58 +44,68 @@ class Video:
         return self.stop - self.start
 
 
-_FRAME_FIELDS = (
-    "keypoints_px",
-    "confidence",
-    "poses_camera_mm",
-    "poses_image_px",
-    "factor_mm_per_px",
-    "visible",
-    "valid",
-)
-
-
 @dataclass(frozen=True, eq=False)
 class PoseDataset:
     """Plain arrays over all frames, videos one after another.
 
+    Arrays may be memory-mapped and read-only.  What a source does not tell is None.
+
     Args:
         keypoints_px: detected 2D joints, pixels.
         confidence: detector confidence in [0, 1]; 0 where the joint is missing.
+        visible: whether the camera sees the joint (True where unknown).
+        valid: False for frames that are not scored: repaired, or excluded by the benchmark.
+        videos: in array order, covering all frames without gaps.
+        skeleton: joint order of the poses.
         poses_camera_mm: ground truth in camera axes (x right, y down, z away), mm.
         poses_image_px: the 2.5D label: projected x, y in pixels, depth in the frame's own
             pixel scale.
-        factor_mm_per_px: per-frame factor from the label's pixels to millimetres.
-        visible: whether the camera sees the joint (True where unknown).
-        valid: False for repaired frames, which are not scored.
-        videos: in array order, covering all frames without gaps.
-        skeleton: joint order of all arrays.
+        factor_mm_per_px: per-frame factor from the 2.5D label's pixels to millimetres.
+        poses_image_mm: the 2.5D ground truth in millimetres where a benchmark publishes it;
+            otherwise it is the label times its factor.
+        activity: number of what is being done where it changes within a video (MPI-INF-3DHP:
+            1 to 7); 0 where unknown.
+        keypoint_skeleton: joint order of the keypoints; None: that of the poses.
+        target_space: what a model predicts.  `"image"`: the 2.5D label in normalised screen
+            units; `"camera_m"`, `"camera_mm"`: root-relative poses in camera axes, metres or
+            millimetres; `"camera_by_width"`: root-relative millimetres times 2 / image width
+            (MotionAGFormer's MPI-INF-3DHP).
 
     Raises:
-        InputError: lengths or joint counts disagree.
+        InputError: lengths or joint counts disagree, or the target space is unknown.
     """
 
-    keypoints_px: Float32[np.ndarray, "frames joints 2"]
-    confidence: Float32[np.ndarray, "frames joints"]
-    poses_camera_mm: Float32[np.ndarray, "frames joints 3"]
-    poses_image_px: Float32[np.ndarray, "frames joints 3"]
-    factor_mm_per_px: Float32[np.ndarray, " frames"]
+    keypoints_px: Float32[np.ndarray, "frames keypoints 2"]
+    confidence: Float32[np.ndarray, "frames keypoints"]
     visible: Bool[np.ndarray, "frames joints"]
     valid: Bool[np.ndarray, " frames"]
     videos: tuple[Video, ...]
     skeleton: Skeleton
+    poses_camera_mm: Float32[np.ndarray, "frames joints 3"] | None = None
+    poses_image_px: Float32[np.ndarray, "frames joints 3"] | None = None
+    factor_mm_per_px: Float32[np.ndarray, " frames"] | None = None
+    poses_image_mm: Float32[np.ndarray, "frames joints 3"] | None = None
+    activity: Int8[np.ndarray, " frames"] | None = None
+    keypoint_skeleton: Skeleton | None = None
+    target_space: str = "image"
 
     def __post_init__(self):
-        for name in _FRAME_FIELDS:
-            array = getattr(self, name)
+        if self.target_space not in TARGET_SPACES:
+            raise InputError(
+                f"dataset: unknown target space {self.target_space!r}; expected one of "
+                + ", ".join(TARGET_SPACES)
+            )
+        for name, array in self.arrays().items():
             if len(array) != self.frames:
                 raise InputError(
                     f"dataset: {name} has {len(array)} frames, keypoints_px has {self.frames}"
                 )
-            if array.ndim > 1 and array.shape[1] != self.skeleton.num_joints:
+            of_keypoints = name in ("keypoints_px", "confidence")
+            skeleton = self.layout_2d if of_keypoints else self.skeleton
+            if array.ndim > 1 and array.shape[1] != skeleton.num_joints:
                 raise InputError(
                     f"dataset: {name} has {array.shape[1]} joints, skeleton "
-                    f"{self.skeleton.name} has {self.skeleton.num_joints}"
+                    f"{skeleton.name} has {skeleton.num_joints}"
                 )
         end = 0
         for video in self.videos:
@@ -109,46 +122,98 @@ class PoseDataset:
     def frames(self) -> int:
         return len(self.keypoints_px)
 
-    def model_inputs(self) -> Float32[np.ndarray, "frames joints 3"]:
+    @property
+    def layout_2d(self) -> Skeleton:
+        """Joint order of the keypoints."""
+        return self.keypoint_skeleton or self.skeleton
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The per-frame arrays that the dataset has, by field name."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+    def label(self, name: str) -> np.ndarray:
+        """A field that a source may lack.
+
+        Raises:
+            InputError: this one lacks it.
+        """
+        array = getattr(self, name)
+        if array is None:
+            raise InputError(f"dataset: {name} is needed, and this data has none")
+        return array
+
+    def model_inputs(self) -> Float32[np.ndarray, "frames keypoints 3"]:
         """Keypoints in normalised screen units with confidence as third channel.
 
-        x is mapped to [-1, 1] over the image width, y by the same scale (Human3.6M-SH
-        convention: xy / w * 2 - (1, h / w)).
+        x is mapped to [-1, 1] over the image width, y by the same scale: xy / w * 2 - (1, h / w).
         """
         out = np.empty((*self.confidence.shape, 3), np.float32)
         for video in self.videos:
-            frames = slice(video.start, video.stop)
-            scale, offset = _screen_map(video)
-            out[frames, :, :2] = self.keypoints_px[frames] * scale - offset
+            rows = slice(video.start, video.stop)
+            out[rows, :, :2] = normalize_screen_coordinates(
+                self.keypoints_px[rows], video.width, video.height
+            )
         out[..., 2] = self.confidence
         return out
 
     def model_targets(self) -> Float32[np.ndarray, "frames joints 3"]:
-        """The 2.5D labels in the same normalised screen units; depth is z / w * 2."""
-        out = np.empty_like(self.poses_image_px)
+        """What a model is to predict, in the target space.
+
+        Raises:
+            InputError: the source lacks this label.
+        """
+        image = self.target_space == "image"
+        label = self.label("poses_image_px" if image else "poses_camera_mm")
+        out = np.empty(label.shape, np.float32)
         for video in self.videos:
-            frames = slice(video.start, video.stop)
-            scale, offset = _screen_map(video)
-            out[frames] = self.poses_image_px[frames] * scale
-            out[frames, :, :2] -= offset
+            rows = slice(video.start, video.stop)
+            poses = label[rows]
+            if image:
+                out[rows, :, :2] = normalize_screen_coordinates(
+                    poses[..., :2], video.width, video.height
+                )
+                out[rows, :, 2] = poses[..., 2] / video.width * 2
+            else:
+                root = poses[:, self.skeleton.root, None]
+                out[rows] = (poses - root) / self._unit_mm(video)
         return out
 
     def to_mm(
-        self, poses: Float32[np.ndarray, "frames joints 3"]
-    ) -> Float32[np.ndarray, "frames joints 3"]:
-        """Normalised poses of all frames in millimetres, each scaled by its frame's factor.
+        self,
+        poses: Float32[np.ndarray, "*entries joints 3"],
+        frames: Int[np.ndarray, " *entries"],
+    ) -> Float32[np.ndarray, "*entries joints 3"]:
+        """Poses in the target space, in millimetres.
 
-        The origin is the image's corner at the label's depth origin: subtract the root
-        before comparing.
+        In image space the origin is the image's corner at the label's depth origin: subtract
+        the root before comparing.
+
+        Args:
+            poses: predictions.
+            frames: the frame of the dataset that each pose belongs to.
+
+        Raises:
+            InputError: image space, and the source lacks the factor to millimetres.
         """
-        out = np.empty_like(poses)
-        for video in self.videos:
-            frames = slice(video.start, video.stop)
-            scale, offset = _screen_map(video)
-            out[frames] = poses[frames]
-            out[frames, :, :2] += offset
-            out[frames] /= scale
-        return out * self.factor_mm_per_px[:, None, None]
+        lengths = [video.frames for video in self.videos]
+        owner = np.repeat(np.arange(len(lengths)), lengths)[frames]
+        if self.target_space != "image":
+            unit = np.array([self._unit_mm(video) for video in self.videos], np.float32)
+            return poses * unit[owner][..., None, None]
+        out = np.empty(poses.shape, np.float32)
+        sizes = np.array([(video.width, video.height) for video in self.videos])
+        for width, height in np.unique(sizes, axis=0).tolist():
+            here = (sizes[owner] == (width, height)).all(-1)
+            out[here, ..., :2] = image_coordinates(poses[here][..., :2], width, height)
+            out[here, ..., 2] = poses[here][..., 2] * width / 2
+        factor = self.label("factor_mm_per_px")[frames]
+        return out * factor[..., None, None]
+
+    def _unit_mm(self, video: Video) -> np.float32:
+        """Millimetres in one unit of a camera-space target."""
+        units = {"camera_m": 1000.0, "camera_mm": 1.0, "camera_by_width": video.width / 2}
+        return np.float32(units[self.target_space])
 
     def per_frame(self, attribute: str) -> np.ndarray:
         """A video attribute (`"action"`, `"subject"`, `"camera"`, ...) repeated per frame."""
@@ -156,52 +221,77 @@ class PoseDataset:
         return np.repeat(np.asarray(values), [video.frames for video in self.videos])
 
     def select(self, videos: Iterable[Video]) -> PoseDataset:
-        """The dataset of these videos only, in the given order."""
+        """The dataset of these videos only, in the given order.
+
+        Neighbours in the arrays, in their order, are taken as a view; anything else is copied.
+
+        Raises:
+            InputError: no video.
+        """
         videos = tuple(videos)
         if not videos:
             raise InputError("dataset: no video left after selection")
-        index = np.concatenate([np.arange(v.start, v.stop) for v in videos])
-        moved, end = [], 0
-        for video in videos:
-            moved.append(dataclasses.replace(video, start=end, stop=end + video.frames))
-            end += video.frames
-        arrays = {name: getattr(self, name)[index] for name in _FRAME_FIELDS}
-        return dataclasses.replace(self, videos=tuple(moved), **arrays)
+        if all(a.stop == b.start for a, b in zip(videos, videos[1:], strict=False)):
+            chosen = slice(videos[0].start, videos[-1].stop)
+        else:
+            chosen = np.concatenate([np.arange(v.start, v.stop) for v in videos])
+        arrays = {name: array[chosen] for name, array in self.arrays().items()}
+        return dataclasses.replace(self, videos=_in_a_row(videos), **arrays)
+
+    def with_true_keypoints(self) -> PoseDataset:
+        """The dataset seen by a perfect detector: the label's x, y with confidence 1.
+
+        Raises:
+            InputError: the source has no 2.5D label.
+        """
+        label = self.label("poses_image_px")
+        return dataclasses.replace(
+            self,
+            keypoints_px=np.ascontiguousarray(label[..., :2]),
+            confidence=np.ones(label.shape[:2], np.float32),
+            keypoint_skeleton=None,
+        )
 
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of all arrays and video descriptions."""
         digest = hashlib.sha256()
-        digest.update(repr((self.skeleton.name, self.videos)).encode())
-        for name in _FRAME_FIELDS:
-            digest.update(np.ascontiguousarray(getattr(self, name)).view(np.uint8))
+        names = (self.skeleton.name, self.layout_2d.name, self.target_space)
+        digest.update(repr((names, self.videos)).encode())
+        for name, array in self.arrays().items():
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(array).view(np.uint8))
         return digest.hexdigest()
 
 
-def _screen_map(video: Video) -> tuple[np.float32, np.ndarray]:
-    """Scale and offset of `normalised = pixels * scale - offset` for one video."""
-    scale = np.float32(2.0 / video.width)
-    offset = np.array([1.0, video.height / video.width], np.float32)
-    return scale, offset
+def _in_a_row(videos: Sequence[Video]) -> tuple[Video, ...]:
+    """The videos with their ranges moved so that each starts where the last one ends."""
+    moved, end = [], 0
+    for video in videos:
+        moved.append(dataclasses.replace(video, start=end, stop=end + video.frames))
+        end += video.frames
+    return tuple(moved)
 
 
 def concatenate(datasets: Iterable[PoseDataset]) -> PoseDataset:
-    """One dataset after another; they must share a skeleton.
+    """One dataset after another; they must share skeletons, labels and target space.
 
     Raises:
-        InputError: nothing to join, or skeletons differ.
+        InputError: nothing to join, or they differ.
     """
     datasets = list(datasets)
     if not datasets:
         raise InputError("dataset: nothing to concatenate")
-    skeleton = datasets[0].skeleton
-    videos, end = [], 0
-    for dataset in datasets:
-        if dataset.skeleton is not skeleton:
-            raise InputError(
-                f"dataset: skeletons {skeleton.name} and {dataset.skeleton.name} differ"
-            )
-        for video in dataset.videos:
-            videos.append(dataclasses.replace(video, start=end, stop=end + video.frames))
-            end += video.frames
-    arrays = {name: np.concatenate([getattr(d, name) for d in datasets]) for name in _FRAME_FIELDS}
-    return PoseDataset(**arrays, videos=tuple(videos), skeleton=skeleton)
+    first = datasets[0]
+    for other in datasets[1:]:
+        for what in ("skeleton", "layout_2d", "target_space"):
+            one, two = getattr(first, what), getattr(other, what)
+            if one != two:
+                names = [getattr(value, "name", value) for value in (one, two)]
+                raise InputError(f"dataset: {what} {names[0]} and {names[1]} differ")
+        if other.arrays().keys() != first.arrays().keys():
+            differing = sorted(other.arrays().keys() ^ first.arrays().keys())
+            raise InputError(f"dataset: only one of two parts has {', '.join(differing)}")
+    parts = [dataset.arrays() for dataset in datasets]
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    videos = [video for dataset in datasets for video in dataset.videos]
+    return dataclasses.replace(first, videos=_in_a_row(videos), **arrays)

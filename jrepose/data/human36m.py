@@ -40,8 +40,8 @@ ACTIONS = (
 )
 """The classes in the order of the published tables.  Each subject performs each twice."""
 
-CORRUPT_VIDEOS = (("S11", "Directions"),)
-"""(subject, action) whose recording is damaged and which everybody leaves out."""
+CORRUPT_RECORDINGS = (("S11", "Directions"),)
+"""(subject, action) that are damaged and that everybody leaves out."""
 
 CAMERA_IDS = ("54138969", "55011271", "58860488", "60457274")
 """In the order in which files list the cameras."""

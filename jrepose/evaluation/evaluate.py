@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from jrepose import parallel
 from jrepose.data.dataset import PoseDataset
-from jrepose.data.windows import covering_windows
+from jrepose.data.windows import evaluation_windows
 from jrepose.evaluation.predict import predict_clips
 from jrepose.evaluation.protocol import counted_entries
 from jrepose.evaluation.scores import EvaluationResult, evaluate_predictions
@@ -28,7 +28,7 @@ def evaluate_dataset(
     Args:
         model, variables: the lifter.
         dataset: what to evaluate on; invalid frames are fed to the model and not scored.
-        config: read are `clip.frames`, `clip.evaluation_stride`, `clip.tail` and
+        config: read are `clip.frames`, `clip.evaluation_stride`, `clip.evaluation_windows` and
             `evaluation.batch_size`, `.flip`, `.overlap` (`"once"`: each frame is scored in
             the clip that holds it most centrally; `"average"`: errors of overlapping clips
             are averaged) and `.target`.
@@ -39,29 +39,32 @@ def evaluate_dataset(
         InputError: an unknown choice in the config, or no frame can be scored.
     """
     clip, evaluation = config.clip, config.evaluation
-    index, scored = covering_windows(dataset.videos, clip.frames, clip.evaluation_stride, clip.tail)
-    counted = counted_entries(index, scored, evaluation.overlap)
+    windows = evaluation_windows(
+        dataset.videos, clip.frames, clip.evaluation_stride, clip.evaluation_windows, dataset.valid
+    )
+    counted = counted_entries(windows, evaluation.overlap)
     predictions = predict_clips(
         model,
         variables,
         dataset.model_inputs(),
-        index,
+        windows.index,
         batch_size=evaluation.batch_size,
         flip=evaluation.flip,
         skeleton=dataset.skeleton,
+        keypoint_skeleton=dataset.layout_2d,
         devices=devices,
         progress=progress,
     )
     return evaluate_predictions(
         dataset,
         predictions,
-        index,
+        windows.index,
         counted,
         target=evaluation.target,
         settings={
             "clip_frames": clip.frames,
             "clip_stride": clip.evaluation_stride,
-            "tail": clip.tail,
+            "windows": clip.evaluation_windows,
             "overlap": evaluation.overlap,
             "flip": evaluation.flip,
         },

@@ -13,6 +13,7 @@ from jaxtyping import Float32, Int, PyTree
 from tqdm import tqdm
 
 from jrepose import parallel
+from jrepose.data.flip import flip_poses
 from jrepose.errors import InputError
 from jrepose.skeleton import Skeleton
 
@@ -20,12 +21,13 @@ from jrepose.skeleton import Skeleton
 def predict_clips(
     model: nn.Module,
     variables: PyTree,
-    inputs: Float32[np.ndarray, "all_frames joints channels"],
+    inputs: Float32[np.ndarray, "all_frames keypoints channels"],
     windows: Int[np.ndarray, "clips frames"],
     *,
     batch_size: int,
     flip: bool,
     skeleton: Skeleton,
+    keypoint_skeleton: Skeleton | None = None,
     devices: parallel.Devices | None = None,
     progress: bool = False,
 ) -> Float32[np.ndarray, "clips frames joints 3"]:
@@ -47,6 +49,7 @@ def predict_clips(
         flip: average with the mirrored prediction for the mirrored input (left and right
             joints swapped, channel 0 negated).
         skeleton: tells which joints are left and right.
+        keypoint_skeleton: the same for the keypoints; None: they are the same joints.
         devices: devices of all processes; None takes all.
         progress: show a progress bar.
 
@@ -59,19 +62,20 @@ def predict_clips(
     """
     if batch_size < 1:
         raise InputError(f"evaluation.batch_size must be at least 1, got {batch_size}")
-    if inputs.shape[1] != skeleton.num_joints:
+    keypoint_skeleton = keypoint_skeleton or skeleton
+    if inputs.shape[1] != keypoint_skeleton.num_joints:
         raise InputError(
-            f"keypoints have {inputs.shape[1]} joints, skeleton {skeleton.name} has "
-            f"{skeleton.num_joints}"
+            f"keypoints have {inputs.shape[1]} joints, skeleton {keypoint_skeleton.name} has "
+            f"{keypoint_skeleton.num_joints}"
         )
     clips, frames = windows.shape
     if clips == 0:
-        return np.zeros((0, frames, inputs.shape[1], 3), np.float32)
+        return np.zeros((0, frames, skeleton.num_joints, 3), np.float32)
     if windows.min() < 0 or windows.max() >= len(inputs):
         raise InputError(f"windows index frames outside 0..{len(inputs) - 1}")
     devices = parallel.select_devices() if devices is None else tuple(devices)
     batch_size = -(-min(batch_size, clips) // len(devices)) * len(devices)
-    run = _compiled(model, flip, skeleton, devices)
+    run = _compiled(model, flip, keypoint_skeleton, skeleton, devices)
     placed = parallel.replicate(variables, devices)
 
     def dispatch(start: int):
@@ -79,7 +83,7 @@ def predict_clips(
         rows = np.minimum(np.arange(start, start + batch_size), clips - 1)
         return run(placed, parallel.shard(inputs[windows[rows]], devices))
 
-    predicted = np.empty((clips, frames, inputs.shape[1], 3), np.float32)
+    predicted = np.empty((clips, frames, skeleton.num_joints, 3), np.float32)
     starts = range(0, clips, batch_size)
     upcoming = dispatch(0)
     with tqdm(total=clips, desc="predict", unit="clip", disable=not progress) as bar:
@@ -100,20 +104,20 @@ def predict_clips(
 
 @functools.lru_cache(maxsize=8)
 def _compiled(
-    model: nn.Module, flip: bool, skeleton: Skeleton, devices: tuple[jax.Device, ...]
+    model: nn.Module,
+    flip: bool,
+    keypoint_skeleton: Skeleton,
+    skeleton: Skeleton,
+    devices: tuple[jax.Device, ...],
 ) -> Callable:
     """The program for one device's share of a batch; kept, so that it is compiled once."""
-    swap = np.array(skeleton.flip_permutation)
-
-    def mirror(joints):
-        return joints[:, :, swap].at[..., 0].multiply(-1)
 
     def predict(variables, keypoints):
         if not flip:
             return model.apply(variables, keypoints, train=False)
         # Both views in one pass of the model.
-        both = jnp.concatenate([keypoints, mirror(keypoints)])
+        both = jnp.concatenate([keypoints, flip_poses(keypoints, keypoint_skeleton)])
         poses, mirrored = jnp.split(model.apply(variables, both, train=False), 2)
-        return 0.5 * (poses + mirror(mirrored))
+        return 0.5 * (poses + flip_poses(mirrored, skeleton))
 
     return parallel.data_parallel(predict, devices=devices)

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float32, Float64, Int
 
 from jrepose import metrics
 from jrepose.data.dataset import PoseDataset
+from jrepose.data.windows import EvaluationWindows
 from jrepose.errors import InputError
 
 OVERLAPS = ("once", "average")
@@ -42,18 +43,13 @@ class FrameErrors:
     evaluated: Bool[np.ndarray, " all_frames"]
 
 
-def counted_entries(
-    index: Int[np.ndarray, "clips frames"],
-    scored: Bool[np.ndarray, "clips frames"],
-    overlap: str,
-) -> Bool[np.ndarray, "clips frames"]:
+def counted_entries(windows: EvaluationWindows, overlap: str) -> Bool[np.ndarray, "clips frames"]:
     """Which entries of the clips are scored.
 
     Args:
-        index: frames of each clip, in order; a clip of a short video repeats frames.
-        scored: one entry per covered frame.
-        overlap: `"once"` takes exactly `scored`.  `"average"` takes every entry but repeats
-            of a frame within its clip; overlapping clips' errors are then averaged.
+        windows: the clips.
+        overlap: `"once"`: one entry per frame.  `"average"`: every clip's entry of the frame;
+            their errors are averaged.
 
     Raises:
         InputError: unknown `overlap`.
@@ -62,11 +58,7 @@ def counted_entries(
         raise InputError(
             f"unknown evaluation.overlap {overlap!r}; expected one of {', '.join(OVERLAPS)}"
         )
-    if overlap == "once":
-        return scored
-    counted = np.ones(index.shape, bool)
-    counted[:, 1:] = index[:, 1:] != index[:, :-1]
-    return counted
+    return windows.scored if overlap == "once" else windows.distinct
 
 
 def score_frames(
@@ -74,7 +66,7 @@ def score_frames(
     predictions: Float32[np.ndarray, "clips frames joints 3"],
     index: Int[np.ndarray, "clips frames"],
     counted: Bool[np.ndarray, "clips frames"],
-    target: str = "image",
+    target: str | None = None,
 ) -> FrameErrors:
     """Errors of every frame from the counted entries of the clips.
 
@@ -87,7 +79,8 @@ def score_frames(
         index: frames of each clip.
         counted: entries that are scored.
         target: ground truth to compare with: `"image"`, the 2.5D label scaled to millimetres
-            (a scaled weak-perspective pose), or `"camera"`, the pose in camera axes.
+            (a scaled weak-perspective pose), or `"camera"`, the pose in camera axes; None: the
+            one in the space that the dataset's models predict.
 
     Raises:
         InputError: unknown `target`.
@@ -100,9 +93,7 @@ def score_frames(
     counts = np.zeros(dataset.frames, np.int64)
     flat = predictions.reshape(-1, *predictions.shape[2:])
     for entries, frames in _layers(index, counted):
-        normalised = np.zeros(targets.shape, np.float32)
-        normalised[frames] = flat[entries]
-        poses = _root_relative(dataset.to_mm(normalised)[frames], dataset.skeleton.root)
+        poses = _root_relative(dataset.to_mm(flat[entries], frames), dataset.skeleton.root)
         for name in names:
             error = getattr(metrics, name)(poses, targets[frames], reduction="none")
             sums[name][frames] += error
@@ -141,12 +132,19 @@ def _layers(
         yield entries[layer == number], frames[layer == number]
 
 
-def _targets_mm(dataset: PoseDataset, target: str) -> Float64[np.ndarray, "all_frames joints 3"]:
+def _targets_mm(
+    dataset: PoseDataset, target: str | None
+) -> Float64[np.ndarray, "all_frames joints 3"]:
+    target = target or ("image" if dataset.target_space == "image" else "camera")
     if target == "image":
-        factor = dataset.factor_mm_per_px.astype(np.float64)[:, None, None]
-        return _root_relative(dataset.poses_image_px * factor, dataset.skeleton.root)
+        poses = dataset.poses_image_mm
+        if poses is None:
+            factor = dataset.label("factor_mm_per_px").astype(np.float64)[:, None, None]
+            poses = dataset.label("poses_image_px") * factor
+        return _root_relative(poses.astype(np.float64), dataset.skeleton.root)
     if target == "camera":
-        return _root_relative(dataset.poses_camera_mm.astype(np.float64), dataset.skeleton.root)
+        poses = dataset.label("poses_camera_mm").astype(np.float64)
+        return _root_relative(poses, dataset.skeleton.root)
     raise InputError(f"unknown evaluation.target {target!r}; expected one of {', '.join(TARGETS)}")
 
 

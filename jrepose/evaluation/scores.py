@@ -59,7 +59,7 @@ def evaluate_predictions(
     index: Int[np.ndarray, "clips frames"],
     counted: Bool[np.ndarray, "clips frames"],
     *,
-    target: str = "image",
+    target: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> EvaluationResult:
     """Scores predictions of clips, whoever made them.

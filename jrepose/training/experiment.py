@@ -110,7 +110,7 @@ def create_experiment(
         )
     model = create_model(config)
     objective = batch_objective(config, dataset.skeleton)
-    windows = training_windows(dataset.videos, clip.frames, clip.stride, clip.tail)
+    windows = training_windows(dataset.videos, clip.frames, clip.stride, clip.windows)
     order = ClipOrder(len(windows), training.batch_size, config.seed, training.flip)
     schedule = decay_per_epoch(
         training.learning_rate,
@@ -123,7 +123,7 @@ def create_experiment(
         model,
         objective,
         optimizer,
-        clip_shape=(clip.frames, dataset.skeleton.num_joints, 3),
+        clip_shape=(clip.frames, dataset.layout_2d.num_joints, 3),
         seed=config.seed,
         average=training.ema_decay is not None,
     )

@@ -17,7 +17,9 @@ from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.flip import flip_poses
 from jrepose.data.windows import training_windows
 from jrepose.errors import InputError
-from jrepose.skeleton import HUMAN36M_17
+from jrepose.skeleton import HUMAN36M_17, MPII_16
+
+LAYOUTS = (MPII_16, HUMAN36M_17)
 
 
 def make_dataset(lengths=(13, 9, 21), seed=0) -> PoseDataset:
@@ -104,11 +106,13 @@ def expected_batch(dataset, windows, order, step):
     """The batch by plain NumPy."""
     frames = windows[order.indices(step)]
     batch = []
-    for array in (dataset.model_inputs(), dataset.model_targets()):
+    for array, layout in zip(
+        (dataset.model_inputs(), dataset.model_targets()), LAYOUTS, strict=True
+    ):
         clips = array[frames].copy()
         for k, flip in enumerate(order.flips(step)):
             if flip:
-                clips[k] = clips[k][:, HUMAN36M_17.flip_permutation]
+                clips[k] = clips[k][:, layout.flip_permutation]
                 clips[k][..., 0] *= -1
         batch.append(clips)
     return batch
@@ -121,15 +125,16 @@ def test_both_paths_give_the_expected_bits(kind, count):
     windows = training_windows(dataset.videos, 8, 3)
     order = ClipOrder(len(windows), 4, seed=5, flip=True)
     devices = parallel.select_devices(count)
-    inputs, targets = dataset.model_inputs(), dataset.model_targets()
+    # Detections in another layout, one joint fewer than the poses.
+    inputs, targets = dataset.model_inputs()[:, :16].copy(), dataset.model_targets()
     inputs[0, 0, 0], targets[1, 1, 1] = -0.0, np.nan  # even these keep their bits
-    batches = kind(inputs, targets, windows, order, dataset.skeleton, devices)
+    batches = kind(inputs, targets, windows, order, LAYOUTS, devices)
     assemble = parallel.data_parallel(batches.assemble, devices=devices)
     dataset = _Arrays(inputs, targets)
     for step in (0, 1, 2, 7, 3):
         got = parallel.unshard(assemble(batches.arrays, batches.selection(step)))
         for a, b in zip(got, expected_batch(dataset, windows, order, step), strict=True):
-            assert a.dtype == np.float32 and a.shape == (4, 8, 17, 3)
+            assert a.dtype == np.float32 and a.shape == b.shape
             np.testing.assert_array_equal(a.view(np.int32), b.view(np.int32))
     batches.close()
 
@@ -152,7 +157,7 @@ def test_resident_frames_are_shared_out():
     batches = create_batches(dataset, windows, order, parallel.select_devices(4))
     assert isinstance(batches, ResidentBatches)
     shares = [shard.data.shape for shard in batches.arrays["frames"].addressable_shards]
-    assert shares == [(1, -(-dataset.frames // 4), 17, 6)] * 4
+    assert shares == [(1, -(-dataset.frames // 4), 34, 3)] * 4
 
 
 def test_choice_of_path_and_messages():
@@ -186,13 +191,13 @@ def test_streaming_runs_ahead_and_reports_errors():
     order = ClipOrder(len(windows), 2, seed=5, flip=False)
     devices = parallel.select_devices(1)
     inputs, targets = dataset.model_inputs(), dataset.model_targets()
-    batches = StreamedBatches(inputs, targets, windows, order, dataset.skeleton, devices)
+    batches = StreamedBatches(inputs, targets, windows, order, LAYOUTS, devices)
     batches.selection(0)
     assert sorted(batches._pending) == [1, 2]
     batches.selection(9)
     assert sorted(batches._pending) == [10, 11]
     batches.close()
-    broken = StreamedBatches(inputs[:1], targets[:1], windows, order, dataset.skeleton, devices)
+    broken = StreamedBatches(inputs[:1], targets[:1], windows, order, LAYOUTS, devices)
     with pytest.raises(IndexError):
         broken.selection(0)
     broken.close()

@@ -70,7 +70,7 @@ def test_label_is_the_weak_perspective_pose(dataset):
 
 
 def test_to_mm_inverts_model_targets(dataset):
-    mm = dataset.to_mm(dataset.model_targets())
+    mm = dataset.to_mm(dataset.model_targets(), np.arange(dataset.frames))
     expected = dataset.poses_image_px * dataset.factor_mm_per_px[:, None, None]
     np.testing.assert_allclose(mm, expected, atol=5e-2)
 

@@ -5,7 +5,7 @@ import pytest
 
 from jrepose.data.dataset import PoseDataset, Video, concatenate
 from jrepose.errors import InputError
-from jrepose.skeleton import HUMAN36M_17
+from jrepose.skeleton import HUMAN36M_17, MPII_16
 
 
 @pytest.fixture
@@ -48,7 +48,61 @@ def test_targets_and_millimetres_are_inverse(dataset):
     targets = dataset.model_targets()
     np.testing.assert_allclose(targets[5, 2, 2], dataset.poses_image_px[5, 2, 2] / 250, rtol=1e-6)
     expected = dataset.poses_image_px * dataset.factor_mm_per_px[:, None, None]
-    np.testing.assert_allclose(dataset.to_mm(targets), expected, rtol=1e-5)
+    np.testing.assert_allclose(dataset.to_mm(targets, np.arange(9)), expected, rtol=1e-5)
+    some = np.array([[8, 0], [3, 4]])
+    np.testing.assert_array_equal(
+        dataset.to_mm(targets[some], some), dataset.to_mm(targets, np.arange(9))[some]
+    )
+
+
+@pytest.mark.parametrize(
+    ("space", "units"),
+    [("camera_m", (1000, 1000)), ("camera_mm", (1, 1)), ("camera_by_width", (500, 250))],
+)
+def test_camera_space_targets_are_root_relative(dataset, space, units):
+    dataset = dataclasses.replace(dataset, target_space=space)
+    relative = dataset.poses_camera_mm - dataset.poses_camera_mm[:, :1]
+    targets = dataset.model_targets()
+    np.testing.assert_allclose(targets[:4], relative[:4] / units[0], rtol=1e-6)
+    np.testing.assert_allclose(targets[4:], relative[4:] / units[1], rtol=1e-6)
+    np.testing.assert_allclose(dataset.to_mm(targets, np.arange(9)), relative, rtol=1e-6)
+
+
+def test_a_missing_label_is_named(dataset):
+    bare = dataclasses.replace(dataset, poses_image_px=None, factor_mm_per_px=None)
+    with pytest.raises(InputError, match="poses_image_px is needed"):
+        bare.model_targets()
+    with pytest.raises(InputError, match="factor_mm_per_px is needed"):
+        bare.to_mm(dataset.poses_camera_mm, np.arange(9))
+    with pytest.raises(InputError, match="only one of two parts has factor_mm_per_px"):
+        concatenate([dataset, bare])
+    with pytest.raises(InputError, match="unknown target space 'world'"):
+        dataclasses.replace(dataset, target_space="world")
+
+
+def test_true_keypoints_replace_the_detections(dataset):
+    seen = dataset.with_true_keypoints()
+    np.testing.assert_array_equal(seen.model_inputs()[..., :2], dataset.model_targets()[..., :2])
+    assert (seen.confidence == 1).all()
+
+
+def test_neighbouring_videos_are_selected_without_copying(dataset):
+    assert np.shares_memory(dataset.select(dataset.videos).keypoints_px, dataset.keypoints_px)
+    backwards = dataset.select(dataset.videos[::-1])
+    assert not np.shares_memory(backwards.keypoints_px, dataset.keypoints_px)
+
+
+def test_keypoints_may_have_their_own_layout(dataset, unchecked):
+    other = dataclasses.replace(
+        dataset,
+        keypoints_px=dataset.keypoints_px[:, :16],
+        confidence=dataset.confidence[:, :16],
+        keypoint_skeleton=MPII_16,
+    )
+    assert other.model_inputs().shape == (9, 16, 3)
+    assert other.model_targets().shape == (9, 17, 3)
+    with pytest.raises(InputError, match="keypoints_px has 16 joints, skeleton human36m_17 has 17"):
+        dataclasses.replace(other, keypoint_skeleton=None)
 
 
 def test_select_and_concatenate(dataset):

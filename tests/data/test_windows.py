@@ -2,45 +2,52 @@ import numpy as np
 import pytest
 
 from jrepose.data.dataset import Video
-from jrepose.data.windows import covering_windows, training_windows
+from jrepose.data.windows import (
+    chunked_windows,
+    evaluation_windows,
+    training_windows,
+    unchunked_window,
+)
 from jrepose.errors import InputError
 
 
-def videos(*lengths):
+def videos(*lengths, names=None):
     out, start = [], 0
     for number, length in enumerate(lengths):
-        out.append(Video(f"v{number}", "s", "a", "c", 1000, 1000, 50.0, start, start + length))
+        name = names[number] if names else f"v{number}"
+        out.append(Video(name, "s", "a", "c", 1000, 1000, 50.0, start, start + length))
         start += length
     return tuple(out)
 
 
 def test_drop_follows_the_published_count():
-    index = training_windows(videos(50, 27), 27, 9, tail="drop")
+    index = training_windows(videos(50, 27), 27, 9, kind="drop")
     np.testing.assert_array_equal(index[:, 0], [0, 9, 18, 50])
     np.testing.assert_array_equal(index[1], np.arange(9, 36))
 
 
 def test_cover_adds_a_last_window_at_the_end():
-    index = training_windows(videos(50), 27, 9, tail="cover")
+    index = training_windows(videos(50), 27, 9, kind="cover")
     np.testing.assert_array_equal(index[:, 0], [0, 9, 18, 23])
     assert index.dtype == np.int32
 
 
 def test_short_video_repeats_its_last_frame():
-    index, scored = covering_windows(videos(5, 3), 5, 5)
-    np.testing.assert_array_equal(index[1], [5, 6, 7, 7, 7])
-    np.testing.assert_array_equal(scored[1], [True, True, True, False, False])
+    windows = evaluation_windows(videos(5, 3), 5, 5)
+    np.testing.assert_array_equal(windows.index[1], [5, 6, 7, 7, 7])
+    np.testing.assert_array_equal(windows.scored[1], [True, True, True, False, False])
+    np.testing.assert_array_equal(windows.distinct, windows.scored)
 
 
 @pytest.mark.parametrize("lengths", [(10, 33, 27, 1), (81,), (28, 26)])
 @pytest.mark.parametrize("stride", [3, 9, 27])
 def test_every_frame_is_scored_once(lengths, stride):
-    index, scored = covering_windows(videos(*lengths), 27, stride)
+    index, _, scored = evaluation_windows(videos(*lengths), 27, stride)
     np.testing.assert_array_equal(np.sort(index[scored]), np.arange(sum(lengths)))
 
 
 def test_scored_entry_is_the_most_central():
-    index, scored = covering_windows(videos(36), 27, 9)
+    index, _, scored = evaluation_windows(videos(36), 27, 9)
     distance = np.abs(np.arange(27) - 13)
     for frame in range(36):
         rows, columns = np.nonzero(index == frame)
@@ -49,15 +56,144 @@ def test_scored_entry_is_the_most_central():
         assert distance[columns[chosen]][0] == distance[columns].min()
 
 
-def test_windows_stay_inside_their_video():
+@pytest.mark.parametrize("kind", ["cover", "drop", "resample", "stretch"])
+def test_windows_stay_inside_their_video(kind):
     lengths = (30, 40, 8)
     owner = np.repeat(np.arange(3), lengths)
-    index = training_windows(videos(*lengths), 16, 5)
+    index = training_windows(videos(*lengths), 16, 5, kind=kind)
     assert (owner[index] == owner[index[:, :1]]).all()
+
+
+def test_replicated_windows_overhang_both_ends():
+    index = training_windows(videos(7, 2), 5, 5, kind="replicate")
+    expected = [[0, 0, 1, 2, 3], [4, 5, 6, 6, 6], [7, 7, 8, 8, 8]]
+    np.testing.assert_array_equal(index, expected)
+
+
+def test_stretched_windows_start_to_the_very_end():
+    index = training_windows(videos(7), 4, 3, kind="stretch")
+    np.testing.assert_array_equal(index, [[0, 1, 2, 3], [3, 4, 5, 6], [6, 6, 6, 6]])
+    np.testing.assert_array_equal(
+        training_windows(videos(3), 5, 9, kind="stretch"), [[0, 0, 1, 1, 2]]
+    )
+
+
+def test_centred_windows_surround_every_valid_frame():
+    valid = np.array([True, False, True, True])
+    index, distinct, scored = evaluation_windows(videos(3, 1), 3, 9, kind="centred", valid=valid)
+    np.testing.assert_array_equal(index, [[0, 0, 1], [1, 2, 2], [3, 3, 3]])
+    np.testing.assert_array_equal(index[scored], [0, 2, 3])
+    np.testing.assert_array_equal(distinct, scored)
+
+
+def test_resampled_short_videos_keep_order_and_the_last_is_dropped():
+    index = training_windows(videos(20, 5, 9), 10, 10, kind="resample")
+    assert len(index) == 3
+    np.testing.assert_array_equal(index[:2].ravel(), np.arange(20))
+    assert (np.diff(index[2]) >= 0).all() and 20 <= index[2].min() <= index[2].max() <= 24
+    distinct = evaluation_windows(videos(5, 9), 10, 10, kind="resample").distinct[0]
+    first = training_windows(videos(5, 9), 10, 10, kind="resample")[0]
+    np.testing.assert_array_equal(
+        np.flatnonzero(distinct), [np.flatnonzero(first == f)[-1] for f in np.unique(first)]
+    )
+    again = training_windows(videos(5, 20, 5, 20, names="abac"), 10, 10, kind="resample")
+    assert len(again) == 5, "a short run under a name that was seen is left out"
+
+
+def test_unchunked_window_is_the_padded_video():
+    video = videos(3, 4)[1]
+    np.testing.assert_array_equal(unchunked_window(video, 2), [3, 3, 3, 4, 5, 6, 6, 6])
+    np.testing.assert_array_equal(unchunked_window(video, 2, 2), [3, 3, 3, 3, 3, 4, 5, 6])
 
 
 def test_bad_arguments_are_named():
     with pytest.raises(InputError, match="at least 1"):
         training_windows(videos(5), 0, 1)
     with pytest.raises(InputError, match="cover, drop"):
-        training_windows(videos(5), 3, 1, tail="pad")
+        training_windows(videos(5), 3, 1, kind="pad")
+    with pytest.raises(InputError, match="odd number"):
+        evaluation_windows(videos(5), 4, 1, kind="centred")
+    with pytest.raises(InputError, match="clip.stride is 3; 'replicate' windows need 5"):
+        training_windows(videos(5), 5, 3, kind="replicate")
+    with pytest.raises(InputError, match="padding of -1"):
+        chunked_windows(videos(5), 3, pad=-1)
+
+
+class TestOfficialHuman36mSH:
+    """The slicing of Human3.6M-SH as the official code does it."""
+
+    def test_clips(self, golden):
+        arrays, config = golden("h36m_sh_mini")
+        for split in ("train", "test"):
+            source = arrays[f"{split}/source"]
+            cuts = [0, *np.flatnonzero(source[1:] != source[:-1]) + 1, len(source)]
+            runs = videos(*np.diff(cuts).tolist(), names=[str(source[cut]) for cut in cuts[:-1]])
+            clips = training_windows(
+                runs, config["clip_len"], config[f"{split}_stride"], kind="resample"
+            )
+            np.testing.assert_array_equal(clips, arrays[f"output/{split}_clips"])
+
+    def test_other_lengths(self, golden):
+        arrays, _ = golden("h36m_sh_mini")
+        cases = {key.rsplit("/", 1)[0] for key in arrays if key.startswith("split_case/")}
+        for case in sorted(cases - {"split_case/repeat"}):
+            frames, stride = arrays[f"{case}/n_frames_stride"].tolist()
+            clips = training_windows(
+                videos(*arrays[f"{case}/lengths"].tolist()), frames, stride, kind="resample"
+            )
+            np.testing.assert_array_equal(clips, arrays[f"{case}/clips_seed0"], err_msg=case)
+
+    def test_a_name_that_returns(self, golden):
+        arrays, config = golden("h36m_sh_mini")
+        names = arrays["split_case/repeat/vid"]
+        cuts = [0, *np.flatnonzero(names[1:] != names[:-1]) + 1, len(names)]
+        runs = videos(*np.diff(cuts).tolist(), names=[str(names[cut]) for cut in cuts[:-1]])
+        expected = arrays["split_case/repeat/clips_seed0"]
+        clips = training_windows(runs, expected.shape[1], config["test_stride"], kind="resample")
+        np.testing.assert_array_equal(clips, expected)
+
+
+class TestOfficialChunks:
+    """VideoPose3D's and MixSTE's windows, before and after edge padding."""
+
+    def test_chunked(self, golden):
+        arrays, config = golden("videopose3d_generators")
+        sequences = videos(*config["sequence_lengths"])
+        starts = np.array([video.start for video in sequences])
+        for run in config["runs"]:
+            if "pairs" not in "".join(key for key in arrays if f"/{run['name']}/" in key):
+                continue
+            seq2seq = run["generator"] == "ChunkedGenerator_Seq"
+            inputs, targets = chunked_windows(
+                sequences,
+                run["chunk_length"],
+                0 if seq2seq else run["pad"],
+                0 if seq2seq else run["causal_shift"],
+            )
+            pairs = arrays[f"output/{run['name']}/pairs"]
+            plain = pairs[:, 3] == 0
+            offset = starts[pairs[plain, 0], None]
+            for ours, name in ((inputs, "frame_index_2d"), (targets, "frame_index_3d")):
+                official = arrays[f"output/{run['name']}/{name}"][plain] + offset
+                np.testing.assert_array_equal(ours, official, err_msg=f"{run['name']} {name}")
+
+    def test_unchunked(self, golden):
+        arrays, config = golden("videopose3d_generators")
+        sequences = videos(*config["sequence_lengths"])
+        for run in config["runs"]:
+            if run["generator"] != "UnchunkedGenerator":
+                continue
+            for number, video in enumerate(sequences):
+                window = unchunked_window(video, run["pad"], run["causal_shift"]) - video.start
+                keypoints = arrays[f"input/poses_2d_{number}"][window]
+                official = arrays[f"output/{run['name']}/poses_2d_{number}"]
+                np.testing.assert_array_equal(keypoints, official[0])
+
+    def test_mixste_evaluation(self, golden):
+        arrays, config = golden("mixste_eval")
+        frames = config["receptive_field"]
+        for number, sequence in enumerate(config["sequences"]):
+            windows = evaluation_windows(videos(sequence["length"]), frames, frames)
+            np.testing.assert_array_equal(
+                windows.index, arrays[f"output/{number}/window_frame_index"]
+            )

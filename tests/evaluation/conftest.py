@@ -77,7 +77,7 @@ class MovingAverageLifter(nn.Module):
 def config() -> ConfigDict:
     return ConfigDict(
         {
-            "clip": {"frames": 9, "evaluation_stride": 9, "tail": "cover"},
+            "clip": {"frames": 9, "evaluation_stride": 9, "evaluation_windows": "cover"},
             "evaluation": {"batch_size": 4, "flip": True, "overlap": "once", "target": "image"},
         }
     )

@@ -7,7 +7,7 @@ import pytest
 from evaluation.conftest import MovingAverageLifter, make_dataset
 
 from jrepose import metrics
-from jrepose.data.windows import covering_windows
+from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.evaluation.scores import evaluate_predictions
@@ -16,7 +16,7 @@ HAND = 16
 
 
 def evaluate(dataset, predicted, frames=9, **options):
-    index, scored = covering_windows(dataset.videos, frames, frames)
+    index, _, scored = evaluation_windows(dataset.videos, frames, frames)
     return evaluate_predictions(dataset, predicted[index], index, scored, **options)
 
 

@@ -5,14 +5,14 @@ import pytest
 from evaluation.conftest import make_dataset
 
 from jrepose import metrics
-from jrepose.data.windows import covering_windows
+from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
 from jrepose.evaluation.protocol import counted_entries, score_frames
 
 
-def clips_of(dataset, poses_normalised, frames, stride, overlap="once", tail="cover"):
-    index, scored = covering_windows(dataset.videos, frames, stride, tail)
-    return poses_normalised[index], index, counted_entries(index, scored, overlap)
+def clips_of(dataset, poses_normalised, frames, stride, overlap="once", kind="cover"):
+    windows = evaluation_windows(dataset.videos, frames, stride, kind)
+    return poses_normalised[windows.index], windows.index, counted_entries(windows, overlap)
 
 
 def noisy_targets(dataset, seed=0):
@@ -68,7 +68,7 @@ def test_overlap_averages_errors_not_predictions():
     targets = dataset.model_targets()[index]
     offset = np.zeros_like(targets)
     offset[0, :, 1:, 0], offset[1, :, 1:, 0] = 0.02, -0.02
-    counted = counted_entries(index, np.zeros_like(index, bool), "average")
+    counted = np.ones(index.shape, bool)
     errors = score_frames(dataset, targets + offset, index, counted)
     # Opposite errors of the two clips cancel in the mean pose and not in the mean error.
     factor = dataset.factor_mm_per_px[:, None] * 500.0
@@ -80,24 +80,26 @@ def test_overlap_averages_errors_not_predictions():
 
 def test_once_takes_the_scored_entry_only():
     dataset = make_dataset(((12, "Walking"),))
-    index, scored = covering_windows(dataset.videos, 8, 2)
+    windows = evaluation_windows(dataset.videos, 8, 2)
+    index, _, scored = windows
     predictions = dataset.model_targets()[index]
     predictions[~scored] += 5.0 * np.random.default_rng(0).normal(
         size=predictions[~scored].shape
     ).astype(np.float32)
-    once = score_frames(dataset, predictions, index, counted_entries(index, scored, "once"))
+    once = score_frames(dataset, predictions, index, counted_entries(windows, "once"))
     assert once.evaluated.all() and once.mpjpe.max() < 0.01
-    average = score_frames(dataset, predictions, index, counted_entries(index, scored, "average"))
+    average = score_frames(dataset, predictions, index, counted_entries(windows, "average"))
     assert average.mpjpe.max() > 10.0
 
 
 @pytest.mark.parametrize("overlap", ["once", "average"])
 def test_padding_of_short_videos_is_never_scored(overlap):
     dataset = make_dataset(((3, "Walking"), (10, "Sitting")))
-    index, scored = covering_windows(dataset.videos, 8, 8)
+    windows = evaluation_windows(dataset.videos, 8, 8)
+    index = windows.index
     predictions = dataset.model_targets()[index]
     predictions[0, 3:] = 1e3  # the repeats of the first video's last frame
-    counted = counted_entries(index, scored, overlap)
+    counted = counted_entries(windows, overlap)
     errors = score_frames(dataset, predictions, index, counted)
     assert errors.evaluated.all()
     assert errors.mpjpe.max() < 0.01
@@ -108,7 +110,7 @@ def test_invalid_and_uncovered_frames_have_no_error():
     valid = np.ones(20, bool)
     valid[4:6] = False
     dataset = dataclasses.replace(dataset, valid=valid)
-    errors = score_frames(dataset, *clips_of(dataset, dataset.model_targets(), 9, 9, tail="drop"))
+    errors = score_frames(dataset, *clips_of(dataset, dataset.model_targets(), 9, 9, kind="drop"))
     expected = valid.copy()
     expected[18:] = False
     np.testing.assert_array_equal(errors.evaluated, expected)
@@ -123,4 +125,4 @@ def test_unknown_choices_are_named():
     with pytest.raises(InputError, match="'world'.*image, camera"):
         score_frames(dataset, *clips, target="world")
     with pytest.raises(InputError, match="'twice'.*once, average"):
-        counted_entries(clips[1], clips[2], "twice")
+        counted_entries(evaluation_windows(dataset.videos, 9, 9), "twice")

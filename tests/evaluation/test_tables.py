@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from evaluation.conftest import make_dataset
 
-from jrepose.data.windows import covering_windows
+from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
 from jrepose.evaluation import tables
 from jrepose.evaluation.scores import evaluate_predictions
@@ -15,7 +15,7 @@ from jrepose.files import atomic_path
 
 
 def evaluated(dataset, seed=0):
-    index, scored = covering_windows(dataset.videos, 9, 9)
+    index, _, scored = evaluation_windows(dataset.videos, 9, 9)
     noise = np.random.default_rng(seed).normal(size=(*dataset.confidence.shape, 3), scale=0.02)
     predicted = (dataset.model_targets() + noise).astype(np.float32)
     return evaluate_predictions(dataset, predicted[index], index, scored, settings={"flip": True})

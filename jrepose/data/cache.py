@@ -1,0 +1,171 @@
+"""Benchmark files are parsed once: the datasets are kept as memory-mapped arrays.
+
+An entry is found by the content of the source files and the options of the reader, and used
+only if the readers' own code has not changed since.  It is safe to delete the folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jrepose.data.dataset import PoseDataset, Video
+from jrepose.errors import InputError
+from jrepose.skeleton import SKELETONS, Skeleton
+
+_LOG = logging.getLogger(__name__)
+
+Datasets = dict[str, PoseDataset]
+
+
+def default_folder() -> pathlib.Path:
+    """`$XDG_CACHE_HOME/jrepose`, by default `~/.cache/jrepose`."""
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "jrepose"
+
+
+def cached(
+    files: Sequence[pathlib.Path],
+    options: Mapping[str, Any],
+    read: Callable[[], Datasets],
+    folder: pathlib.Path | None,
+) -> Datasets:
+    """What `read` returns, from the cache if it has been read before.
+
+    Args:
+        files: everything that `read` reads.
+        options: what else its result depends on, plain values.
+        read: parses the files.
+        folder: of all entries; None neither looks nor writes.
+
+    Returns:
+        Named datasets; from the cache their arrays are memory-mapped and read-only.  Where the
+        cache cannot be written the result stays in memory, with a warning.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    if folder is None:
+        return read()
+    entry = folder / _content_key(files, options)
+    found = _load(entry)
+    if found is not None:
+        _LOG.info("read from the cache: %s", entry)
+        return found
+    datasets = read()
+    try:
+        _store(datasets, entry)
+    except OSError as error:
+        _LOG.warning("cannot write the cache %s: %s", entry, error.strerror or error)
+        return datasets
+    return _load(entry) or datasets
+
+
+def _content_key(files: Sequence[pathlib.Path], options: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        # Names matter too: readers tell subjects and sequences apart by their folders.
+        digest.update(f"\n{'/'.join(path.parts[-3:])} {content}".encode())
+    return digest.hexdigest()[:32]
+
+
+def _code_key() -> str:
+    """Of the code whose results are kept."""
+    digest = hashlib.sha256()
+    here = pathlib.Path(__file__).parent
+    for path in sorted(
+        [*here.rglob("*.py"), here.parent / "skeleton.py", here.parent / "camera.py"]
+    ):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _store(datasets: Datasets, entry: pathlib.Path) -> None:
+    """Writes an entry beside its place and moves it there when it is whole."""
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
+    try:
+        described = {}
+        for name, dataset in datasets.items():
+            for field, array in dataset.arrays().items():
+                np.save(temporary / f"{name}.{field}.npy", np.ascontiguousarray(array))
+            described[name] = {
+                "arrays": list(dataset.arrays()),
+                "videos": [list(dataclasses.astuple(video)) for video in dataset.videos],
+                "skeleton": _describe(dataset.skeleton),
+                "keypoint_skeleton": _describe(dataset.keypoint_skeleton),
+                "target_space": dataset.target_space,
+            }
+        content = {"code": _code_key(), "datasets": described}
+        (temporary / "content.json").write_text(json.dumps(content))
+        shutil.rmtree(entry, ignore_errors=True)
+        try:
+            os.rename(temporary, entry)
+        except OSError:
+            # Another process was faster; its entry is as good as ours.
+            if not entry.exists():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _load(entry: pathlib.Path) -> Datasets | None:
+    """An entry, or None if there is none that can be used."""
+    try:
+        content = json.loads((entry / "content.json").read_text())
+        if content["code"] != _code_key():
+            return None
+        return {
+            name: PoseDataset(
+                **{
+                    field: np.load(entry / f"{name}.{field}.npy", mmap_mode="r")
+                    for field in description["arrays"]
+                },
+                videos=tuple(Video(*fields) for fields in description["videos"]),
+                skeleton=_skeleton(description["skeleton"]),
+                keypoint_skeleton=_skeleton(description["keypoint_skeleton"]),
+                target_space=description["target_space"],
+            )
+            for name, description in content["datasets"].items()
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _describe(skeleton: Skeleton | None) -> dict[str, Any] | None:
+    if skeleton is None:
+        return None
+    return {
+        field.name: getattr(skeleton, field.name)
+        for field in dataclasses.fields(skeleton)
+        if field.name != "groups"
+    } | {"groups": dict(skeleton.groups)}
+
+
+def _skeleton(description: dict[str, Any] | None) -> Skeleton | None:
+    """The skeleton of that description: the one everybody uses where it is the same."""
+    if description is None:
+        return None
+
+    def tuples(value):
+        return tuple(tuples(item) for item in value) if isinstance(value, list) else value
+
+    groups = {name: tuples(joints) for name, joints in description["groups"].items()}
+    fields = {name: tuples(value) for name, value in description.items()} | {"groups": groups}
+    known = SKELETONS.get(fields["name"])
+    return known if known is not None and _describe(known) == fields else Skeleton(**fields)

@@ -86,7 +86,7 @@ def action_table(result: EvaluationResult, width: int = 100) -> str:
         for action in actions
     ]
     columns.append(("mean", [_cell(name, result.scores[name]) for name in _ROWS]))
-    return _format([SCORE_LABELS[name] for name in _ROWS], columns, width)
+    return format_columns([SCORE_LABELS[name] for name in _ROWS], columns, width)
 
 
 def joint_table(result: EvaluationResult, width: int = 100) -> str:
@@ -96,7 +96,7 @@ def joint_table(result: EvaluationResult, width: int = 100) -> str:
         (head, [_cell(name, result.per_joint[joint][name]) for joint in joints])
         for name, head in _JOINT_HEADS.items()
     ]
-    return _format([joint.replace("_", " ") for joint in joints], columns, width)
+    return format_columns([joint.replace("_", " ") for joint in joints], columns, width)
 
 
 def headline(result: EvaluationResult) -> str:
@@ -124,9 +124,9 @@ def write_json(result: EvaluationResult, path: Path) -> None:
     """Settings and all scores; null where nothing was counted."""
     content = {
         "settings": dict(result.settings),
-        "scores": _without_nan(result.scores),
-        "per_action": {a: _without_nan(s) for a, s in result.per_action.items()},
-        "per_joint": {j: _without_nan(s) for j, s in result.per_joint.items()},
+        "scores": without_nan(result.scores),
+        "per_action": {a: without_nan(s) for a, s in result.per_action.items()},
+        "per_joint": {j: without_nan(s) for j, s in result.per_joint.items()},
     }
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
@@ -137,12 +137,12 @@ def write_action_csv(result: EvaluationResult, path: Path) -> None:
     names = ["frames", *_ROWS]
     rows = {action: result.per_action[action] for action in order_actions(result.per_action)}
     mean = {**result.scores, "frames": result.settings["scored_frames"]}
-    _write_csv(path, "action", names, {**rows, "mean": mean})
+    write_csv(path, "action", names, {**rows, "mean": mean})
 
 
 def write_joint_csv(result: EvaluationResult, path: Path) -> None:
     """One row per joint; empty cells where nothing was counted."""
-    _write_csv(path, "joint", list(next(iter(result.per_joint.values()))), result.per_joint)
+    write_csv(path, "joint", list(next(iter(result.per_joint.values()))), result.per_joint)
 
 
 def write_predictions(result: EvaluationResult, dataset: PoseDataset, path: Path) -> None:
@@ -168,7 +168,10 @@ def write_predictions(result: EvaluationResult, dataset: PoseDataset, path: Path
         )
 
 
-def _format(heads: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]], width: int) -> str:
+def format_columns(
+    heads: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]], width: int
+) -> str:
+    """A table: row heads, then columns with their heads, in blocks of at most `width`."""
     margin = max(map(len, heads))
     widths = [2 + max(len(head), *(len(value) for value in values)) for head, values in columns]
     # As few blocks as fit, with about the same number of columns each.
@@ -201,13 +204,15 @@ def _cell(name: str, value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.{2 if name == 'mpjve' else 1}f}"
 
 
-def _without_nan(scores: Mapping[str, float]) -> dict[str, float | None]:
+def without_nan(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """The same for JSON, which has no NaN: None where nothing was counted."""
     return {name: None if math.isnan(value) else value for name, value in scores.items()}
 
 
-def _write_csv(
+def write_csv(
     path: Path, head: str, names: Sequence[str], rows: Mapping[str, Mapping[str, float]]
 ) -> None:
+    """One line per row, with the row's name under `head`; empty cells for NaN."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow([head, *names])

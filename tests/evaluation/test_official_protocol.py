@@ -1,18 +1,18 @@
 """The whole protocol against the official Human3.6M evaluation of a fabricated file."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from golden_arrays import with_prefix
 
-from jrepose.data.dataset import PoseDataset, Video
+from jrepose.data.human36m_sh import FILE_NAME, read_human36m_sh
 from jrepose.evaluation.predict import predict_clips
 from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.skeleton import HUMAN36M_17
-
-HEIGHTS = {"54138969": 1002, "60457274": 1002, "55011271": 1000, "58860488": 1000}
-BLOCKED = ("s_09_act_05_subact_02", "s_09_act_10_subact_02", "s_09_act_13_subact_01")
 
 
 @pytest.fixture(scope="module")
@@ -21,31 +21,11 @@ def arrays(golden):
 
 
 @pytest.fixture(scope="module")
-def dataset(arrays):
-    columns = {key[5:]: value for key, value in arrays.items() if key.startswith("test/")}
-    source = columns["source"]
-    starts = [0, *np.flatnonzero(source[1:] != source[:-1]) + 1, len(source)]
-    videos = []
-    for start, stop in zip(starts[:-1], starts[1:], strict=True):
-        camera = str(columns["camera_name"][start])
-        action = str(columns["action"][start])
-        videos.append(
-            Video(str(source[start]), "9", action, camera, 1000, HEIGHTS[camera], 50.0,
-                  int(start), int(stop))
-        )  # fmt: skip
-    factor = columns["2.5d_factor"]
-    relative = columns["joints_2.5d_image"] / factor[:, None, None]
-    return PoseDataset(
-        keypoints_px=columns["joint_2d"][..., :2],
-        confidence=columns["confidence"][..., 0],
-        poses_camera_mm=columns["joints_2.5d_image"].astype(np.float32),
-        poses_image_px=relative.astype(np.float32),
-        factor_mm_per_px=factor.astype(np.float32),
-        visible=np.ones((len(source), 17), bool),
-        valid=~np.isin([name[:-6] for name in source], BLOCKED),
-        videos=tuple(videos),
-        skeleton=HUMAN36M_17,
-    )
+def dataset(arrays, tmp_path_factory):
+    path = tmp_path_factory.mktemp("human36m_sh") / FILE_NAME
+    content = {split: with_prefix(arrays, f"{split}/") for split in ("train", "test")}
+    path.write_bytes(pickle.dumps(content))
+    return read_human36m_sh(path)["test"]
 
 
 def last_occurrences(index):
@@ -59,8 +39,8 @@ def check_actions(result, arrays, prefix):
     for name in ("mpjpe", "pa_mpjpe"):
         official = "p_mpjpe" if name == "pa_mpjpe" else name
         computed = [result.per_action[a][name] for a in arrays["output/action_names"]]
-        np.testing.assert_allclose(computed, arrays[f"{prefix}/{official}_per_action"], rtol=1e-5)
-        np.testing.assert_allclose(result.scores[name], arrays[f"{prefix}/{official}"], rtol=1e-5)
+        np.testing.assert_allclose(computed, arrays[f"{prefix}/{official}_per_action"], rtol=1e-6)
+        np.testing.assert_allclose(result.scores[name], arrays[f"{prefix}/{official}"], rtol=1e-6)
 
 
 def test_plain(arrays, dataset):
@@ -73,7 +53,7 @@ def test_plain(arrays, dataset):
         np.testing.assert_allclose(
             getattr(result.per_frame, name)[evaluated].mean(-1),
             arrays[f"output/{official}"][evaluated],
-            rtol=1e-5,
+            rtol=1e-6,
         )
 
 

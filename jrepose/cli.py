@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from absl import flags
 
@@ -23,6 +22,11 @@ def train(argv: Sequence[str]) -> int:
     """Trains, or resumes what the workdir holds."""
     flag_values = flags.FlagValues()
     flags.DEFINE_string("workdir", None, "Folder of the run.", flag_values=flag_values)
+    flags.DEFINE_string(
+        "init", None,
+        "Begin with these weights: workdir of a run, one checkpoint of it, or a PyTorch file.",
+        flag_values=flag_values,
+    )  # fmt: skip
     flags.DEFINE_integer(
         "devices", None, "Local devices to use (all).", flag_values=flag_values, lower_bound=1
     )
@@ -36,7 +40,7 @@ def train(argv: Sequence[str]) -> int:
     if flag_values["workdir"].value is None:
         raise InputError("--workdir DIR is missing")
 
-    from jrepose import parallel
+    from jrepose import interop, parallel
     from jrepose.data.sources import load_splits
     from jrepose.training.loop import train as run
 
@@ -48,7 +52,11 @@ def train(argv: Sequence[str]) -> int:
     devices = parallel.select_devices(flag_values["devices"].value)
     splits = load_splits(config.data, ("train", "validation"))
     workdir = pathlib.Path(flag_values["workdir"].value)
-    result = run(config, workdir, splits, devices=devices)
+    initial = None
+    if flag_values["init"].value is not None:
+        initial, described = interop.load_variables(flag_values["init"].value, config.model)
+        print(f"beginning with {described}")
+    result = run(config, workdir, splits, devices=devices, initial=initial)
     # A run stopped early may have no numbers to draw yet.
     if result.finished and parallel.is_primary():
         _draw_curves(workdir)
@@ -86,20 +94,22 @@ def evaluate(argv: Sequence[str]) -> int:
 
     import jax
 
-    from jrepose import models
+    from jrepose import interop
     from jrepose.data.sources import load_splits
     from jrepose.evaluation.evaluate import evaluate_dataset
     from jrepose.evaluation.report import write_report
     from jrepose.evaluation.tables import summary
     from jrepose.precision import multiply_float32_in_full
+    from jrepose.training.experiment import create_model
 
     multiply_float32_in_full()
     path = pathlib.Path(flag_values["checkpoint"].value)
-    variables = _load_variables(path, flag_values["which"].value, config)
+    variables, described = interop.load_variables(path, config.model, flag_values["which"].value)
+    print(described)
     split = flag_values["split"].value
     dataset = load_splits(config.data, (split,))[split]
     result = evaluate_dataset(
-        models.create(**config.model, dtype=config.precision),
+        create_model(config),
         jax.device_put(variables),
         dataset,
         config,
@@ -111,31 +121,6 @@ def evaluate(argv: Sequence[str]) -> int:
     for written in write_report(result, dataset, output):
         print(f"wrote {written}")
     return 0
-
-
-def _load_variables(path: pathlib.Path, which: str, config) -> Mapping[str, Any]:
-    """The model's variables, from a checkpoint of ours or from a PyTorch file."""
-    from jrepose import checkpoints, interop
-
-    if path.is_file():
-        hyperparameters = config.model.to_dict()
-        name = hyperparameters.pop("name")
-        variables = interop.from_torch(name, interop.read_state_dict(path), **hyperparameters)
-        print(f"PyTorch checkpoint: {path}")
-        return variables
-    checkpoint = checkpoints.load(path, which)
-    _check_same_model(config.model, checkpoint.config["model"])
-    print(f"checkpoint of step {checkpoint.step}: {checkpoint.path}")
-    return checkpoint.variables
-
-
-def _check_same_model(config: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
-    for field in sorted({*config, *stored}):
-        if config.get(field) != stored.get(field):
-            raise InputError(
-                f"config.model.{field} is {config.get(field)!r}, the checkpoint was trained with "
-                f"{stored.get(field)!r}"
-            )
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "evaluate": evaluate}

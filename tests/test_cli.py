@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from interop.torch_writer import Tensor, zip_file
 
-from jrepose import cli, interop, models
+from jrepose import checkpoints, cli, interop, models
 from jrepose.host_memory import reuse_freed_memory
 from jrepose.training import loop
 
@@ -97,13 +97,21 @@ def test_evaluates_a_pytorch_file(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "best_epoch" / "evaluation" / "test" / "scores.json").is_file()
 
+    # Training begins with it: a first step at rate 0 leaves the weights as they are.
+    still = ("--config.training.learning_rate=0.0", "--config.training.max_steps=1")
+    workdir = tmp_path / "run"
+    done = run("train.py", DEMO, f"--workdir={workdir}", f"--init={file}", *TINY, *still)
+    assert done.returncode == 0, done.stderr
+    trained = checkpoints.load(workdir, "latest").variables
+    jax.tree.map(np.testing.assert_array_equal, trained, dict(variables))
+
     done = run("evaluate.py", DEMO, f"--checkpoint={file}", *TINY, "--config.model.depth=2")
     assert done.returncode == 2
     assert "missing blocks_st.1.attn_s.proj.bias" in done.stderr.splitlines()[-1]
 
 
 def test_a_run_stopped_before_its_first_record_says_130(tmp_path, monkeypatch):
-    def stopped(config, workdir, splits, devices):
+    def stopped(config, workdir, splits, devices, initial):
         (workdir / "metrics.jsonl").touch()
         return loop.TrainingResult(
             step=1, finished=False, interrupted=signal.SIGTERM, variables={}, validation=None,

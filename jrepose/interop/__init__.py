@@ -5,7 +5,17 @@ The name maps are one file per model family; each gives the PyTorch key of every
 
 from __future__ import annotations
 
-from jrepose.interop.convert import from_torch, to_torch
+from jrepose.interop.state_dicts import from_torch, infer_hyperparameters, to_torch
 from jrepose.interop.torch_files import read_state_dict, read_torch_file
+from jrepose.interop.torch_writer import write_state_dict
+from jrepose.interop.weights import load_variables
 
-__all__ = ["from_torch", "read_state_dict", "read_torch_file", "to_torch"]
+__all__ = [
+    "from_torch",
+    "infer_hyperparameters",
+    "load_variables",
+    "read_state_dict",
+    "read_torch_file",
+    "to_torch",
+    "write_state_dict",
+]

@@ -1,101 +1,148 @@
-"""Parameters to and from a PyTorch state dict (a mapping from key to array)."""
+"""Checkpoints from PyTorch and back, as a command.
+
+    python -m jrepose.interop.convert --model repose best_epoch.bin converted/
+    python -m jrepose.interop.convert --model repose runs/repose best_epoch.bin
+
+The first writes a checkpoint that `evaluate.py --checkpoint` and `train.py --init` take, the
+second a file that PyTorch loads with `strict=True`.  Neither needs PyTorch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import argparse
+import ast
+import pathlib
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 
-from jrepose import models
+from jrepose import checkpoints, interop, models
+from jrepose.command import run
 from jrepose.errors import InputError
-from jrepose.interop import dstformer
-from jrepose.interop.torch_files import without_module
-
-# The PyTorch key of a parameter path, per model.
-TORCH_KEYS: Mapping[str, Callable[[tuple[str, ...]], str]] = {
-    "repose": dstformer.torch_key,
-    "motionbert": dstformer.torch_key,
-    "motionbert_lite": dstformer.torch_key,
-}
+from jrepose.interop.state_dicts import NAME_MAPS
 
 
-def from_torch(
-    model_name: str, state_dict: Mapping[str, Any], **hyperparameters: Any
-) -> dict[str, Any]:
-    """Variables of a model from a PyTorch state dict.
+def import_checkpoint(
+    source: pathlib.Path,
+    target: pathlib.Path,
+    model_name: str,
+    *,
+    entry: str | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+) -> str:
+    """Writes an Orbax checkpoint with the weights of a PyTorch file.
 
     Args:
+        source: PyTorch file.
+        target: folder to make.
         model_name: name in `jrepose.models`.
-        state_dict: key -> array (anything NumPy can read, CPU tensors included).  A
-            `module.` in front of every key, which data-parallel training leaves, is removed.
-        **hyperparameters: as for `jrepose.models.create`.
+        entry: which weights of the file, see `interop.read_state_dict`.
+        hyperparameters: what the shapes do not tell, `num_heads` for instance, or tell wrongly.
 
     Returns:
-        `{"params": ...}` with float32 NumPy arrays, for `model.apply`; float64, float16 and
-        bfloat16 are converted.
+        One line about what was written.
 
     Raises:
-        InputError: keys are missing or left over, or a shape is wrong; all are listed.
+        InputError: the file cannot be read, the weights do not fit, or the folder is not empty.
     """
-    state_dict = without_module(state_dict)
-    shapes = _parameter_shapes(models.create(model_name, **hyperparameters))
-    keys = {path: TORCH_KEYS[model_name](path) for path in shapes}
-
-    problems = []
-    if missing := sorted(set(keys.values()) - set(state_dict)):
-        problems.append(f"missing {', '.join(missing)}")
-    if unknown := sorted(set(state_dict) - set(keys.values())):
-        problems.append(f"unexpected {', '.join(unknown)}")
-    params = {}
-    for path, shape in shapes.items():
-        if keys[path] not in state_dict:
-            continue
-        value = _swap_layout(path, np.asarray(state_dict[keys[path]]))
-        if not jnp.issubdtype(value.dtype, jnp.floating) or value.shape != shape:
-            expected = _swap_layout(path, np.broadcast_to(np.float32(0), shape)).shape
-            found = np.asarray(state_dict[keys[path]])
-            problems.append(
-                f"{keys[path]} is {found.dtype} {list(found.shape)}, "
-                f"expected float32 {list(expected)}"
-            )
-        params[path] = np.array(value, dtype=np.float32, order="C")
-    if problems:
-        raise InputError(f"state dict does not fit {model_name}: {'; '.join(problems)}")
-    return {"params": unflatten_dict(params)}
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise InputError(f"{target} exists; expected a new folder")
+    weights = interop.read_state_dict(source, entry)
+    chosen = interop.infer_hyperparameters(model_name, weights) | dict(hyperparameters or {})
+    variables = interop.from_torch(model_name, weights, **chosen)
+    config = {"model": {"name": model_name, **chosen}}
+    state = {"params": variables["params"], "ema": {}}
+    try:
+        writer = checkpoints.CheckpointWriter(target, keep=1, known={})
+        writer.save(0, state, config=config, data={}, validation=None, log={})
+        writer.close()
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    described = ", ".join(f"{name}={value}" for name, value in chosen.items())
+    return f"wrote {target}: {model_name}, {_size(variables)} parameters, {described}"
 
 
-def to_torch(model_name: str, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The PyTorch state dict of a model's variables; the inverse of `from_torch`.
+def export_checkpoint(
+    source: pathlib.Path,
+    target: pathlib.Path,
+    model_name: str,
+    *,
+    which: str = "best",
+    entry: str | None = None,
+    data_parallel: bool = False,
+) -> str:
+    """Writes a PyTorch file with the weights of a checkpoint.
 
     Args:
+        source: workdir of a run or folder of one checkpoint.
+        target: file to make; `entry` and `data_parallel` as in `interop.write_state_dict`.
         model_name: name in `jrepose.models`.
-        variables: `{"params": ...}` as from `model.init` or a checkpoint.
+        which: `"best"` or `"latest"` checkpoint of a workdir.
 
     Returns:
-        key -> float32 array, contiguous, without the `module.` prefix.
+        One line about what was written.
 
     Raises:
-        InputError: no such model.
+        InputError: no checkpoint, one of another model, or the file exists.
     """
-    models.hyperparameters(model_name)  # an unknown name is refused here
-    return {
-        TORCH_KEYS[model_name](path): np.array(
-            _swap_layout(path, np.asarray(value)), dtype=np.float32, order="C"
-        )
-        for path, value in flatten_dict(variables["params"]).items()
-    }
+    if target.exists():
+        raise InputError(f"{target} exists; expected a new file")
+    checkpoint = checkpoints.load(source, which)
+    stored = checkpoint.config["model"]["name"]
+    if NAME_MAPS.get(stored) is not NAME_MAPS.get(model_name):
+        raise InputError(f"{source} holds a {stored}, not a {model_name}")
+    weights = interop.to_torch(model_name, checkpoint.variables)
+    interop.write_state_dict(weights, target, entry=entry, data_parallel=data_parallel)
+    return f"wrote {target}: {len(weights)} tensors, {_size(checkpoint.variables)} parameters"
 
 
-def _swap_layout(path: tuple[str, ...], value: np.ndarray) -> np.ndarray:
-    """Linear weights are [in, out] in Flax and [out, in] in PyTorch; the rest is alike."""
-    return value.T if path[-1] == "kernel" else value
+def _size(variables: Mapping[str, Any]) -> str:
+    return f"{sum(leaf.size for leaf in jax.tree.leaves(variables)):,}"
 
 
-def _parameter_shapes(model) -> dict[tuple[str, ...], tuple[int, ...]]:
-    keypoints = jax.ShapeDtypeStruct((1, *model.input_shape), np.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), keypoints)
-    return {path: leaf.shape for path, leaf in flatten_dict(variables["params"]).items()}
+def _setting(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected NAME=VALUE") from None
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog=argv[0], description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", required=True, choices=list(models.MODELS))
+    parser.add_argument("source", type=pathlib.Path, help="PyTorch file, or checkpoint or workdir")
+    parser.add_argument("target", type=pathlib.Path, help="folder, or PyTorch file, to write")
+    parser.add_argument("--entry", help="which weights of the file; where to put them in it")
+    parser.add_argument(
+        "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE",
+        help="hyperparameter that the shapes do not tell, num_heads=4",
+    )  # fmt: skip
+    parser.add_argument("--which", default="best", choices=["best", "latest"], help="of a workdir")
+    parser.add_argument(
+        "--data-parallel", action="store_true", help="write keys for torch.nn.DataParallel"
+    )
+    flags = parser.parse_args(argv[1:])
+    if flags.source.is_dir():
+        line = export_checkpoint(
+            flags.source, flags.target, flags.model, which=flags.which, entry=flags.entry,
+            data_parallel=flags.data_parallel,
+        )  # fmt: skip
+    else:
+        line = import_checkpoint(
+            flags.source, flags.target, flags.model, entry=flags.entry,
+            hyperparameters=dict(flags.set),
+        )  # fmt: skip
+    print(line)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, ["python -m jrepose.interop.convert", *sys.argv[1:]]))

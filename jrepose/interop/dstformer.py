@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
 _STREAM_SUFFIX = {"spatial": "s", "temporal": "t"}
 _LEAF = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 
@@ -27,3 +32,28 @@ def torch_key(path: tuple[str, ...]) -> str:
 def _indexed(name: str) -> str:
     stem, index = name.rsplit("_", 1)
     return f"{stem}.{index}"
+
+
+def hyperparameters(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What the shapes of the weights say about the network.
+
+    The number of heads, the scale of the attention scores and the rates of dropout leave no
+    trace in them.
+
+    Raises:
+        KeyError, IndexError: the weights are not a DSTformer's.
+    """
+    dim_feat, dim_in = state_dict["joints_embed.weight"].shape
+    hidden = state_dict["blocks_st.0.mlp_s.fc1.weight"].shape[0]
+    return {
+        "dim_in": dim_in,
+        "dim_out": state_dict["head.weight"].shape[0],
+        "dim_feat": dim_feat,
+        "dim_rep": state_dict["pre_logits.fc.weight"].shape[0],
+        "depth": len({name.split(".")[1] for name in state_dict if name.startswith("blocks_st.")}),
+        "mlp_ratio": hidden / dim_feat,
+        "num_joints": state_dict["pos_embed"].shape[1],
+        "maxlen": state_dict["temp_embed"].shape[1],
+        "qkv_bias": "blocks_st.0.attn_s.qkv.bias" in state_dict,
+        "att_fuse": "ts_attn.0.weight" in state_dict,
+    }

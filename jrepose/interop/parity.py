@@ -27,7 +27,7 @@ import numpy as np
 
 from jrepose import losses, models
 from jrepose.errors import InputError
-from jrepose.interop.convert import from_torch, to_torch
+from jrepose.interop.state_dicts import from_torch, to_torch
 from jrepose.skeleton import HUMAN36M_17
 
 GRADIENT_SLACK = 10  # gradients may differ this much more than values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import json
 import logging
 import pathlib
@@ -30,7 +31,7 @@ from jrepose.training.experiment import Experiment, create_experiment
 from jrepose.training.interrupts import Interrupts
 from jrepose.training.metric_log import DivergedError, MetricLog
 from jrepose.training.resume import check_same_config, check_same_data
-from jrepose.training.state import TrainState, from_plain, to_plain
+from jrepose.training.state import TrainState, from_plain, to_plain, with_parameters
 
 _LOG = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def train(
     splits: Mapping[str, PoseDataset],
     *,
     devices: Sequence[jax.Device] | None = None,
+    initial: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """Trains, or continues what the workdir holds.
 
@@ -79,6 +81,8 @@ def train(
         workdir: folder of the run; created if absent.
         splits: `"train"`, and `"validation"` if the run is to be validated.
         devices: of all processes; None takes all.
+        initial: the model's variables to begin with; None draws them from the config's seed.
+            A run that is continued does not need them.
 
     Raises:
         InputError: values that cannot be, a workdir with another run, or a full disk.
@@ -102,6 +106,9 @@ def train(
         check_same_data(found.data, fingerprints, workdir)
 
     experiment = create_experiment(config, splits["train"], devices)
+    if initial is not None:
+        state = with_parameters(experiment.state, initial["params"])
+        experiment = dataclasses.replace(experiment, state=state)
     with contextlib.ExitStack() as stack:
         stack.callback(experiment.batches.close)
         interrupts = stack.enter_context(Interrupts())

@@ -96,6 +96,19 @@ def create_state(
     return jax.device_get(create(jax.random.fold_in(jax.random.key(seed), 0)))
 
 
+def with_parameters(state: TrainState, params: PyTree) -> TrainState:
+    """A state before the first step that begins with the given parameters.
+
+    Raises:
+        InputError: they belong to another model.
+    """
+    plain = to_plain(state)
+    plain["params"] = params
+    if plain["ema"]:
+        plain["ema"] = params
+    return from_plain(state, plain)
+
+
 def to_plain(state: TrainState) -> dict[str, Any]:
     """The state as nested dicts of arrays, the form of a checkpoint."""
     return flax.serialization.to_state_dict(state)

@@ -1,96 +1,141 @@
-"""PyTorch state dicts in and out."""
+"""Checkpoints from PyTorch and back, as a user converts them."""
+
+import subprocess
+import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_arrays import with_prefix
+from interop.torch_writer import Tensor, zip_file
 from models import dstformer_oracle
 
-from jrepose import interop, models
+from jrepose import checkpoints, interop, models
 from jrepose.errors import InputError
+from jrepose.interop.convert import export_checkpoint, import_checkpoint, main
 
-SMALL = {
-    "dim_feat": 8,
-    "dim_rep": 6,
-    "depth": 2,
-    "num_heads": 2,
-    "mlp_ratio": 2,
-    "maxlen": 4,
-    "num_joints": 5,
-    "qkv_bias": True,
-    "att_fuse": True,
-}
+SMALL = {"dim_feat": 8, "dim_rep": 6, "depth": 2, "num_heads": 2, "mlp_ratio": 2.0, "maxlen": 4,
+         "num_joints": 5, "qkv_bias": True, "att_fuse": True}  # fmt: skip
 
 
-def small_state_dict(**changes):
-    return dstformer_oracle.random_state_dict(np.random.default_rng(0), **{**SMALL, **changes})
+@pytest.fixture
+def weights():
+    return dstformer_oracle.random_state_dict(np.random.default_rng(0), **SMALL)
 
 
-@pytest.mark.parametrize("changes", [{}, {"qkv_bias": False}, {"att_fuse": False}])
-def test_round_trip_is_bit_exact(changes):
-    weights = small_state_dict(**changes)
-    variables = interop.from_torch("repose", weights, **{**SMALL, **changes})
-    back = interop.to_torch("repose", variables)
-    assert back.keys() == weights.keys()
-    for key, value in weights.items():
-        assert back[key].dtype == np.float32 and back[key].flags.c_contiguous
-        np.testing.assert_array_equal(back[key], value)
+@pytest.fixture
+def torch_file(weights, tmp_path):
+    path = tmp_path / "best_epoch.bin"
+    tensors = {f"module.{name}": Tensor(array) for name, array in weights.items()}
+    path.write_bytes(zip_file({"epoch": 3, "model_pos": tensors}))
+    return path
 
 
-@pytest.mark.parametrize("name", ["repose", "motionbert"])
-def test_round_trip_of_official_weights(golden, name):
-    arrays, config = golden(name)
-    weights = with_prefix(arrays, "param/")
-    back = interop.to_torch(name, interop.from_torch(name, weights, **config["constructor"]))
-    assert back.keys() == weights.keys()
-    assert all(np.array_equal(back[key], weights[key]) for key in weights)
+def test_there_and_back_is_bit_exact(torch_file, weights, tmp_path, capsys):
+    folder, back = tmp_path / "converted", tmp_path / "back.pth"
+    command = ["convert", "--model", "repose", "--set", "num_heads=2"]
+    assert main([*command, str(torch_file), str(folder)]) == 0
+    assert "num_heads=2" in capsys.readouterr().out
+    assert main([*command, str(folder), str(back), "--entry", "model_pos", "--data-parallel"]) == 0
+    content = interop.read_torch_file(back)
+    assert list(content) == ["model_pos"]
+    assert list(content["model_pos"]) == [f"module.{key}" for key in interop.read_state_dict(back)]
+    returned = interop.read_state_dict(back)
+    assert returned.keys() == weights.keys()
+    for name, array in weights.items():
+        np.testing.assert_array_equal(returned[name], array)
 
 
-def test_variables_fit_the_model():
-    model = models.create("repose", **SMALL)
-    expected = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *model.input_shape)))
-    variables = interop.from_torch("repose", small_state_dict(), **SMALL)
-    assert jax.tree.structure(variables) == jax.tree.structure(dict(expected))
-    jax.tree.map(lambda a, b: np.testing.assert_equal(a.shape, b.shape), variables, dict(expected))
+@pytest.mark.parametrize("changes", [{}, {"qkv_bias": False}, {"att_fuse": False, "depth": 1}])
+def test_shapes_tell_the_configuration(changes):
+    sizes = {**SMALL, **changes}
+    weights = dstformer_oracle.random_state_dict(np.random.default_rng(1), **sizes)
+    found = interop.infer_hyperparameters("repose", weights)
+    del sizes["num_heads"]  # leaves no trace in the shapes
+    assert found == {**sizes, "dim_in": 3, "dim_out": 3}
+    interop.from_torch("repose", weights, **found)
 
 
-def test_the_data_parallel_prefix_is_removed():
-    weights = small_state_dict()
-    wrapped = {f"module.{key}": value for key, value in weights.items()}
-    plain = interop.from_torch("repose", weights, **SMALL)
-    jax.tree.map(
-        np.testing.assert_array_equal, plain, interop.from_torch("repose", wrapped, **SMALL)
-    )
+def test_the_checkpoint_serves_evaluation_and_training(torch_file, tmp_path):
+    import_checkpoint(torch_file, tmp_path / "c", "repose", hyperparameters={"num_heads": 2})
+    section = {"name": "repose", "remat": True, **SMALL}
+    variables, described = interop.load_variables(tmp_path / "c", section)
+    assert "step 0" in described
+    direct, described = interop.load_variables(torch_file, section)
+    assert "PyTorch" in described
+    jax.tree.map(np.testing.assert_array_equal, variables, direct)
+    with pytest.raises(InputError, match="config.model.num_heads is 4, the checkpoint was trained"):
+        interop.load_variables(tmp_path / "c", {**section, "num_heads": 4})
+    # A field that neither mentions has its published value on both sides.
+    interop.load_variables(tmp_path / "c", {**section, "attn_drop_rate": 0.0})
 
 
-def test_every_problem_is_listed():
-    weights = small_state_dict()
-    del weights["head.bias"], weights["blocks_ts.1.mlp_t.fc2.weight"]
-    weights["extra.weight"] = np.zeros(3, np.float32)
-    weights["joints_embed.weight"] = weights["joints_embed.weight"].T
-    weights["norm.bias"] = np.zeros(8, np.int64)
-    with pytest.raises(InputError) as caught:
-        interop.from_torch("repose", weights, **SMALL)
-    message = str(caught.value)
-    assert "missing blocks_ts.1.mlp_t.fc2.weight, head.bias" in message
-    assert "unexpected extra.weight" in message
-    assert "joints_embed.weight is float32 [3, 8], expected float32 [8, 3]" in message
-    assert "norm.bias is int64 [8]" in message
-    assert "\n" not in message
+def test_nothing_is_overwritten_or_half_written(torch_file, tmp_path):
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("keep")
+    with pytest.raises(InputError, match="full exists; expected a new folder"):
+        import_checkpoint(torch_file, full, "repose")
+    with pytest.raises(InputError, match="does not fit"):
+        import_checkpoint(torch_file, tmp_path / "no", "repose", hyperparameters={"depth": 3})
+    assert not (tmp_path / "no").exists()
+    import_checkpoint(torch_file, tmp_path / "yes", "repose")
+    with pytest.raises(InputError, match="best_epoch.bin exists; expected a new file"):
+        export_checkpoint(tmp_path / "yes", torch_file, "repose")
+    with pytest.raises(InputError, match="no checkpoint in"):
+        export_checkpoint(tmp_path, tmp_path / "new.pth", "repose")
+    assert not (tmp_path / "new.pth").exists()
 
 
-def test_weights_of_another_size_are_refused():
-    with pytest.raises(InputError, match="temp_embed is float32 \\[1, 4, 1, 8\\], expected"):
-        interop.from_torch("repose", small_state_dict(), **{**SMALL, "maxlen": 5})
+def test_disk_full_leaves_nothing(torch_file, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise InputError("no space left on the disk")
+
+    monkeypatch.setattr(checkpoints.CheckpointWriter, "save", full)
+    with pytest.raises(InputError, match="no space left"):
+        import_checkpoint(torch_file, tmp_path / "c", "repose")
+    assert not (tmp_path / "c").exists()
 
 
-def test_unknown_model():
-    with pytest.raises(InputError, match="unknown model"):
-        interop.to_torch("resnet", {"params": {}})
+def test_weights_of_another_system_are_named(tmp_path):
+    path = tmp_path / "other.pth"
+    path.write_bytes(zip_file({"conv.weight": Tensor(np.zeros((3, 3), np.float32))}))
+    with pytest.raises(InputError, match="does not fit repose: no 'joints_embed.weight'"):
+        import_checkpoint(path, tmp_path / "c", "repose")
+    with pytest.raises(InputError, match="unknown model 'resnet'"):
+        interop.infer_hyperparameters("resnet", {})
 
 
-def test_half_precision_weights_are_read_as_float32():
-    weights = {key: value.astype(np.float16) for key, value in small_state_dict().items()}
-    variables = interop.from_torch("repose", weights, **SMALL)
-    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(variables))
+def test_only_float32_is_written(tmp_path):
+    with pytest.raises(InputError, match="a is float64, expected float32"):
+        interop.write_state_dict({"a": np.zeros(2)}, tmp_path / "x.pth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_scalars_and_empty_tensors_are_written(tmp_path):
+    arrays = {"a": np.array(3, np.float32), "b": np.zeros((0, 4), np.float32)}
+    interop.write_state_dict(arrays, tmp_path / "x.pth")
+    found = interop.read_state_dict(tmp_path / "x.pth")
+    assert found["a"].shape == () and found["a"] == 3 and found["b"].shape == (0, 4)
+
+
+def test_torch_loads_what_is_written(weights, tmp_path):
+    torch = pytest.importorskip("torch")
+    interop.write_state_dict(weights, tmp_path / "x.pth", entry="model_pos")
+    loaded = torch.load(tmp_path / "x.pth", weights_only=True)["model_pos"]
+    assert loaded.keys() == weights.keys()
+    for name, array in weights.items():
+        assert np.array_equal(loaded[name].numpy(), array) and loaded[name].is_contiguous()
+
+
+def test_the_command_answers_with_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "jrepose.interop.convert", "--model", "repose",
+         str(tmp_path / "missing.bin"), str(tmp_path / "out")],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("missing.bin: No such file or directory")
+
+
+def test_every_model_has_a_name_map():
+    assert interop.state_dicts.NAME_MAPS.keys() == models.MODELS.keys()

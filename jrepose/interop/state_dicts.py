@@ -1,0 +1,120 @@
+"""Parameters to and from a PyTorch state dict (a mapping from key to array)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jrepose import models
+from jrepose.errors import InputError
+from jrepose.interop import dstformer
+from jrepose.interop.torch_files import without_module
+
+# Per model the module that knows its names: `torch_key(path)` gives the PyTorch key of a
+# parameter, `hyperparameters(state_dict)` what the shapes tell.
+NAME_MAPS: Mapping[str, ModuleType] = {
+    "repose": dstformer,
+    "motionbert": dstformer,
+    "motionbert_lite": dstformer,
+}
+
+
+def from_torch(
+    model_name: str, state_dict: Mapping[str, Any], **hyperparameters: Any
+) -> dict[str, Any]:
+    """Variables of a model from a PyTorch state dict.
+
+    Args:
+        model_name: name in `jrepose.models`.
+        state_dict: key -> array (anything NumPy can read, CPU tensors included).  A
+            `module.` in front of every key, which data-parallel training leaves, is removed.
+        **hyperparameters: as for `jrepose.models.create`.
+
+    Returns:
+        `{"params": ...}` with float32 NumPy arrays, for `model.apply`; float64, float16 and
+        bfloat16 are converted.
+
+    Raises:
+        InputError: keys are missing or left over, or a shape is wrong; all are listed.
+    """
+    state_dict = without_module(state_dict)
+    shapes = _parameter_shapes(models.create(model_name, **hyperparameters))
+    keys = {path: NAME_MAPS[model_name].torch_key(path) for path in shapes}
+
+    problems = []
+    if missing := sorted(set(keys.values()) - set(state_dict)):
+        problems.append(f"missing {', '.join(missing)}")
+    if unknown := sorted(set(state_dict) - set(keys.values())):
+        problems.append(f"unexpected {', '.join(unknown)}")
+    params = {}
+    for path, shape in shapes.items():
+        if keys[path] not in state_dict:
+            continue
+        value = _swap_layout(path, np.asarray(state_dict[keys[path]]))
+        if not jnp.issubdtype(value.dtype, jnp.floating) or value.shape != shape:
+            expected = _swap_layout(path, np.broadcast_to(np.float32(0), shape)).shape
+            found = np.asarray(state_dict[keys[path]])
+            problems.append(
+                f"{keys[path]} is {found.dtype} {list(found.shape)}, "
+                f"expected float32 {list(expected)}"
+            )
+        params[path] = np.array(value, dtype=np.float32, order="C")
+    if problems:
+        raise InputError(f"state dict does not fit {model_name}: {'; '.join(problems)}")
+    return {"params": unflatten_dict(params)}
+
+
+def to_torch(model_name: str, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The PyTorch state dict of a model's variables; the inverse of `from_torch`.
+
+    Args:
+        model_name: name in `jrepose.models`.
+        variables: `{"params": ...}` as from `model.init` or a checkpoint.
+
+    Returns:
+        key -> float32 array, contiguous, without the `module.` prefix.
+
+    Raises:
+        InputError: no such model.
+    """
+    models.hyperparameters(model_name)  # an unknown name is refused here
+    return {
+        NAME_MAPS[model_name].torch_key(path): np.array(
+            _swap_layout(path, np.asarray(value)), dtype=np.float32, order="C"
+        )
+        for path, value in flatten_dict(variables["params"]).items()
+    }
+
+
+def infer_hyperparameters(model_name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters that the weights' shapes tell, for `from_torch` and `models.create`.
+
+    Args:
+        model_name: name in `jrepose.models`.
+        state_dict: as for `from_torch`.
+
+    Raises:
+        InputError: no such model, or the weights are not those of one.
+    """
+    models.hyperparameters(model_name)
+    try:
+        return NAME_MAPS[model_name].hyperparameters(without_module(state_dict))
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise InputError(f"state dict does not fit {model_name}: no {error}") from None
+
+
+def _swap_layout(path: tuple[str, ...], value: np.ndarray) -> np.ndarray:
+    """Linear weights are [in, out] in Flax and [out, in] in PyTorch; the rest is alike."""
+    return value.T if path[-1] == "kernel" else value
+
+
+def _parameter_shapes(model) -> dict[tuple[str, ...], tuple[int, ...]]:
+    keypoints = jax.ShapeDtypeStruct((1, *model.input_shape), np.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), keypoints)
+    return {path: leaf.shape for path, leaf in flatten_dict(variables["params"]).items()}

@@ -107,6 +107,8 @@ def default_config() -> ConfigDict:
     # The predicted root: subtract (from all joints), zero (set to 0, then subtract) or keep.
     config.evaluation.root = "subtract"
     config.evaluation.keep_keypoints = False  # predicted x, y become the input's: depth only
+    # The mean is over each subject's actions (HumanEva) or, False, over actions of all subjects.
+    config.evaluation.by_subject = False
     config.evaluation.exclude = ()  # SUBJECT/ACTION left out of the means, "S3/Walking"
     config.evaluation.every_epochs = 1
 

@@ -11,6 +11,7 @@ from jrepose.data.dataset import PoseDataset
 from jrepose.data.windows import evaluation_windows
 from jrepose.evaluation.predict import predict_clips
 from jrepose.evaluation.protocol import counted_entries
+from jrepose.evaluation.published import benchmark_of, published_row
 from jrepose.evaluation.scores import EvaluationResult, evaluate_predictions
 
 
@@ -28,17 +29,19 @@ def evaluate_dataset(
     Args:
         model, variables: the lifter.
         dataset: what to evaluate on; invalid frames are fed to the model and not scored.
-        config: read are `clip.frames`, `clip.evaluation_stride`, `clip.evaluation_windows` and
-            `evaluation.batch_size`, `.flip`, `.overlap` (`"once"`: each frame is scored in
-            the clip that holds it most centrally; `"average"`: errors of overlapping clips
-            are averaged) and `.target`.
+        config: read are `clip.frames`, `.evaluation_stride`, `.evaluation_windows`; all of
+            `evaluation` but `every_epochs`; `published`, and `data` to know the benchmark that
+            the published row is of.
         devices: devices of all processes; None takes all.
         progress: show a progress bar.
 
     Raises:
-        InputError: an unknown choice in the config, or no frame can be scored.
+        InputError: an unknown choice in the config, nothing published under that name, or no
+            frame can be scored.
     """
     clip, evaluation = config.clip, config.evaluation
+    benchmark = benchmark_of(config.data)
+    published = published_row(benchmark, config.published) if config.published else None
     windows = evaluation_windows(
         dataset.videos, clip.frames, clip.evaluation_stride, clip.evaluation_windows, dataset.valid
     )
@@ -61,11 +64,18 @@ def evaluate_dataset(
         windows.index,
         counted,
         target=evaluation.target,
+        root=evaluation.root,
+        keep_keypoints=evaluation.keep_keypoints,
+        every_slot=evaluation.overlap == "slots",
+        by_subject=evaluation.by_subject,
+        exclude=evaluation.exclude,
         settings={
+            "benchmark": benchmark,
             "clip_frames": clip.frames,
             "clip_stride": clip.evaluation_stride,
             "windows": clip.evaluation_windows,
             "overlap": evaluation.overlap,
             "flip": evaluation.flip,
         },
+        published=published,
     )

@@ -139,8 +139,8 @@ def plot_poses(
         raise InputError(f"poses to draw: frames {chosen} are not all evaluated")
     truth, predicted = result.per_frame.targets_mm[chosen], result.per_frame.poses_mm[chosen]
     # Half the side of a cube, and the height of its centre, that hold all true poses.
-    centre = -(truth[..., 1].max() + truth[..., 1].min()) / 2
-    reach = max(np.abs(truth[..., 1] + centre).max(), np.abs(truth[..., ::2]).max())
+    centre = float(-(truth[..., 1].max() + truth[..., 1].min()) / 2)
+    reach = float(max(np.abs(truth[..., 1] + centre).max(), np.abs(truth[..., ::2]).max()))
     with matplotlib.rc_context(STYLE):
         width = 0.25 + 1.2 * len(chosen)
         figure = new_figure(width, 5.0, layout="none")

@@ -1,8 +1,8 @@
-"""Scores of predictions: per action, per joint, visible and occluded, depth order."""
+"""Scores of predictions: per action, subject and joint, visible and occluded, depth order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int
 
 from jrepose import metrics
-from jrepose.data.dataset import PoseDataset, Video
+from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
 from jrepose.evaluation.protocol import FrameErrors, score_frames
+from jrepose.evaluation.published import PublishedRow
+from jrepose.skeleton import Skeleton
 
 Scores = Mapping[str, float]
 
@@ -24,33 +26,54 @@ class EvaluationResult:
     Keys of the scores, in mm unless said otherwise:
 
     - `mpjpe`, `pa_mpjpe`, `n_mpjpe`: position error as it is, after Procrustes alignment, after
-      scaling; all joints, the root (whose error is zero) included, as the papers count.
-    - `mpjve`: velocity error, mm per frame, never across two videos or an invalid frame.
+      scaling; all joints, the root included, as the papers count.
+    - `mpjve`: velocity error, mm per frame, never across two videos or an invalid frame; videos
+      weigh by their number of frames, not of velocities, as published.
     - `mpjpe_visible`, `mpjpe_occluded`: position error of joints that the camera sees and does
       not see, without the root.
-    - `pck`, `auc`: percent, without the root (150 mm; 0, 5, ..., 150 mm).
+    - `pck`, `auc`: percent (150 mm; 0, 5, ..., 150 mm), of MPI-INF-3DHP's 14 scored joints, in
+      other skeletons of all but the root.
     - `spatial_order`, `temporal_order`: percent of the pairs of joints within a frame, and of
       the pairs of frames of a joint within a clip's length, whose depth order is right;
       `..._occluded`: of the pairs with an occluded joint.
 
-    Where clips overlap and errors are averaged, the three position errors are means over the
-    clips and all else is computed from the mean prediction.
+    Where several entries of clips count for a frame, position errors are means over the entries
+    and all else is computed from the mean prediction; but if every slot counts, `mpjve` is that
+    of the clips laid end to end.
 
     Args:
-        scores: mean over actions of each action's score, every action weighing the same;
-            an action with nothing to count for a score is left out of that mean.
-        per_action: the same keys and `frames`, the number of scored frames, for each action.
+        scores: mean over actions of each action's score, every action weighing the same; or
+            over each subject's actions.  One with nothing to count for a score is left out of
+            that mean, and so is what the protocol excludes.
+        scores_of_all: the same with what is excluded; None if nothing is.
+        per_action: the same keys and `frames`, the number of scored frames (or slots), for
+            each action over all subjects, without what is excluded.
+        per_subject: the same for each action of each subject, including what is excluded.
+        excluded: (subject, action) of what the means leave out.
         per_joint: `mpjpe`, `pa_mpjpe`, `mpjpe_visible`, `mpjpe_occluded`, `temporal_order` and
             `occluded` (percent of frames) for each joint, over all frames alike.
+        per_joint_pair: the same with left and right joints taken together.
+        spread: `poses_above_40_mm`, `poses_below_30_mm`: percent of all frames by their MPJPE;
+            `joint_variance`: variance of the `mpjpe` of `per_joint_pair` (without a root whose
+            error is zero by construction) divided by 10; `action_variance`: variance of
+            `mpjpe` over the actions, mm^2.  All as in MixSTE's analyses (Zhang et al. 2022,
+            Figures 3 and 4).
         per_frame: predictions and errors of every frame.
         settings: the choices that the scores depend on; plain values.
+        published: a row of a paper to compare with.
     """
 
     scores: Scores
+    scores_of_all: Scores | None
     per_action: Mapping[str, Scores]
+    per_subject: Mapping[str, Mapping[str, Scores]]
+    excluded: tuple[tuple[str, str], ...]
     per_joint: Mapping[str, Scores]
+    per_joint_pair: Mapping[str, Scores]
+    spread: Scores
     per_frame: FrameErrors
     settings: Mapping[str, Any]
+    published: PublishedRow | None = None
 
 
 def evaluate_predictions(
@@ -60,59 +83,99 @@ def evaluate_predictions(
     counted: Bool[np.ndarray, "clips frames"],
     *,
     target: str | None = None,
+    root: str = "subtract",
+    keep_keypoints: bool = False,
+    every_slot: bool = False,
+    by_subject: bool = False,
+    exclude: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
+    published: PublishedRow | None = None,
 ) -> EvaluationResult:
     """Scores predictions of clips, whoever made them.
 
     Args:
         dataset: what the clips were cut from.
-        predictions: poses in the normalised screen units of `dataset.model_targets()`.
+        predictions: poses in the units of `dataset.model_targets()`.
         index: frames of each clip.
         counted: entries that are scored, see `counted_entries`.
-        target: ground truth, `"image"` or `"camera"`, see `score_frames`.
+        target, root, keep_keypoints, every_slot: the protocol, see `score_frames`.
+        by_subject: the mean is over each subject's actions (HumanEva) instead of over actions
+            of all subjects together.
+        exclude: `"SUBJECT/ACTION"` left out of all means, the subject without its folder:
+            `"S3/Walking"`.
         settings: further choices to note in the result.
+        published: a row of a paper to show beside ours.
 
     Raises:
-        InputError: no frame can be scored.
+        InputError: no frame can be scored, `exclude` is malformed or leaves nothing.
     """
-    frames = score_frames(dataset, predictions, index, counted, target)
+    frames = score_frames(
+        dataset, predictions, index, counted, target,
+        root=root, keep_keypoints=keep_keypoints, every_slot=every_slot,
+    )  # fmt: skip
     if not frames.evaluated.any():
         raise InputError(
             f"no frame to score: of {dataset.frames} frames {int(dataset.valid.sum())} are valid "
             f"and {len(np.unique(index[counted]))} are covered by clips"
         )
-    tallies = [_tally(dataset, video, frames, index.shape[1]) for video in dataset.videos]
-    by_action: dict[str, list[_Tally]] = {}
-    for video, tally in zip(dataset.videos, tallies, strict=True):
-        by_action.setdefault(video.action, []).append(tally)
-    sums = {action: _add(by_action[action]) for action in sorted(by_action)}
-    per_action = {action: _means(tally, _SCORES) for action, tally in sums.items()}
-    scores = {}
-    for name in _SCORES:
-        counted_actions = [action for action in sums if sums[action][name][1].sum()]
-        values = [per_action[action][name] for action in counted_actions]
-        scores[name] = float(np.mean(values)) if values else float("nan")
-    for action, tally in sums.items():
-        per_action[action]["frames"] = int(tally["mpjpe"][1, 0])
-    overall = _add(tallies)
+    by_group: dict[_Group, list[_Tally]] = {}
+    for number, video in enumerate(dataset.videos):
+        tally = _tally(dataset, number, frames, index.shape[1])
+        by_group.setdefault((video.subject, video.action), []).append(tally)
+    groups = {group: _add(tallies) for group, tallies in sorted(by_group.items())}
+    excluded = _excluded_groups(groups, exclude)
+    kept = {group: tally for group, tally in groups.items() if group not in excluded}
+    if not kept:
+        raise InputError(f"evaluation.exclude {', '.join(exclude)} leaves nothing to score")
+
+    actions = _by_action(kept)
+    per_action = {action: _scores(tally) for action, tally in actions.items()}
+    per_subject: dict[str, dict[str, Scores]] = {}
+    for (subject, action), tally in groups.items():
+        per_subject.setdefault(subject, {})[action] = _scores(tally)
+    overall = _add(list(kept.values()))
     per_joint = {
-        joint: _means(overall, _JOINT_SCORES, position)
+        joint: _means(overall, _JOINT_SCORES, [position])
         for position, joint in enumerate(dataset.skeleton.joint_names)
     }
+    per_joint_pair = {
+        name: _means(overall, _JOINT_SCORES, joints)
+        for name, joints in _joint_pairs(dataset.skeleton).items()
+    }
     return EvaluationResult(
-        scores=scores,
+        scores=_mean_scores(kept if by_subject else actions),
+        scores_of_all=(
+            _mean_scores(groups if by_subject else _by_action(groups)) if excluded else None
+        ),
         per_action=per_action,
+        per_subject=per_subject,
+        excluded=excluded,
         per_joint=per_joint,
+        per_joint_pair=per_joint_pair,
+        spread={
+            **_pose_shares(dataset, frames, excluded),
+            "joint_variance": _variance(s["mpjpe"] for s in per_joint_pair.values()) / 10,
+            "action_variance": _variance(s["mpjpe"] for s in per_action.values()),
+        },
         per_frame=frames,
         settings={
             **(settings or {}),
-            "target": target,
+            "target": target or ("image" if dataset.target_space == "image" else "camera"),
+            "root": root,
+            "keep_keypoints": keep_keypoints,
+            "every_slot": every_slot,
+            "by_subject": by_subject,
+            "exclude": list(exclude),
             "frames": dataset.frames,
             "scored_frames": int(frames.evaluated.sum()),
             "videos": len(dataset.videos),
         },
+        published=published,
     )
 
+
+POSES_ABOVE_MM, POSES_BELOW_MM = 40, 30
+"""MixSTE's marks in the distribution of errors over poses."""
 
 _SCORES = (
     "mpjpe", "pa_mpjpe", "n_mpjpe", "mpjve", "mpjpe_visible", "mpjpe_occluded", "pck", "auc",
@@ -122,23 +185,85 @@ _JOINT_SCORES = (
     "mpjpe", "pa_mpjpe", "mpjpe_visible", "mpjpe_occluded", "temporal_order", "occluded",
 )  # fmt: skip
 
+_Group = tuple[str, str]
+"""Subject and action."""
+
 _Tally = dict[str, Float64[np.ndarray, "2 _"]]
 """Name of a score -> its sum and count, per joint where it has joints."""
 
 
-def _tally(dataset: PoseDataset, video: Video, errors: FrameErrors, clip_frames: int) -> _Tally:
+def short_subject(subject: str) -> str:
+    """A subject without the folder that some benchmarks keep it in: `"Validate/S1"` is S1."""
+    return subject.rsplit("/", 1)[-1]
+
+
+def pose_errors(
+    dataset: PoseDataset, errors: FrameErrors, excluded: Collection[tuple[str, str]]
+) -> tuple[Float32[np.ndarray, " poses"], Int[np.ndarray, " poses"]]:
+    """MPJPE of every pose that enters the means, and how often it counts."""
+    weight = errors.weight.copy()
+    for video in dataset.videos:
+        if (video.subject, video.action) in excluded:
+            weight[video.start : video.stop] = 0
+    return errors.mpjpe[weight > 0].mean(-1), weight[weight > 0]
+
+
+def _pose_shares(dataset: PoseDataset, errors: FrameErrors, excluded: Collection[_Group]) -> Scores:
+    poses, weight = pose_errors(dataset, errors, excluded)
+
+    def percent(chosen: np.ndarray) -> float:
+        # A diverged prediction is neither above nor below.
+        return float(100.0 * weight[chosen].sum() / weight.sum()) if len(weight) else float("nan")
+
+    return {
+        f"poses_above_{POSES_ABOVE_MM}_mm": percent(poses > POSES_ABOVE_MM),
+        f"poses_below_{POSES_BELOW_MM}_mm": percent(poses < POSES_BELOW_MM),
+    }
+
+
+def _variance(errors: Iterable[float]) -> float:
+    """Of those that are not zero by construction or without frames; NaN if there is none."""
+    known = [error for error in errors if error != 0 and not np.isnan(error)]
+    return float(np.var(known)) if known else float("nan")
+
+
+def _joint_pairs(skeleton: Skeleton) -> dict[str, list[int]]:
+    """Name without its side -> the joints."""
+    pairs: dict[str, list[int]] = {}
+    for joint, name in enumerate(skeleton.joint_names):
+        pairs.setdefault(name.removeprefix("left_").removeprefix("right_"), []).append(joint)
+    return pairs
+
+
+def _excluded_groups(groups: Iterable[_Group], exclude: Sequence[str]) -> tuple[_Group, ...]:
+    """The groups that `exclude` names; a name that this data lacks is no error."""
+    for name in exclude:
+        if name.count("/") != 1 or name.startswith("/") or name.endswith("/"):
+            raise InputError(
+                f"evaluation.exclude has {name!r}; expected SUBJECT/ACTION such as S3/Walking"
+            )
+    return tuple(
+        (subject, action)
+        for subject, action in groups
+        if f"{short_subject(subject)}/{action}" in exclude
+    )
+
+
+def _tally(dataset: PoseDataset, number: int, errors: FrameErrors, clip_frames: int) -> _Tally:
     """Adds up everything that is scored in one video."""
+    video = dataset.videos[number]
     rows = slice(video.start, video.stop)
     poses, targets = errors.poses_mm[rows], errors.targets_mm[rows]
     visible = dataset.visible[rows]
     scored = np.broadcast_to(errors.evaluated[rows, None], visible.shape)
-    moving = scored[1:] & scored[:-1]
-    # The root's error is zero by construction; as the papers do, it is left in MPJPE only.
+    weight = errors.weight[rows, None].astype(np.float64)
+    # The root's error is mostly zero by construction; as the papers do, it is left in MPJPE only.
     not_root = scored & (np.arange(dataset.skeleton.num_joints) != dataset.skeleton.root)
+    threshold_joints = scored & _threshold_joints(dataset.skeleton)
     position = errors.mpjpe[rows]
 
-    def add(values, mask):
-        return np.stack([np.where(mask, values, 0.0).sum(0), mask.sum(0)])
+    def add(values, mask, weight=1.0):
+        return np.stack([np.where(mask, weight * values, 0.0).sum(0), (weight * mask).sum(0)])
 
     def percent_of_pairs(counts):
         right, compared = counts
@@ -154,22 +279,34 @@ def _tally(dataset: PoseDataset, video: Video, errors: FrameErrors, clip_frames:
         return percent_of_pairs([count.sum(0) for count in counts])
 
     spatial_all, temporal_all = spatial(scored), temporal(scored)
+    # Pairs with an occluded joint: all pairs but those of two visible joints.
+    seen = scored & visible
+    some_occluded = bool((scored & ~visible).any())
+    spatial_seen = spatial(seen) if some_occluded else spatial_all
+    temporal_seen = temporal(seen) if some_occluded else temporal_all
     return {
-        "mpjpe": add(position, scored),
-        "pa_mpjpe": add(errors.pa_mpjpe[rows], scored),
-        "n_mpjpe": add(errors.n_mpjpe[rows], scored),
-        "mpjve": add(metrics.mpjve(poses, targets, reduction="none"), moving),
-        "mpjpe_visible": add(position, not_root & visible),
-        "mpjpe_occluded": add(position, not_root & ~visible),
-        "occluded": add(100.0 * ~visible, scored),
-        "pck": add(metrics.pck(poses, targets, reduction="none"), not_root),
-        "auc": add(metrics.auc(poses, targets, reduction="none"), not_root),
+        "mpjpe": add(position, scored, weight),
+        "pa_mpjpe": add(errors.pa_mpjpe[rows], scored, weight),
+        "n_mpjpe": add(errors.n_mpjpe[rows], scored, weight),
+        "mpjve": errors.velocity[:, number],
+        "mpjpe_visible": add(position, not_root & visible, weight),
+        "mpjpe_occluded": add(position, not_root & ~visible, weight),
+        "occluded": add(100.0 * ~visible, scored, weight),
+        "pck": add(metrics.pck(poses, targets, reduction="none"), threshold_joints),
+        "auc": add(metrics.auc(poses, targets, reduction="none"), threshold_joints),
         "spatial_order": spatial_all,
         "temporal_order": temporal_all,
-        # Pairs with an occluded joint: all pairs but those of two visible joints.
-        "spatial_order_occluded": spatial_all - spatial(scored & visible),
-        "temporal_order_occluded": temporal_all - temporal(scored & visible),
+        "spatial_order_occluded": spatial_all - spatial_seen,
+        "temporal_order_occluded": temporal_all - temporal_seen,
     }
+
+
+def _threshold_joints(skeleton: Skeleton) -> Bool[np.ndarray, " joints"]:
+    """Joints that PCK and AUC count."""
+    joints = np.arange(skeleton.num_joints)
+    if "scored_14" in skeleton.groups:
+        return np.isin(joints, skeleton.group("scored_14"))
+    return joints != skeleton.root
 
 
 def _in_clips(array: np.ndarray, clip_frames: int) -> np.ndarray:
@@ -178,14 +315,35 @@ def _in_clips(array: np.ndarray, clip_frames: int) -> np.ndarray:
     return np.pad(array, padding).reshape(-1, clip_frames, *array.shape[1:])
 
 
+def _by_action(groups: Mapping[_Group, _Tally]) -> dict[str, _Tally]:
+    """Subjects taken together; actions in alphabetical order."""
+    actions = sorted({action for _, action in groups})
+    return {a: _add([t for (_, action), t in groups.items() if action == a]) for a in actions}
+
+
 def _add(tallies: Sequence[_Tally]) -> _Tally:
     return {name: np.sum([tally[name] for tally in tallies], axis=0) for name in tallies[0]}
 
 
-def _means(tally: _Tally, names: Sequence[str], joint: int | None = None) -> dict[str, float]:
-    """Sums over counts, of all joints together or of one; NaN where nothing was counted."""
+def _scores(tally: _Tally) -> dict[str, float]:
+    return {**_means(tally, _SCORES), "frames": int(tally["mpjpe"][1, 0])}
+
+
+def _mean_scores(tallies: Mapping[Any, _Tally]) -> dict[str, float]:
+    """The unweighted mean, for each score over the tallies that count something for it."""
+    scores = {}
+    for name in _SCORES:
+        values = [_means(t, [name])[name] for t in tallies.values() if t[name][1].sum()]
+        scores[name] = float(np.mean(values)) if values else float("nan")
+    return scores
+
+
+def _means(
+    tally: _Tally, names: Sequence[str], joints: Sequence[int] | None = None
+) -> dict[str, float]:
+    """Sums over counts, of all joints or of some; NaN where nothing was counted."""
     means = {}
     for name in names:
-        total, count = tally[name].sum(-1) if joint is None else tally[name][:, joint]
+        total, count = (tally[name] if joints is None else tally[name][:, joints]).sum(-1)
         means[name] = float(total / count) if count else float("nan")
     return means

@@ -5,6 +5,7 @@ import pytest
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from jrepose.config import default_config
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.skeleton import HUMAN36M_17
 
@@ -75,9 +76,7 @@ class MovingAverageLifter(nn.Module):
 
 @pytest.fixture
 def config() -> ConfigDict:
-    return ConfigDict(
-        {
-            "clip": {"frames": 9, "evaluation_stride": 9, "evaluation_windows": "cover"},
-            "evaluation": {"batch_size": 4, "flip": True, "overlap": "once", "target": "image"},
-        }
-    )
+    config = default_config()
+    config.clip.frames = config.clip.evaluation_stride = 9
+    config.evaluation.batch_size = 4
+    return config

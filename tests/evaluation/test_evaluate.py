@@ -50,10 +50,11 @@ def test_every_score_against_plain_metrics():
         "mpjpe": metrics.mpjpe(poses, targets),
         "pa_mpjpe": metrics.pa_mpjpe(poses, targets),
         "n_mpjpe": metrics.n_mpjpe(poses, targets),
+        # Weighted by frames, not by velocities: VideoPose3D's convention.
         "mpjve": (
-            17 * metrics.mpjve(poses[:18], targets[:18])
-            + 26 * metrics.mpjve(poses[18:], targets[18:])
-        ) / 43,
+            18 * metrics.mpjve(poses[:18], targets[:18])
+            + 27 * metrics.mpjve(poses[18:], targets[18:])
+        ) / 45,
         "mpjpe_visible": metrics.mpjpe(poses, targets, visible & not_root),
         "mpjpe_occluded": metrics.mpjpe(poses, targets, ~visible & not_root),
         "pck": metrics.pck(poses, targets, not_root),

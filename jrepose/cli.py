@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from absl import flags
 
 from jrepose.command import run
+from jrepose.config import parse_flags
 from jrepose.errors import InputError, MissingExtra
 
 
@@ -36,7 +37,7 @@ def train(argv: Sequence[str]) -> int:
     )  # fmt: skip
     flags.DEFINE_integer("num_processes", None, "How many.", flag_values=flag_values)
     flags.DEFINE_integer("process_id", None, "Which one is this.", flag_values=flag_values)
-    config = _parse(flag_values, argv)
+    config = parse_flags(flag_values, argv)
     if flag_values["workdir"].value is None:
         raise InputError("--workdir DIR is missing")
 
@@ -88,7 +89,7 @@ def evaluate(argv: Sequence[str]) -> int:
                       flag_values=flag_values)  # fmt: skip
     flags.DEFINE_enum("which", "best", ["best", "latest"], "Which checkpoint of a workdir.",
                       flag_values=flag_values)  # fmt: skip
-    config = _parse(flag_values, argv)
+    config = parse_flags(flag_values, argv)
     if flag_values["checkpoint"].value is None:
         raise InputError("--checkpoint DIR is missing")
 
@@ -133,13 +134,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"usage: jrepose {{{','.join(COMMANDS)}}} --help", file=sys.stderr)
         return 2
     return run(COMMANDS[argv[1]], [f"jrepose {argv[1]}", *argv[2:]])
-
-
-def _parse(flag_values: flags.FlagValues, argv: Sequence[str]):
-    from jrepose.config import parse_flags
-
-    if "--help" in argv or "-h" in argv:
-        print(f"usage: {argv[0]} --config FILE[:variant] [--config.FIELD=VALUE ...]")
-        print(flag_values.get_help())
-        raise SystemExit(0)
-    return parse_flags(flag_values, argv)

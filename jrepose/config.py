@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_dict, config_flags
+from ml_collections import ConfigDict, config_dict
 
+from jrepose.command import parse_config
 from jrepose.data.detector import DetectorConfig
 from jrepose.data.rig import RigConfig
 from jrepose.errors import InputError
@@ -146,53 +146,14 @@ def check_config(config: ConfigDict) -> None:
 
 
 def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str]) -> ConfigDict:
-    """Defines `--config`, parses `argv` with all flags and returns the checked config.
-
-    Args:
-        flag_values: holds the flags that the command defined itself.
-        argv: program name, then the arguments.
+    """`jrepose.command.parse_config`, and the config is checked.
 
     Raises:
         InputError: unknown flag or field, unreadable file, or a value of the wrong type.
     """
-    config_flags.DEFINE_config_file(
-        "config", None, "Config file, optionally FILE:variant.", flag_values=flag_values,
-        sys_argv=list(argv),
-    )  # fmt: skip
-    try:
-        rest = flag_values(list(argv))
-        if flag_values["config"].value is None:
-            raise InputError("--config FILE is missing")
-        config = flag_values["config"].value
-        list(config)  # a config file that failed to load complains at first use
-    except InputError:
-        raise
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise InputError(_one_line(error)) from error
-    except Exception as error:  # a config file is a program and can fail in any way
-        raise InputError(f"config file: {type(error).__name__}: {error}") from error
-    if len(rest) > 1:
-        raise InputError(f"unexpected argument {rest[1]!r}")
+    config = parse_config(flag_values, argv)
     check_config(config)
     return config
-
-
-def _one_line(error: Exception) -> str:
-    text = str(error.args[0]) if error.args else str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    missing = [line for line in lines if line.startswith("[Errno 2]")]
-    if missing:
-        return "no config file" + missing[0].removeprefix("[Errno 2] No such file or directory")
-    if any(line.startswith("Traceback") for line in lines):
-        # A failing config file is reported as a traceback; its last line says what happened.
-        return lines[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
-    message = " ".join(lines)
-    if isinstance(error, AttributeError | KeyError):
-        suggestion = re.search(r'Did you mean "(.+)" instead of "(.+)"', message)
-        if suggestion:
-            return f"unknown config field {suggestion[2]}; did you mean {suggestion[1]}?"
-        return "unknown config field " + re.sub(r"[\\'\"]", "", message)
-    return message
 
 
 def to_json(config: ConfigDict) -> str:

@@ -1,0 +1,194 @@
+"""Size of a model: parameters, multiply-accumulates and measured speed.
+
+    python -m jrepose.models.complexity --config configs/repose_mocap.py
+
+Multiply-accumulates (MACs) are counted in the traced program, so they are those of the network
+that runs: of linear layers, and of the two products of attention, q k^T and weights v.  Norms,
+activations and softmax are not counted, as is usual.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from absl import flags
+
+from jrepose import models
+from jrepose.command import parse_config, run
+from jrepose.errors import InputError
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """What a model costs on one clip.
+
+    Args:
+        parameters: trained numbers.
+        linear_macs: multiply-accumulates of linear layers, per clip.
+        attention_macs: multiply-accumulates of attention's two products, per clip.
+        frames: predicted frames per clip.
+    """
+
+    parameters: int
+    linear_macs: int
+    attention_macs: int
+    frames: int
+
+    @property
+    def macs(self) -> int:
+        return self.linear_macs + self.attention_macs
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a paper says of its system's size.
+
+    Args:
+        parameters, macs: as printed.
+        source: paper and table.
+        note: where the numbers belong to something else than the released code.
+    """
+
+    parameters: str
+    macs: str
+    source: str
+    note: str
+
+
+PUBLISHED: Mapping[str, Published] = MappingProxyType(
+    {
+        "repose": Published(
+            "16.0 M",
+            "43.7 G per clip of 243 frames",
+            "RePOSE, ECCV 2024, Table 2",
+            "The released network (mlp_ratio 4) has these parameters; the MACs fit mlp_ratio 2, "
+            "linear layers only (43.89 G, 10.7 M parameters).",
+        ),
+    }
+)
+"""Model name -> what its paper prints."""
+
+
+def measure(model: nn.Module, clip_shape: tuple[int, int, int]) -> Complexity:
+    """Counts without computing anything.
+
+    Args:
+        model: the lifter.
+        clip_shape: frames, joints and channels of its input.
+
+    Raises:
+        InputError: the model does not take such clips, or has products of a kind that is not
+            counted (convolutions).
+    """
+    clip = jax.ShapeDtypeStruct((1, *clip_shape), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), clip)
+    traced, poses = jax.make_jaxpr(model.apply, return_shape=True)(variables, clip)
+    macs = {"linear": 0, "attention": 0}
+    for kind, count in _products(traced.jaxpr):
+        macs[kind] += count
+    return Complexity(
+        parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables)),
+        linear_macs=macs["linear"],
+        attention_macs=macs["attention"],
+        frames=poses.shape[1],
+    )
+
+
+def _products(jaxpr: Any) -> Iterator[tuple[str, int]]:
+    """Kind and multiply-accumulates of every matrix product in a program."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "conv_general_dilated":
+            raise InputError("this model has convolutions, whose MACs are not counted")
+        if equation.primitive.name == "dot_general":
+            (contracted, _), (batch, _) = equation.params["dimension_numbers"]
+            left = equation.invars[0].aval.shape
+            inner = math.prod(left[axis] for axis in contracted)
+            # A layer's kernel is the same for all; in attention both sides differ by head.
+            yield (
+                "attention" if batch else "linear",
+                inner * math.prod(equation.outvars[0].aval.shape),
+            )
+        times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
+        for called in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
+            if _is_program(called):
+                for kind, count in _products(called):
+                    yield kind, times * count
+
+
+def _is_program(value: Any) -> bool:
+    return hasattr(value, "eqns")
+
+
+def clips_per_second(
+    model: nn.Module, clip_shape: tuple[int, int, int], batch: int, seconds: float = 5.0
+) -> float:
+    """Measured speed of prediction on the default device, compilation left out.
+
+    Args:
+        model: the lifter.
+        clip_shape: frames, joints and channels of its input.
+        batch: clips at a time.
+        seconds: how long to measure, at least one batch.
+    """
+    clips = jnp.zeros((batch, *clip_shape), jnp.float32)
+    variables = jax.jit(model.init)(jax.random.key(0), clips[:1])
+    apply = jax.jit(model.apply)
+    apply(variables, clips).block_until_ready()
+    batches, start = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds or not batches:
+        apply(variables, clips).block_until_ready()
+        batches += 1
+    return batches * batch / elapsed
+
+
+def describe(name: str, complexity: Complexity, speed: float | None) -> str:
+    """A table of a model's size, with its paper's numbers beside it."""
+    per_frame = complexity.frames
+
+    def macs(count: int) -> str:
+        return f"{count / 1e9:10.2f} G {count / per_frame / 1e6:12.1f} M"
+
+    lines = [
+        f"{name}: {complexity.parameters:,} parameters, {complexity.frames} frames a clip",
+        f"{'multiply-accumulates':<24}{'per clip':>12}{'per frame':>15}",
+        f"{'linear layers':<24}{macs(complexity.linear_macs)}",
+        f"{'attention products':<24}{macs(complexity.attention_macs)}",
+        f"{'together':<24}{macs(complexity.macs)}",
+    ]
+    if speed is not None:
+        device = jax.devices()[0].device_kind
+        lines.append(
+            f"prediction: {speed:.2f} clips/s, {speed * complexity.frames:.0f} frames/s on {device}"
+        )
+    if name in PUBLISHED:
+        paper = PUBLISHED[name]
+        lines.append(f"{paper.source}: {paper.parameters} parameters, {paper.macs}. {paper.note}")
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command line; returns the exit status."""
+    flag_values = flags.FlagValues()
+    flags.DEFINE_integer("batch", 1, "Clips at a time.", flag_values=flag_values, lower_bound=1)
+    flags.DEFINE_bool("throughput", True, "Measure the speed too.", flag_values=flag_values)
+    config = parse_config(flag_values, argv)
+    model = models.create(**{"dtype": config.precision, **config.model.to_dict()})
+    clip_shape = (config.clip.frames, *model.input_shape[1:])
+    speed = None
+    if flag_values["throughput"].value:
+        speed = clips_per_second(model, clip_shape, flag_values["batch"].value)
+    print(describe(config.model.name, measure(model, clip_shape), speed))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, ["python -m jrepose.models.complexity", *sys.argv[1:]]))

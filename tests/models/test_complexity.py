@@ -1,0 +1,78 @@
+import subprocess
+import sys
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jrepose import models
+from jrepose.errors import InputError
+from jrepose.models import complexity
+
+
+class Toy(nn.Module):
+    """A layer, attention of two heads over frames, and a scanned layer."""
+
+    @nn.compact
+    def __call__(self, keypoints):
+        x = nn.Dense(8)(keypoints)  # [1, T, J, 8]
+        heads = x.reshape(*x.shape[:-1], 2, 4)
+        weights = nn.softmax(jnp.einsum("btjhd,bsjhd->bjhts", heads, heads))
+        x = jnp.einsum("bjhts,bsjhd->btjhd", weights, heads).reshape(x.shape)
+        kernel = self.param("kernel", nn.initializers.ones, (8, 8))
+        x, _ = jax.lax.scan(lambda carry, _: (carry @ kernel, None), x, length=3)
+        return jax.jit(lambda y: y @ jnp.ones((8, 3)))(x)
+
+
+def test_counts_by_hand():
+    frames, joints = 5, 7
+    found = complexity.measure(Toy(), (frames, joints, 2))
+    tokens = frames * joints
+    assert found.parameters == 2 * 8 + 8 + 64
+    assert found.linear_macs == tokens * (2 * 8 + 3 * 8 * 8 + 8 * 3)
+    assert found.attention_macs == 2 * tokens * frames * 8
+    assert found.macs == found.linear_macs + found.attention_macs
+    assert found.frames == frames
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "parameters", "linear", "attention"),
+    [
+        ("repose", {}, 16_001_549, 65.55, 5.50),
+        ("repose", {"mlp_ratio": 2}, 10_748_429, 43.89, 5.50),
+        ("repose", {"maxlen": 81, "remat": True}, 15_960_077, 21.85, 0.69),
+        ("motionbert", {"dtype": "bfloat16"}, 42_466_317, 174.40, 11.00),
+    ],
+)
+def test_full_sizes(name, changes, parameters, linear, attention):
+    """The counts that were made by instantiating the official code."""
+    model = models.create(name, **changes)
+    found = complexity.measure(model, model.input_shape)
+    assert found.parameters == parameters
+    assert round(found.linear_macs / 1e9, 2) == linear
+    assert round(found.attention_macs / 1e9, 2) == attention
+
+
+def test_a_convolution_is_not_passed_over():
+    with pytest.raises(InputError, match="convolutions"):
+        complexity.measure(nn.Conv(4, (3,)), (9, 7, 2))
+
+
+def test_the_command(tmp_path):
+    config = tmp_path / "tiny.py"
+    config.write_text(
+        "from jrepose.config import default_config\n"
+        "def get_config():\n"
+        "    config = default_config()\n"
+        "    config.clip.frames = 9\n"
+        "    config.model.update(dim_feat=8, dim_rep=8, depth=1, num_heads=2, maxlen=9)\n"
+        "    return config\n"
+    )
+    command = [sys.executable, "-m", "jrepose.models.complexity", f"--config={config}"]
+    done = subprocess.run([*command, "--batch=2"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "9 frames a clip" in done.stdout and "clips/s" in done.stdout
+    assert "43.7 G" in done.stdout and "mlp_ratio 2" in done.stdout
+    done = subprocess.run([*command, "--config.model.dept=3"], capture_output=True, text=True)
+    assert done.returncode == 2 and "dept" in done.stderr.splitlines()[-1]

@@ -166,7 +166,7 @@ class Camera:
     def intrinsics_screen(self) -> Float[np.ndarray, " 9"]:
         """The same in normalised screen units (`normalize_screen_coordinates`)."""
         vector = self.intrinsics_px
-        vector[:2] *= np.float32(2 / self.width)
+        vector[:2] = vector[:2] / self.width * 2
         vector[2:4] = normalize_screen_coordinates(vector[2:4], self.width, self.height)
         return vector
 

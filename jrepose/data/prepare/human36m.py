@@ -71,10 +71,9 @@ def prepare(
     for path in (positions_path, keypoints_path):
         if path.exists() and not overwrite:
             raise InputError(f"{path} exists already (--overwrite replaces it)")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: not a folder; expected one for the converted files")
     recordings = _find_recordings(source, allow_missing)
-    for subject, action in human36m.CORRUPT_RECORDINGS:
-        if recordings.get(subject, {}).pop(action, None):
-            _log.info("%s %s is left out: the recording is corrupt", subject, action)
 
     positions: dict[str, dict[str, np.ndarray]] = {subject: {} for subject in recordings}
     keypoints: dict[str, dict[str, list[np.ndarray]]] = {subject: {} for subject in recordings}
@@ -141,30 +140,31 @@ def _find_recordings(source: pathlib.Path, allow_missing: bool) -> dict[str, Rec
             if len(recordings) > len(found.get(subject, ())):
                 found[subject] = recordings
 
-    missing = [subject for subject in human36m.SUBJECTS if subject not in found]
-    if len(missing) == len(human36m.SUBJECTS):
+    present = [subject for subject in human36m.SUBJECTS if subject in found]
+    hint = _hint_at_archives(source, present)
+    if not present:
         expected = " or ".join(f"S1/{folder}/*{suffix}" for folder, suffix in _LAYOUTS)
-        raise InputError(
-            f"{source}: no positions of Human3.6M below it; expected {expected}"
-            + _hint_at_archives(source, missing)
-        )
+        raise InputError(f"{source}: no positions of Human3.6M below it; expected {expected}{hint}")
     if deviations := _deviations(found):
         message = (
             f"{source}: {'; '.join(deviations)}; expected {', '.join(human36m.SUBJECTS)} with "
-            f"{RECORDINGS} recordings each{_hint_at_archives(source, missing)}"
+            f"{RECORDINGS} recordings each{hint}"
         )
         if not allow_missing:
             raise InputError(f"{message} (--allow-missing converts what is there)")
         _log.warning("%s", message)
-    return {
-        subject: {
-            action: path
-            for action, path in found[subject].items()
-            if human36m.action_class(action) in human36m.ACTIONS
-        }
-        for subject in human36m.SUBJECTS
-        if subject in found
-    }
+    return {subject: _usable(subject, found[subject]) for subject in present}
+
+
+def _usable(subject: str, recordings: Recordings) -> Recordings:
+    """The recordings of known actions that are not corrupt."""
+    usable = {}
+    for action, path in recordings.items():
+        if (subject, action) in human36m.CORRUPT_RECORDINGS:
+            _log.info("%s %s is left out: the recording is corrupt", subject, action)
+        elif human36m.action_class(action) in human36m.ACTIONS:
+            usable[action] = path
+    return usable
 
 
 def _subject_folders(source: pathlib.Path, folder: str) -> dict[str, pathlib.Path]:
@@ -213,8 +213,8 @@ def _deviations(found: Mapping[str, Recordings]) -> list[str]:
         counts = Counter(human36m.action_class(action) for action in found[subject])
         expected = dict.fromkeys(human36m.ACTIONS, TRIALS)
         wrong = [
-            f"{action} {counts[action]} of {expected.get(action, 0)}"
-            for action in expected | counts
+            f"{counts[action]}/{expected.get(action, 0)} {action}"
+            for action in {**expected, **counts}
             if counts[action] != expected.get(action, 0)
         ]
         if wrong:
@@ -223,9 +223,10 @@ def _deviations(found: Mapping[str, Recordings]) -> list[str]:
     return deviations + [f"{subject} has no published poses" for subject in unexpected]
 
 
-def _hint_at_archives(source: pathlib.Path, missing: Sequence[str]) -> str:
-    """Names an archive of a missing subject that lies in the source folder, still packed."""
-    for path in sorted(source.glob("Poses_D3_Positions_S*.*")):
-        if any(path.name.startswith(f"Poses_D3_Positions_{subject}.") for subject in missing):
-            return f"; {path.name} is still packed, extract it first"
+def _hint_at_archives(source: pathlib.Path, present: Sequence[str]) -> str:
+    """Names an archive in the source folder whose subject is not there yet."""
+    for subject in human36m.SUBJECTS:
+        for archive in source.glob(f"Poses_D3_Positions_{subject}.*"):
+            if subject not in present:
+                return f"; {archive.name} is still packed, extract it first"
     return ""

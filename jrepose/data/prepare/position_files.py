@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import importlib
 import pathlib
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import current_thread, main_thread
 from types import ModuleType
 
 import numpy as np
 from jaxtyping import Float
-from scipy.io import loadmat, whosmat
 
 from jrepose.data.human36m import NUM_RECORDED_JOINTS
+from jrepose.data.mat_files import read_mat
 from jrepose.errors import InputError, MissingExtra
+from jrepose.restricted_pickle import reading
 
 COLUMNS = 3 * NUM_RECORDED_JOINTS
 MAX_FRAMES = 100_000
 """The longest recording has some 6000; a file that claims more than this is damaged."""
+MAX_SECONDS = 5
+"""Of computing, for one .cdf file.  Milliseconds are usual."""
 
 
 def read_positions(path: pathlib.Path) -> Float[np.ndarray, "frames columns"]:
@@ -34,13 +40,8 @@ def read_positions(path: pathlib.Path) -> Float[np.ndarray, "frames columns"]:
         MissingExtra: the package that reads the format is not installed.
     """
     read = next(read for suffix, read in _READERS.items() if path.name.endswith(suffix))
-    try:
+    with reading(str(path), "recording"):
         positions = read(path)
-    except InputError:
-        raise
-    except Exception as error:  # On damaged files the packages raise whatever they stumble over.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: damaged or of another format: {reason}") from error
     finite = np.isfinite(positions).all(axis=1)
     if not finite.all():
         raise InputError(
@@ -51,23 +52,46 @@ def read_positions(path: pathlib.Path) -> Float[np.ndarray, "frames columns"]:
 
 
 def _read_cdf(path: pathlib.Path) -> Float[np.ndarray, "frames columns"]:
-    file = _import("cdflib", "reading .cdf files").CDF(path)
-    info = file.cdf_info()
-    _check_key(path, "variable", "Pose", [*info.zVariables, *info.rVariables])
-    variable = file.varinq("Pose")
-    # One record of all frames, or one record per frame.  Checked before room is made for it.
-    _check_shape(path, "Pose", (variable.Last_Rec + 1, *variable.Dim_Sizes), ("frames", COLUMNS))
-    return _rows(path, "Pose", file.varget("Pose"))
+    cdflib = _import("cdflib", "reading .cdf files")
+    with _limited_time():
+        file = cdflib.CDF(path)
+        info = file.cdf_info()
+        _check_key(path, "variable", "Pose", [*info.zVariables, *info.rVariables])
+        variable = file.varinq("Pose")
+        # One record of all frames, or one per frame.  Checked before room is made for them.
+        shape = (variable.Last_Rec + 1, *variable.Dim_Sizes)
+        _check_shape(path, "Pose", shape, ("frames", COLUMNS))
+        return _rows(path, "Pose", file.varget("Pose"))
+
+
+@contextmanager
+def _limited_time() -> Iterator[None]:
+    """Stops what computes for longer than `MAX_SECONDS`, where the system can (not Windows).
+
+    cdflib believes whatever numbers a file states; a damaged one would keep it for hours.
+    """
+    if not hasattr(signal, "setitimer") or current_thread() is not main_thread():
+        yield
+        return
+
+    def stop(*_):
+        raise TimeoutError(f"damaged, given up after {MAX_SECONDS} s")
+
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, MAX_SECONDS, 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def _read_mat(path: pathlib.Path) -> Float[np.ndarray, "frames columns"]:
-    content = loadmat(path, variable_names=["data"])
-    _check_key(path, "variable", "data", [name for name, *_ in whosmat(path)])
-    data = content["data"]
-    if data.dtype == object and data.size == 1:  # cdfread returns a cell array of one cell.
-        data = np.asarray(data.item())
-    _check_shape(path, "data", data.shape, ("frames", COLUMNS))
-    return _rows(path, "data", data)
+    cells = read_mat(path, cells=["data"])["data"]  # cdfread returns one cell.
+    if cells.size != 1:
+        raise InputError(f"{path}: data has {cells.size} cells; expected 1")
+    _check_shape(path, "data", cells.item().shape, ("frames", COLUMNS))
+    return _rows(path, "data", cells.item())
 
 
 def _read_h5(path: pathlib.Path) -> Float[np.ndarray, "frames columns"]:

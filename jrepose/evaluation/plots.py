@@ -31,54 +31,76 @@ from jrepose.drawing import (
     set_pose_view,
 )
 from jrepose.errors import InputError
-from jrepose.evaluation.scores import EvaluationResult
+from jrepose.evaluation.scores import (
+    POSES_ABOVE_MM,
+    POSES_BELOW_MM,
+    EvaluationResult,
+    Scores,
+    pose_errors,
+)
 
 Path = str | os.PathLike[str]
 
 
 def plot_joint_errors(result: EvaluationResult, path: Path) -> None:
-    """Mean error of each joint, where the camera sees it and where it does not.
+    """Mean error of each joint, left and right taken together.
+
+    As in MixSTE's Figure 4; but where the data tells occlusion, errors of joints that the camera
+    sees and does not see stand side by side.
 
     Raises:
         MissingExtra: Matplotlib is missing.
     """
     matplotlib = load_matplotlib()
-    joints = [name for name, s in result.per_joint.items() if s["mpjpe"] > 0]
-    rows = np.arange(len(joints))[::-1]
-    visible, occluded = (
-        np.array([result.per_joint[joint][key] for joint in joints])
-        for key in ("mpjpe_visible", "mpjpe_occluded")
+    pairs = {name: s for name, s in result.per_joint_pair.items() if s["mpjpe"] > 0}
+    rows = np.arange(len(pairs))[::-1]
+    everything, visible, occluded, share = (
+        np.array([scores[key] for scores in pairs.values()])
+        for key in ("mpjpe", "mpjpe_visible", "mpjpe_occluded", "occluded")
     )
-    share = np.array([result.per_joint[joint]["occluded"] for joint in joints])
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(5.2, 0.8 + 0.26 * len(joints))
+        figure = new_figure(5.2, 0.9 + 0.28 * len(pairs))
         axes = figure.add_subplot()
+        label = "MPJPE [mm]"
         if np.isnan(occluded).all():
-            axes.barh(rows, visible, 0.62, color=BLUE)
+            axes.barh(rows, everything, 0.62, color=BLUE)
+            _write_at_ends(axes, rows, everything, [f"{value:.1f}" for value in everything])
         else:
             axes.barh(rows + 0.2, visible, 0.38, color=BLUE, label="visible")
             axes.barh(rows - 0.2, occluded, 0.38, color=VERMILLION, label="occluded")
-            for row, value, percent in zip(rows, occluded, share, strict=True):
-                if not math.isnan(value):
-                    often = f"{percent:.0f} %" if percent >= 1 else "<1 %"
-                    axes.text(value, row - 0.22, f" {often}", va="center", fontsize=6.5,
-                              color="#606060")  # fmt: skip
+            often = [f"{percent:.0f} %" if percent >= 1 else "<1 %" for percent in share]
+            _write_at_ends(axes, rows - 0.22, occluded, often)
             axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, borderaxespad=0.1)
-        axes.set_yticks(rows, [joint.replace("_", " ") for joint in joints])
+            label += " (in percent: how often the joint is occluded)"
+        variance = f"variance / 10: {result.spread['joint_variance']:.1f}"
+        axes.set_title(variance, loc="right", fontsize=8, color="#606060")
+        axes.set_yticks(rows, [name.replace("_", " ") for name in pairs])
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("MPJPE [mm] (in percent: how often the joint is occluded)")
+        axes.set_xlabel(label)
         axes.margins(x=0.09, y=0.015)
         save_figure(figure, path)
 
 
+def _write_at_ends(axes, rows: np.ndarray, lengths: np.ndarray, texts: Sequence[str]) -> None:
+    """A small text behind each bar that has a length."""
+    for row, length, text in zip(rows, lengths, texts, strict=True):
+        if not math.isnan(length):
+            axes.text(length, row, f" {text}", va="center", fontsize=6.5, color="#606060")
+
+
 def plot_error_distribution(result: EvaluationResult, dataset: PoseDataset, path: Path) -> None:
-    """Histogram of the joints' errors and the share of joints below each error.
+    """How errors are distributed over poses, and over visible and occluded joints.
+
+    On the left the poses by their MPJPE, with the shares below 30 and above 40 mm (MixSTE's
+    Figure 3); on the right a histogram of the joints' errors and the share of joints below each
+    error, without the root.
 
     Raises:
         MissingExtra: Matplotlib is missing.
     """
     matplotlib = load_matplotlib()
     frames = result.per_frame
+    poses, weight = pose_errors(dataset, frames, result.excluded)
     counted = np.repeat(frames.evaluated[:, None], dataset.skeleton.num_joints, axis=1)
     counted[:, dataset.skeleton.root] = False
     counted &= np.isfinite(frames.mpjpe)
@@ -90,26 +112,52 @@ def plot_error_distribution(result: EvaluationResult, dataset: PoseDataset, path
         )
     ]
     groups = [group for group in groups if len(group[2])]
+    if len(groups) == 1:
+        groups = [("all joints", *groups[0][1:])]
     everything = frames.mpjpe[counted]
     limit = max(150.0, float(np.percentile(everything, 99))) if len(everything) else 150.0
     with matplotlib.rc_context(STYLE):
-        figure = new_figure(6.8, 2.6)
-        left, right = figure.subplots(1, 2)
+        figure = new_figure(9.8, 2.6)
+        left, middle, right = figure.subplots(1, 3)
+        _draw_poses_by_error(left, poses, weight, result.spread)
         for label, colour, errors in groups:
             bins, label = np.linspace(0, limit, 61), f"{label} (median {np.median(errors):.0f} mm)"
-            left.hist(errors, bins, density=True, color=colour, alpha=0.22)
-            left.hist(errors, bins, density=True, color=colour, histtype="step", label=label)
+            middle.hist(errors, bins, density=True, color=colour, alpha=0.22)
+            middle.hist(errors, bins, density=True, color=colour, histtype="step", label=label)
             positions = np.linspace(0, limit, 301)
             below = np.searchsorted(np.sort(errors), positions, side="right") / len(errors)
             right.plot(positions, 100 * below, color=colour)
-        left.set(xlabel="joint error [mm]", ylabel="density", yticks=[], xlim=(0, limit))
-        left.legend()
+        middle.set(xlabel="joint error [mm]", ylabel="density", yticks=[], xlim=(0, limit))
+        middle.legend(fontsize=8)
         right.axvline(150, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
         right.text(149, 3, "PCK threshold", rotation=90, ha="right", fontsize=7, color="#606060")
         right.set(xlabel="joint error [mm]", ylabel="joints below [%]", xlim=(0, limit))
         right.set_ylim(0, 101)
         right.grid(axis="y", color="#E8E8E8", linewidth=0.6)
         save_figure(figure, path)
+
+
+def _draw_poses_by_error(axes, poses: np.ndarray, weight: np.ndarray, spread: Scores) -> None:
+    """Share of poses in bins of 5 mm, and MixSTE's two marks."""
+    finite = np.isfinite(poses)
+    poses, weight = poses[finite], weight[finite]
+    longest = float(np.percentile(poses, 99.5)) if len(poses) else 0.0
+    bins = np.arange(0.0, max(60.0, longest) + 5.0, 5.0)
+    share = 100.0 * weight / max(weight.sum(), 1)
+    axes.hist(poses, bins, weights=share, color=BLUE, alpha=0.22)
+    axes.hist(poses, bins, weights=share, color=BLUE, histtype="step")
+    for mark, side, name in (
+        (POSES_BELOW_MM, "right", f"poses_below_{POSES_BELOW_MM}_mm"),
+        (POSES_ABOVE_MM, "left", f"poses_above_{POSES_ABOVE_MM}_mm"),
+    ):
+        axes.axvline(mark, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+        which = "below" if side == "right" else "above"
+        axes.annotate(
+            f"{spread[name]:.0f} %\n{which} {mark}", (mark, 1.0),
+            xycoords=("data", "axes fraction"), xytext=(-3 if side == "right" else 3, -2),
+            textcoords="offset points", ha=side, va="top", fontsize=7, color="#606060",
+        )  # fmt: skip
+    axes.set(xlabel="MPJPE of the pose [mm]", ylabel="poses [%]", xlim=(0, bins[-1]))
 
 
 def plot_poses(

@@ -19,8 +19,8 @@ def write_report(
 ) -> list[pathlib.Path]:
     """Writes scores, tables, predictions and pictures.
 
-    Numbers come first: `scores.json`, `per_action.csv`, `per_joint.csv`, `predictions.npz`;
-    then `joint_errors.png`, `error_distribution.png`, `poses.png`.
+    Numbers come first: `scores.json`, `per_action.csv`, `per_subject.csv`, `per_joint.csv`,
+    `predictions.npz`; then `joint_errors.png`, `error_distribution.png`, `poses.png`.
 
     Args:
         result: what was found.
@@ -44,6 +44,7 @@ def write_report(
 
     write("scores.json", tables.write_json, result)
     write("per_action.csv", tables.write_action_csv, result)
+    write("per_subject.csv", tables.write_subject_csv, result)
     write("per_joint.csv", tables.write_joint_csv, result)
     write("predictions.npz", tables.write_predictions, result, dataset)
     if pictures:

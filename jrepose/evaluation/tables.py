@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from jrepose.data.dataset import PoseDataset
-from jrepose.evaluation.scores import EvaluationResult
+from jrepose.evaluation.scores import (
+    POSES_ABOVE_MM,
+    POSES_BELOW_MM,
+    EvaluationResult,
+    Scores,
+    short_subject,
+)
 from jrepose.files import atomic_path
 
 Path = str | os.PathLike[str]
@@ -59,6 +67,14 @@ HUMAN36M_ACTIONS: Mapping[str, str] = {
     "WalkTogether": "WalkT.",
 }
 
+HUMANEVA_ACTIONS: Mapping[str, str] = {
+    "Walking": "Walk",
+    "Jog": "Jog",
+    "ThrowCatch": "Throw",
+    "Gestures": "Gest.",
+    "Box": "Box",
+}
+
 # The order of rows; scores of occluded pairs follow what they are a part of.
 _ROWS = (
     "mpjpe", "pa_mpjpe", "n_mpjpe", "mpjve", "mpjpe_visible", "mpjpe_occluded", "pck", "auc",
@@ -67,26 +83,35 @@ _ROWS = (
 
 
 def order_actions(actions: Iterable[str]) -> list[str]:
-    """The papers' order if all are Human3.6M actions, else alphabetical."""
+    """The papers' order if all are actions of Human3.6M or of HumanEva, else alphabetical."""
     actions = list(actions)
-    if set(actions) <= set(HUMAN36M_ACTIONS):
-        return [action for action in HUMAN36M_ACTIONS if action in actions]
-    return sorted(actions)
+    return [action for action in _known_actions(actions) or sorted(actions) if action in actions]
 
 
 def action_table(result: EvaluationResult, width: int = 100) -> str:
-    """Scores by action and their mean, in blocks of at most `width` characters."""
-    actions = order_actions(result.per_action)
-    short = HUMAN36M_ACTIONS if set(actions) <= set(HUMAN36M_ACTIONS) else {}
-    columns = [
-        (
-            short.get(action, action),
-            [_cell(name, result.per_action[action][name]) for name in _ROWS],
-        )
-        for action in actions
-    ]
-    columns.append(("mean", [_cell(name, result.scores[name]) for name in _ROWS]))
-    return format_columns([SCORE_LABELS[name] for name in _ROWS], columns, width)
+    """Scores by action and their mean, in blocks of at most `width` characters.
+
+    If the mean is over each subject's actions, so are the columns, those that it leaves out in
+    parentheses.  A published row follows ours, and then ours minus it.
+    """
+    columns = _subject_columns(result) if result.settings["by_subject"] else _columns(result)
+    names = [name for name in _ROWS if _tells_something(result, name)]
+    heads: list[str] = []
+    rows: list[list[str]] = []
+    for name in names:
+        ours = [column.scores[name] for column in columns]
+        heads.append(SCORE_LABELS[name])
+        rows.append([_cell(name, value) for value in ours])
+        theirs = [column.published.get(name, math.nan) for column in columns]
+        if result.published is not None and not all(map(math.isnan, theirs)):
+            heads += [f"  {result.published.system}", "  difference"]
+            rows.append([_cell(name, value, "") for value in theirs])
+            differences = (mine - other for mine, other in zip(ours, theirs, strict=True))
+            rows.append([_cell(name, value, "", sign="+") for value in differences])
+    cells = zip(*rows, strict=True)
+    return format_columns(
+        heads, [(column.head, c) for column, c in zip(columns, cells, strict=True)], width
+    )
 
 
 def joint_table(result: EvaluationResult, width: int = 100) -> str:
@@ -95,6 +120,7 @@ def joint_table(result: EvaluationResult, width: int = 100) -> str:
     columns = [
         (head, [_cell(name, result.per_joint[joint][name]) for joint in joints])
         for name, head in _JOINT_HEADS.items()
+        if _tells_something(result, name)
     ]
     return format_columns([joint.replace("_", " ") for joint in joints], columns, width)
 
@@ -110,23 +136,126 @@ def headline(result: EvaluationResult) -> str:
 
 
 def summary(result: EvaluationResult, width: int = 100) -> str:
-    """What the terminal shows: scores by action and by joint, and the headline."""
-    settings = result.settings
-    scored = (
+    """What the terminal shows: scores by action and by joint, what they are, the headline."""
+    parts = [action_table(result, width), joint_table(result, width), _notes(result)]
+    return "\n\n".join([*parts, headline(result)])
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table of scores: ours, and the published scores known for it."""
+
+    head: str
+    scores: Scores
+    published: Scores
+
+
+def _columns(result: EvaluationResult) -> list[_Column]:
+    short = _known_actions(result.per_action) or {}
+    return [
+        _Column(short.get(action, action), result.per_action[action], _printed(result, action))
+        for action in order_actions(result.per_action)
+    ] + _mean_columns(result)
+
+
+def _subject_columns(result: EvaluationResult) -> list[_Column]:
+    """Walk S1, Walk S2, ..., Jog S1, ...: HumanEva's tables."""
+    actions = {action for scores in result.per_subject.values() for action in scores}
+    short = _known_actions(actions) or {}
+    columns = []
+    for action in order_actions(actions):
+        for subject in sorted(result.per_subject):
+            if action in result.per_subject[subject]:
+                name = short_subject(subject)
+                head = f"{short.get(action, action)} {name}"
+                if (subject, action) in result.excluded:
+                    head = f"({head})"
+                printed = _printed(result, f"{name}/{action}")
+                columns.append(_Column(head, result.per_subject[subject][action], printed))
+    return columns + _mean_columns(result)
+
+
+def _mean_columns(result: EvaluationResult) -> list[_Column]:
+    """The mean, and the mean of everything where some is left out.
+
+    A published mean stands below the one that leaves out the same.
+    """
+    theirs = result.published
+    same = theirs is not None and set(theirs.excludes) == set(excluded_names(result))
+    columns = [_Column("mean", result.scores, theirs.scores if theirs and same else {})]
+    if result.scores_of_all is not None:
+        of_all = theirs.scores if theirs and not theirs.excludes else {}
+        columns.append(_Column("mean of all", result.scores_of_all, of_all))
+    return columns
+
+
+def _printed(result: EvaluationResult, column: str) -> dict[str, float]:
+    """What the published row has in a column."""
+    known = result.published.columns if result.published else {}
+    return {name: values[column] for name, values in known.items() if column in values}
+
+
+def excluded_names(result: EvaluationResult) -> list[str]:
+    """`"SUBJECT/ACTION"` of what the mean leaves out."""
+    return [f"{short_subject(subject)}/{action}" for subject, action in result.excluded]
+
+
+def _known_actions(actions: Iterable[str]) -> Mapping[str, str] | None:
+    actions = set(actions)
+    tables = (HUMAN36M_ACTIONS, HUMANEVA_ACTIONS)
+    return next((known for known in tables if actions <= set(known)), None)
+
+
+def _tells_something(result: EvaluationResult, name: str) -> bool:
+    """Without occlusion, all is visible: nothing to tell apart."""
+    about_occlusion = "visible" in name or "occluded" in name
+    return not about_occlusion or any(s["occluded"] > 0 for s in result.per_joint.values())
+
+
+def _notes(result: EvaluationResult) -> str:
+    """What was scored, how, and how the errors spread."""
+    settings, spread = result.settings, result.spread
+    over = "each subject's actions" if settings["by_subject"] else "actions"
+    occlusion = "visible, occluded, " if _tells_something(result, "occluded") else ""
+    lines = [
         f"{settings['scored_frames']} of {settings['frames']} frames in {settings['videos']} "
-        "videos; the mean is over actions; visible, occluded, PCK and AUC leave out the root"
-    )
-    tables = [action_table(result, width), joint_table(result, width), scored, headline(result)]
-    return "\n\n".join(tables)
+        f"videos; the mean is over {over}; {occlusion}PCK and AUC leave out the root",
+        f"poses above {POSES_ABOVE_MM} mm: {spread[f'poses_above_{POSES_ABOVE_MM}_mm']:.1f} %, "
+        f"below {POSES_BELOW_MM} mm: {spread[f'poses_below_{POSES_BELOW_MM}_mm']:.1f} %; "
+        f"variance of MPJPE between actions {spread['action_variance']:.1f} mm^2, between joints "
+        f"(VAR, / 10) {spread['joint_variance']:.1f} mm^2",
+    ]
+    left_out = excluded_names(result)
+    if left_out:
+        lines.append(f"left out of the mean, not of 'mean of all': {', '.join(left_out)}")
+    absent = [name for name in settings["exclude"] if name not in left_out]
+    if absent:
+        lines.append(f"evaluation.exclude names what this data lacks: {', '.join(absent)}")
+    row = result.published
+    if row is not None:
+        line = f"{row.system}: {row.source} ({row.protocol})"
+        if row.excludes:
+            line += f"; its mean leaves out {', '.join(row.excludes)}"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def write_json(result: EvaluationResult, path: Path) -> None:
-    """Settings and all scores; null where nothing was counted."""
+    """Settings, all scores and the published row; null where nothing was counted."""
     content = {
         "settings": dict(result.settings),
         "scores": without_nan(result.scores),
+        "scores_of_all": without_nan(result.scores_of_all or result.scores),
+        "excluded": excluded_names(result),
+        "spread": without_nan(result.spread),
         "per_action": {a: without_nan(s) for a, s in result.per_action.items()},
+        "per_subject": {
+            subject: {a: without_nan(s) for a, s in actions.items()}
+            for subject, actions in result.per_subject.items()
+        },
         "per_joint": {j: without_nan(s) for j, s in result.per_joint.items()},
+        "per_joint_pair": {j: without_nan(s) for j, s in result.per_joint_pair.items()},
+        "published": dataclasses.asdict(result.published) if result.published else None,
     }
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
@@ -134,10 +263,23 @@ def write_json(result: EvaluationResult, path: Path) -> None:
 
 def write_action_csv(result: EvaluationResult, path: Path) -> None:
     """One row per action and a last row `mean`; empty cells where nothing was counted."""
-    names = ["frames", *_ROWS]
     rows = {action: result.per_action[action] for action in order_actions(result.per_action)}
-    mean = {**result.scores, "frames": result.settings["scored_frames"]}
-    write_csv(path, "action", names, {**rows, "mean": mean})
+    frames = sum(scores["frames"] for scores in rows.values())
+    mean = {**result.scores, "frames": frames}
+    write_csv(path, "action", ["frames", *_ROWS], {**rows, "mean": mean})
+
+
+def write_subject_csv(result: EvaluationResult, path: Path) -> None:
+    """One row per action of each subject; `excluded` is 1 where the means leave it out."""
+    rows = {
+        f"{subject}/{action}": {
+            "excluded": int((subject, action) in result.excluded),
+            **result.per_subject[subject][action],
+        }
+        for subject in sorted(result.per_subject)
+        for action in order_actions(result.per_subject[subject])
+    }
+    write_csv(path, "subject/action", ["excluded", "frames", *_ROWS], rows)
 
 
 def write_joint_csv(result: EvaluationResult, path: Path) -> None:
@@ -171,7 +313,10 @@ def write_predictions(result: EvaluationResult, dataset: PoseDataset, path: Path
 def format_columns(
     heads: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]], width: int
 ) -> str:
-    """A table: row heads, then columns with their heads, in blocks of at most `width`."""
+    """A table: row heads, then columns with their heads, in blocks of at most `width`.
+
+    A block leaves out rows that are blank in all of its columns.
+    """
     margin = max(map(len, heads))
     widths = [2 + max(len(head), *(len(value) for value in values)) for head, values in columns]
     # As few blocks as fit, with about the same number of columns each.
@@ -184,6 +329,7 @@ def format_columns(
         lines += [
             f"{head:<{margin}}" + "".join(f"{values[row]:>{w}}" for (_, values), w in chosen)
             for row, head in enumerate(heads)
+            if any(values[row] for (_, values), _ in chosen)
         ]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
@@ -200,8 +346,8 @@ def _split(widths: Sequence[int], room: int, most: int) -> list[slice]:
     return parts
 
 
-def _cell(name: str, value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.{2 if name == 'mpjve' else 1}f}"
+def _cell(name: str, value: float, missing: str = "-", sign: str = "") -> str:
+    return missing if math.isnan(value) else f"{value:{sign}.{2 if name == 'mpjve' else 1}f}"
 
 
 def without_nan(scores: Mapping[str, float]) -> dict[str, float | None]:
@@ -210,7 +356,7 @@ def without_nan(scores: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def write_csv(
-    path: Path, head: str, names: Sequence[str], rows: Mapping[str, Mapping[str, float]]
+    path: Path, head: str, names: Sequence[str], rows: Mapping[str, Mapping[str, float | int]]
 ) -> None:
     """One line per row, with the row's name under `head`; empty cells for NaN."""
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:

@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from evaluation.conftest import MovingAverageLifter, make_dataset
+from evaluation.conftest import LinearLifter, MovingAverageLifter, make_dataset
 
 from jrepose import metrics
 from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.evaluation.scores import evaluate_predictions
+from jrepose.skeleton import MPI_INF_3DHP_17
 
 HAND = 16
 
@@ -108,6 +109,98 @@ def test_actions_without_scored_frames_stay_out_of_the_mean():
     assert np.isnan(result.scores["mpjpe_occluded"])
 
 
+def two_subjects(lengths=((20, "Walking"), (10, "Sitting"), (12, "Walking"), (15, "Sitting"))):
+    dataset = make_dataset(lengths)
+    videos = [
+        dataclasses.replace(video, subject=("Validate/S1", "Validate/S2")[number // 2])
+        for number, video in enumerate(dataset.videos)
+    ]
+    return dataclasses.replace(dataset, videos=tuple(videos))
+
+
+def test_mean_over_subjects_and_exclusions():
+    dataset = two_subjects()
+    predicted = noisy(dataset)
+    of_video = [
+        evaluate(dataset.select([video]), predicted[video.start : video.stop]).scores["mpjpe"]
+        for video in dataset.videos
+    ]
+    walk_1, sit_1, walk_2, sit_2 = of_video
+    plain = evaluate(dataset, predicted)
+    assert list(plain.per_subject) == ["Validate/S1", "Validate/S2"]
+    np.testing.assert_allclose(plain.per_subject["Validate/S2"]["Walking"]["mpjpe"], walk_2)
+    np.testing.assert_allclose(
+        plain.per_action["Walking"]["mpjpe"], np.average([walk_1, walk_2], weights=[20, 12])
+    )
+    assert plain.scores_of_all is None and plain.excluded == ()
+
+    by_subject = evaluate(dataset, predicted, by_subject=True)
+    np.testing.assert_allclose(by_subject.scores["mpjpe"], np.mean(of_video))
+
+    result = evaluate(dataset, predicted, by_subject=True, exclude=("S2/Walking", "S7/Walking"))
+    assert result.excluded == (("Validate/S2", "Walking"),)
+    np.testing.assert_allclose(result.scores["mpjpe"], np.mean([walk_1, sit_1, sit_2]))
+    np.testing.assert_allclose(result.scores_of_all["mpjpe"], np.mean(of_video))
+    np.testing.assert_allclose(result.per_subject["Validate/S2"]["Walking"]["mpjpe"], walk_2)
+    np.testing.assert_allclose(result.per_action["Walking"]["mpjpe"], walk_1)
+    assert result.per_action["Walking"]["frames"] == 20
+
+    pooled = evaluate(dataset, predicted, exclude=("S2/Walking",))
+    sitting = np.average([sit_1, sit_2], weights=[10, 15])
+    np.testing.assert_allclose(pooled.scores["mpjpe"], np.mean([walk_1, sitting]))
+    np.testing.assert_allclose(pooled.scores_of_all["mpjpe"], plain.scores["mpjpe"])
+
+
+@pytest.mark.parametrize("wrong", ["Walking", "S1/", "a/b/c"])
+def test_malformed_exclusions_are_named(wrong):
+    dataset = two_subjects()
+    with pytest.raises(InputError, match=f"exclude has '{wrong}'.*S3/Walking"):
+        evaluate(dataset, noisy(dataset), exclude=(wrong,))
+
+
+def test_excluding_everything_is_an_error():
+    dataset = make_dataset(((20, "Walking"),))
+    with pytest.raises(InputError, match="leaves nothing"):
+        evaluate(dataset, noisy(dataset), exclude=("s/Walking",))
+
+
+def test_spread_of_errors():
+    dataset = two_subjects()
+    predicted = dataset.model_targets()
+    # 50 mm in Validate/S1's walk, 20 mm in the rest, in every joint but the root.
+    error_mm = np.where(np.arange(57) < 20, 50.0, 20.0)
+    offset = error_mm / (500.0 * dataset.factor_mm_per_px)
+    predicted[:, 1:, 0] += offset[:, None].astype(np.float32)
+    result = evaluate(dataset, predicted)
+    np.testing.assert_allclose(result.spread["poses_above_40_mm"], 100 * 20 / 57)
+    np.testing.assert_allclose(result.spread["poses_below_30_mm"], 100 * 37 / 57)
+    np.testing.assert_allclose(
+        result.spread["action_variance"],
+        np.var([scores["mpjpe"] for scores in result.per_action.values()]),
+    )
+    assert result.spread["joint_variance"] < 0.01  # the root's zero is not one of the joints
+    without = evaluate(dataset, predicted, exclude=("S1/Walking",))
+    assert without.spread["poses_above_40_mm"] == 0.0
+
+    predicted[:, [13, 16], 0] += offset[:, None].astype(np.float32)  # wrists: twice the error
+    wrists = evaluate(dataset, predicted)
+    pairs = {name: scores["mpjpe"] for name, scores in wrists.per_joint_pair.items()}
+    assert list(pairs)[:4] == ["pelvis", "hip", "knee", "ankle"] and len(pairs) == 11
+    np.testing.assert_allclose(pairs["wrist"], 2 * pairs["elbow"], rtol=1e-4)
+    errors = [value for name, value in pairs.items() if name != "pelvis"]
+    np.testing.assert_allclose(wrists.spread["joint_variance"], np.var(errors) / 10)
+
+
+def test_thresholds_count_the_fourteen_joints_where_the_skeleton_names_them():
+    dataset = dataclasses.replace(
+        make_dataset(((12, "TS1"),)), skeleton=MPI_INF_3DHP_17, target_space="camera_m"
+    )
+    predicted = dataset.model_targets()
+    predicted[:, 14:] += 0.5  # pelvis, spine and head centre
+    result = evaluate(dataset, predicted, root="keep")
+    assert result.scores["pck"] == 100.0 and result.scores["mpjpe"] > 100.0
+
+
 def test_nothing_to_score_is_an_error():
     dataset = make_dataset()
     dataset = dataclasses.replace(dataset, valid=np.zeros(50, bool))
@@ -158,6 +251,49 @@ def test_dataset_through_a_model(config):
     config.evaluation.overlap = "average"
     averaged = evaluate_dataset(model, variables, dataset, config)
     assert averaged.scores["mpjpe"] != one.scores["mpjpe"]
+    config.evaluation.overlap = "slots"
+    slots = evaluate_dataset(model, variables, dataset, config)
+    assert slots.per_action["Sitting"]["frames"] > 24 and slots.settings["every_slot"] is True
     config.evaluation.overlap = "sometimes"
     with pytest.raises(InputError, match="overlap"):
+        evaluate_dataset(model, variables, dataset, config)
+
+
+def test_every_field_of_the_config_reaches_the_scores(config):
+    dataset = make_dataset(((18, "Walking"), (18, "Sitting")))
+    model = MovingAverageLifter()
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 9, 17, 3)), train=False)
+
+    def score(**fields):
+        changed = config.copy_and_resolve_references()
+        changed.evaluation.update(fields)
+        return evaluate_dataset(model, variables, dataset, changed)
+
+    plain = score()
+    assert plain.settings["target"] == "image" and plain.settings["benchmark"] is None
+    for name, value in {
+        "root": "zero", "keep_keypoints": True, "target": "camera", "flip": False,
+    }.items():  # fmt: skip
+        result = score(**{name: value})
+        assert result.scores["mpjpe"] != plain.scores["mpjpe"]
+        assert result.settings[name] == value
+    excluding = score(exclude=("s/Walking",), by_subject=True)
+    assert excluding.scores["mpjpe"] == plain.per_action["Sitting"]["mpjpe"]
+    with pytest.raises(InputError, match="root 'none'"):
+        score(root="none")
+
+
+def test_the_published_row_comes_from_the_config(config):
+    dataset = make_dataset(((18, "Walking"),))
+    model = LinearLifter()
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 9, 17, 3)), train=False)
+    config.published = "RePOSE"
+    with pytest.raises(InputError, match="no published rows are known for this data"):
+        evaluate_dataset(model, variables, dataset, config)
+    config.data.source = "human36m_sh"
+    result = evaluate_dataset(model, variables, dataset, config)
+    assert result.published.system == "RePOSE" and result.published.scores["mpjpe"] == 36.5
+    assert result.settings["benchmark"] == "human36m_sh"
+    config.published = "Nobody"
+    with pytest.raises(InputError, match="'Nobody'; for human36m_sh the rows of RePOSE"):
         evaluate_dataset(model, variables, dataset, config)

@@ -7,6 +7,7 @@ from evaluation.conftest import make_dataset
 from jrepose import metrics
 from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
+from jrepose.evaluation import protocol
 from jrepose.evaluation.protocol import counted_entries, score_frames
 
 
@@ -105,6 +106,82 @@ def test_padding_of_short_videos_is_never_scored(overlap):
     assert errors.mpjpe.max() < 0.01
 
 
+def test_every_slot_counts_and_velocities_jump_between_clips():
+    dataset = make_dataset(((3, "Walking"), (10, "Sitting")))
+    windows = evaluation_windows(dataset.videos, 8, 8)  # 3 frames + 5 repeats; 2 overlapping clips
+    predictions = noisy_targets(dataset)[windows.index]
+    predictions += np.random.default_rng(1).normal(size=predictions.shape, scale=0.01)
+    predictions = predictions.astype(np.float32)
+    counted = counted_entries(windows, "slots")
+    assert counted.all()
+    errors = score_frames(dataset, predictions, windows.index, counted, every_slot=True)
+    np.testing.assert_array_equal(errors.weight, [1, 1, 6, 1, 1, 2, 2, 2, 2, 2, 2, 1, 1])
+
+    poses = dataset.to_mm(predictions, windows.index)
+    poses = poses - poses[..., :1, :]
+    targets = errors.targets_mm[windows.index]
+    distances = metrics.mpjpe(poses, targets, reduction="none")
+    for slots, rows in ((distances[:1], slice(0, 3)), (distances[1:], slice(3, 13))):
+        weight = errors.weight[rows, None]
+        mean = (weight * errors.mpjpe[rows]).sum(0) / weight.sum()
+        np.testing.assert_allclose(mean, slots.mean((0, 1)), rtol=1e-5)
+    laid_out = poses[1:].reshape(-1, 17, 3), targets[1:].reshape(-1, 17, 3)
+    expected = metrics.mpjve(*laid_out, reduction="joint")
+    np.testing.assert_allclose(errors.velocity[1, 1], 16)
+    np.testing.assert_allclose(errors.velocity[0, 1] / 16, expected, rtol=1e-5)
+
+
+def test_blocks_do_not_change_anything(monkeypatch):
+    dataset = make_dataset()
+    windows = evaluation_windows(dataset.videos, 9, 4)
+    predictions = noisy_targets(dataset)[windows.index]
+    clips = predictions, windows.index, counted_entries(windows, "average")
+    whole = score_frames(dataset, *clips)
+    monkeypatch.setattr(protocol, "_BLOCK", 20)
+    parts = score_frames(dataset, *clips)
+    for field in dataclasses.fields(whole):
+        np.testing.assert_allclose(
+            getattr(parts, field.name), getattr(whole, field.name), rtol=1e-5, atol=1e-4
+        )
+
+
+def metric_dataset(frames=12):
+    """Models of this one predict camera-space metres."""
+    return dataclasses.replace(make_dataset(((frames, "Walking"),)), target_space="camera_m")
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"), [("keep", [3.0, 1.0]), ("zero", [0.0, 1.0]), ("subtract", [0.0, 3.16])]
+)
+def test_what_becomes_of_the_predicted_root(root, expected):
+    dataset = metric_dataset()
+    predicted = dataset.model_targets()
+    predicted[:, 0] += np.float32([0.003, 0, 0])  # the root 3 mm to the side, the others 1 mm up
+    predicted[:, 1:] += np.float32([0, 0.001, 0])
+    before = predicted.copy()
+    errors = score_frames(dataset, *clips_of(dataset, predicted, 6, 6), root=root)
+    np.testing.assert_allclose(errors.mpjpe[:, :2], np.tile(expected, (12, 1)), atol=0.01)
+    np.testing.assert_array_equal(predicted, before)
+
+
+def test_kept_keypoints_leave_depth_errors_only():
+    dataset = make_dataset(((12, "Walking"),))
+    predicted = noisy_targets(dataset)
+    errors = score_frames(dataset, *clips_of(dataset, predicted, 6, 6), keep_keypoints=True)
+    difference = np.abs(errors.poses_mm - errors.targets_mm)
+    assert difference[..., :2].max() < 0.01 < 1.0 < difference[:, 1:, 2].mean()
+
+
+def test_choices_that_do_not_fit_the_data_are_refused():
+    dataset = make_dataset()
+    clips = clips_of(dataset, dataset.model_targets(), 9, 9)
+    with pytest.raises(InputError, match="root is 'keep'.*subtract.*zero"):
+        score_frames(dataset, *clips, root="keep")
+    metric = metric_dataset()
+    with pytest.raises(InputError, match="keep_keypoints needs .* target space camera_m"):
+        score_frames(metric, *clips_of(metric, metric.model_targets(), 9, 9), keep_keypoints=True)
+
+
 def test_invalid_and_uncovered_frames_have_no_error():
     dataset = make_dataset(((20, "Walking"),))
     valid = np.ones(20, bool)
@@ -124,5 +201,7 @@ def test_unknown_choices_are_named():
     clips = clips_of(dataset, dataset.model_targets(), 9, 9)
     with pytest.raises(InputError, match="'world'.*image, camera"):
         score_frames(dataset, *clips, target="world")
-    with pytest.raises(InputError, match="'twice'.*once, average"):
+    with pytest.raises(InputError, match="root 'drop'.*subtract, zero, keep"):
+        score_frames(dataset, *clips, root="drop")
+    with pytest.raises(InputError, match="'twice'.*once, average, slots"):
         counted_entries(evaluation_windows(dataset.videos, 9, 9), "twice")

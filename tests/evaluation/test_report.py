@@ -51,7 +51,7 @@ def test_report_writes_numbers_and_pictures(result, dataset, tmp_path):
         assert path.stat().st_size > 200
         if path.suffix == ".png":
             picture(path)
-    assert write_report(result, dataset, tmp_path / "evaluation", pictures=False) == paths[:4]
+    assert write_report(result, dataset, tmp_path / "evaluation", pictures=False) == paths[:5]
 
 
 def test_missing_matplotlib_leaves_the_numbers(result, dataset, tmp_path, monkeypatch):
@@ -61,7 +61,9 @@ def test_missing_matplotlib_leaves_the_numbers(result, dataset, tmp_path, monkey
     with pytest.raises(MissingExtra, match=r"jrepose\[plots\]"):
         write_report(result, dataset, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"scores.json", "per_action.csv", "per_joint.csv", "predictions.npz"}
+    assert names == {
+        "scores.json", "per_action.csv", "per_subject.csv", "per_joint.csv", "predictions.npz",
+    }  # fmt: skip
 
 
 def test_pictures_without_occlusion(tmp_path):

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,15 +11,18 @@ from evaluation.conftest import make_dataset
 from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
 from jrepose.evaluation import tables
+from jrepose.evaluation.published import published_row
 from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.files import atomic_path
 
 
-def evaluated(dataset, seed=0):
+def evaluated(dataset, seed=0, **options):
     index, _, scored = evaluation_windows(dataset.videos, 9, 9)
     noise = np.random.default_rng(seed).normal(size=(*dataset.confidence.shape, 3), scale=0.02)
     predicted = (dataset.model_targets() + noise).astype(np.float32)
-    return evaluate_predictions(dataset, predicted[index], index, scored, settings={"flip": True})
+    return evaluate_predictions(
+        dataset, predicted[index], index, scored, settings={"flip": True}, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +61,92 @@ def test_wide_tables_are_cut_into_blocks():
 
 def test_other_actions_are_in_alphabetical_order():
     assert tables.order_actions(["walk", "jump", "Sitting"]) == ["Sitting", "jump", "walk"]
+    assert tables.order_actions(["Box", "Jog", "Walking"]) == ["Walking", "Jog", "Box"]
     assert tables.order_actions(["Walking", "Eating"]) == ["Eating", "Walking"]
+
+
+def test_tables_say_nothing_of_occlusion_where_all_is_visible():
+    result = evaluated(make_dataset(((20, "Walking"), (9, "Sitting"))))
+    text = tables.summary(result)
+    assert "occluded" not in text and "visible" not in text and "PCK" in text
+
+
+def test_a_published_row_stands_below_ours():
+    made = make_dataset([(9, name) for name in tables.HUMAN36M_ACTIONS])
+    row = published_row("human36m/cpn", "Pose3D-RIE")
+    result = evaluated(made, published=row)
+    lines = tables.action_table(result, width=1000).splitlines()
+    assert [line[:20].strip() for line in lines[2:8]] == [
+        "MPJPE [mm]", "Pose3D-RIE", "difference", "PA-MPJPE [mm]", "Pose3D-RIE", "difference",
+    ]  # fmt: skip
+    ours, theirs, difference = (line[20:].split() for line in lines[2:5])
+    assert len(ours) == 16 and theirs[0] == "40.8" and theirs[-1] == "44.3"
+    np.testing.assert_allclose(
+        np.float64(difference), np.float64(ours) - np.float64(theirs), atol=0.11
+    )
+    # The paper prints only the mean of its P-MPJPE.
+    assert lines[6].split() == ["Pose3D-RIE", "35.0"]
+    # Blocks of actions without it do not show empty rows.
+    blocks = tables.action_table(result, width=80).split("\n\n")
+    assert blocks[0].count("Pose3D-RIE") == 1 and blocks[-1].count("Pose3D-RIE") == 2
+    assert "Shan et al., ACM MM 2021 (CPN, T=243)" in tables.summary(result)
+
+
+def humaneva(exclude, system):
+    made = make_dataset([(20, "Walking"), (12, "Jog")] * 3)
+    videos = [
+        dataclasses.replace(video, subject=f"Validate/S{1 + number // 2}")
+        for number, video in enumerate(made.videos)
+    ]
+    made = dataclasses.replace(made, videos=tuple(videos))
+    row = published_row("humaneva", system)
+    return evaluated(made, by_subject=True, exclude=exclude, published=row)
+
+
+def test_humaneva_has_a_column_for_each_action_of_each_subject(tmp_path):
+    everything = humaneva((), "MixSTE")
+    lines = tables.action_table(everything, width=200).splitlines()
+    heads = ["Walk S1", "Walk S2", "Walk S3", "Jog S1", "Jog S2", "Jog S3", "mean"]
+    assert re.split(r"\s{2,}", lines[0].strip()) == heads
+    assert lines[3].split() == "MixSTE 20.3 22.4 34.8 27.3 32.1 34.3 28.5".split()
+
+    # MixSTE's mean is of all; ours leaves a cell out, and shows both.
+    result = humaneva(("S3/Walking",), "MixSTE")
+    lines = tables.action_table(result, width=200).splitlines()
+    assert "(Walk S3)" in lines[0] and lines[0].endswith("mean  mean of all")
+    assert lines[3].split() == "MixSTE 20.3 22.4 34.8 27.3 32.1 34.3 28.5".split()
+    assert lines[3].endswith("28.5") and lines[2].split()[-2:] == [
+        f"{result.scores['mpjpe']:.1f}", f"{result.scores_of_all['mpjpe']:.1f}",
+    ]  # fmt: skip
+    assert "left out of the mean, not of 'mean of all': S3/Walking" in tables.summary(result)
+
+    # RIE's mean leaves out the same cell.
+    lines = tables.action_table(humaneva(("S3/Walking",), "Pose3D-RIE"), 200).splitlines()
+    row = next(line for line in lines if line.startswith("  Pose3D-RIE"))
+    assert row.split()[1:] == "13.5 9.4 47.2 20.3 12.1 12.8 13.6".split()
+    assert row.endswith("        ")  # nothing below the mean of all
+    lines = tables.action_table(humaneva((), "Pose3D-RIE"), 200).splitlines()
+    row = next(line for line in lines if line.startswith("  Pose3D-RIE"))
+    assert row.split()[1:] == "13.5 9.4 47.2 20.3 12.1 12.8".split()
+
+    tables.write_subject_csv(result, tmp_path / "subjects.csv")
+    with open(tmp_path / "subjects.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["subject/action"] for r in rows if r["excluded"] == "1"] == ["Validate/S3/Walking"]
+    assert len(rows) == 6 and rows[0]["frames"] == "20"
+    tables.write_json(result, tmp_path / "scores.json")
+    content = json.loads((tmp_path / "scores.json").read_text(), parse_constant=pytest.fail)
+    assert content["excluded"] == ["S3/Walking"]
+    assert content["scores_of_all"]["mpjpe"] == result.scores_of_all["mpjpe"]
+    assert content["published"]["columns"]["mpjpe"]["S3/Walking"] == 34.8
+    assert content["per_subject"]["Validate/S3"]["Walking"]["frames"] == 20
+    assert content["spread"]["poses_above_40_mm"] == result.spread["poses_above_40_mm"]
+
+
+def test_exclusions_that_the_data_lacks_are_mentioned():
+    text = tables.summary(humaneva(("S9/Walking",), "MixSTE"))
+    assert "evaluation.exclude names what this data lacks: S9/Walking" in text
+    assert "left out" not in text
 
 
 def test_joint_table_and_summary(result):

@@ -444,6 +444,14 @@ WRONG = {
         lambda p, k: k["metadata"].pop("keypoints_symmetry"),
         "gt.npz: metadata: expected num_joints, a number, keypoints_symmetry, lists",
     ),
+    "a number without end": (
+        lambda p, k: put(k["metadata"], "num_joints", 10**6000),
+        "metadata: expected num_joints",
+    ),
+    "joints that are none": (
+        lambda p, k: put(k["metadata"], "keypoints_symmetry", [[4, 10**6000], [1, 2]]),
+        "metadata: expected num_joints",
+    ),
     "half a symmetry": (
         lambda p, k: put(k["metadata"], "keypoints_symmetry", [[4, 5, 6]]),
         "metadata: expected num_joints",

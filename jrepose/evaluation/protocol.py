@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int, Int32
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int32
 
 from jrepose import metrics
 from jrepose.data.dataset import PoseDataset
@@ -124,73 +124,129 @@ def score_frames(
             "evaluation.root is 'keep', and predictions in image space have no common origin "
             "with the ground truth; expected 'subtract' or 'zero'"
         )
-    inputs = _inputs_to_keep(dataset) if keep_keypoints else None
-
-    def in_mm(clips: slice | np.ndarray, entries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Predictions and ground truth of some entries of some clips."""
-        frames = index[clips].reshape(-1)[entries]
-        poses = predictions[clips].reshape(-1, *predictions.shape[2:])[entries]
-        if root == "zero":
-            poses[:, dataset.skeleton.root] = 0.0
-        if inputs is not None:
-            poses[..., :2] = inputs[frames, :, :2]
-        poses = dataset.to_mm(poses, frames)
-        if root != "keep":
-            poses = _root_relative(poses, dataset.skeleton.root)
-        return poses, _targets_mm(dataset, target, frames)
-
-    frames, joints = dataset.frames, dataset.skeleton.num_joints
-    errors = {
-        name: np.zeros((frames, joints), np.float32) for name in ("mpjpe", "pa_mpjpe", "n_mpjpe")
-    }
-    poses_mm = np.zeros((frames, joints, 3), np.float32)
-    counts = np.zeros(frames, np.int32)
-    clips_at_a_time = max(1, _BLOCK // index.shape[1])
-    for start in range(0, len(index), clips_at_a_time):
-        clips = slice(start, start + clips_at_a_time)
-        entries = np.flatnonzero(counted[clips])
-        poses, targets = in_mm(clips, entries)
-        # Entries of the same frame become neighbours, and are added up before they are stored.
-        of_entry = index[clips].reshape(-1)[entries]
-        order = np.argsort(of_entry, kind="stable")
-        here, first, times = np.unique(of_entry[order], return_index=True, return_counts=True)
-        if not len(here):
-            continue
-        for name, total in errors.items():
-            error = getattr(metrics, name)(poses, targets, reduction="none")
-            total[here] += np.add.reduceat(error[order], first, axis=0)
-        poses_mm[here] += np.add.reduceat(poses[order], first, axis=0)
-        counts[here] += times.astype(np.int32)
-
+    in_mm = _InMillimetres(
+        dataset, predictions, index, target, root,
+        _inputs_to_keep(dataset) if keep_keypoints else None,
+    )  # fmt: skip
+    sums, counts = _sums_by_frame(in_mm, counted)
     evaluated = (counts > 0) & dataset.valid
     divisor = np.where(counts > 0, counts, np.nan).astype(np.float32)
+    poses_mm = sums.pop("poses")
     poses_mm /= divisor[:, None, None]
-    for total in errors.values():
+    for total in sums.values():
         total /= np.where(evaluated, divisor, np.nan)[:, None]
     targets_mm = np.empty_like(poses_mm)
     for video in dataset.videos:
         rows = np.arange(video.start, video.stop)
-        targets_mm[rows] = _targets_mm(dataset, target, rows)
+        targets_mm[rows] = in_mm.targets(rows)
 
-    velocity = np.zeros((2, len(dataset.videos), joints))
-    owner = np.searchsorted([video.start for video in dataset.videos], index[:, 0], "right") - 1
-    for number, video in enumerate(dataset.videos):
-        if every_slot:
-            clips = np.flatnonzero(owner == number)
-            laid_out = np.flatnonzero(counted[clips])
-            scored = evaluated[index[clips].reshape(-1)[laid_out]]
-            velocity[:, number] = _velocity(*in_mm(clips, laid_out), scored)
-        else:
-            rows = slice(video.start, video.stop)
-            velocity[:, number] = _velocity(poses_mm[rows], targets_mm[rows], evaluated[rows])
+    if every_slot:
+        velocity = _velocity_of_slots(in_mm, counted, evaluated)
+    else:
+        rows = [slice(video.start, video.stop) for video in dataset.videos]
+        velocity = np.stack(
+            [_velocity(poses_mm[r], targets_mm[r], evaluated[r]) for r in rows], axis=1
+        )
     return FrameErrors(
         poses_mm=poses_mm,
         targets_mm=targets_mm,
         evaluated=evaluated,
         weight=np.where(evaluated, counts if every_slot else 1, 0).astype(np.int32),
         velocity=velocity,
-        **errors,
+        **sums,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _InMillimetres:
+    """Predictions and ground truth of chosen entries of clips, ready to be compared.
+
+    Args:
+        dataset, predictions, index, target, root: see `score_frames`.
+        inputs: model inputs whose x, y replace the predicted ones.
+    """
+
+    dataset: PoseDataset
+    predictions: Float32[np.ndarray, "clips frames joints 3"]
+    index: Int[np.ndarray, "clips frames"]
+    target: str
+    root: str
+    inputs: Float32[np.ndarray, "all_frames joints 3"] | None
+
+    def __call__(
+        self, clips: slice | np.ndarray, entries: Int[np.ndarray, " entries"]
+    ) -> tuple[
+        Float32[np.ndarray, "entries joints 3"],
+        Float64[np.ndarray, "entries joints 3"],
+        Int[np.ndarray, " entries"],
+    ]:
+        """Predictions, ground truth and frames of some entries, numbered within these clips."""
+        frames = self.index[clips].reshape(-1)[entries]
+        poses = self.predictions[clips].reshape(-1, *self.predictions.shape[2:])[entries]
+        if self.root == "zero":
+            poses[:, self.dataset.skeleton.root] = 0.0
+        if self.inputs is not None:
+            poses[..., :2] = self.inputs[frames, :, :2]
+        poses = self.dataset.to_mm(poses, frames)
+        if self.root != "keep":
+            poses = _root_relative(poses, self.dataset.skeleton.root)
+        return poses, self.targets(frames), frames
+
+    def targets(
+        self, frames: Int[np.ndarray, " entries"]
+    ) -> Float64[np.ndarray, "entries joints 3"]:
+        """Root-relative ground truth of some frames."""
+        if self.target == "camera":
+            poses = self.dataset.label("poses_camera_mm")[frames].astype(np.float64)
+        elif self.dataset.poses_image_mm is not None:
+            poses = self.dataset.poses_image_mm[frames].astype(np.float64)
+        else:
+            factor = self.dataset.label("factor_mm_per_px")[frames].astype(np.float64)
+            poses = self.dataset.label("poses_image_px")[frames] * factor[:, None, None]
+        return _root_relative(poses, self.dataset.skeleton.root)
+
+
+def _sums_by_frame(
+    in_mm: _InMillimetres, counted: Bool[np.ndarray, "clips frames"]
+) -> tuple[dict[str, np.ndarray], Int32[np.ndarray, " all_frames"]]:
+    """Sums over the counted entries of each frame: of errors and of poses; and their number."""
+    frames, joints = in_mm.dataset.frames, in_mm.dataset.skeleton.num_joints
+    names = ("mpjpe", "pa_mpjpe", "n_mpjpe")
+    sums = {name: np.zeros((frames, joints), np.float32) for name in names}
+    sums["poses"] = np.zeros((frames, joints, 3), np.float32)
+    counts = np.zeros(frames, np.int32)
+    clips_at_a_time = max(1, _BLOCK // counted.shape[1])
+    for start in range(0, len(counted), clips_at_a_time):
+        clips = slice(start, start + clips_at_a_time)
+        entries = np.flatnonzero(counted[clips])
+        if not len(entries):
+            continue
+        poses, targets, of_frame = in_mm(clips, entries)
+        # Entries of the same frame become neighbours, and are added up before they are stored.
+        order = np.argsort(of_frame, kind="stable")
+        here, first, times = np.unique(of_frame[order], return_index=True, return_counts=True)
+        for name in names:
+            error = getattr(metrics, name)(poses, targets, reduction="none")
+            sums[name][here] += np.add.reduceat(error[order], first, axis=0)
+        sums["poses"][here] += np.add.reduceat(poses[order], first, axis=0)
+        counts[here] += times.astype(np.int32)
+    return sums, counts
+
+
+def _velocity_of_slots(
+    in_mm: _InMillimetres,
+    counted: Bool[np.ndarray, "clips frames"],
+    evaluated: Bool[np.ndarray, " all_frames"],
+) -> Float64[np.ndarray, "2 videos joints"]:
+    """Velocity errors of each video's clips laid end to end: see `FrameErrors.velocity`."""
+    videos = in_mm.dataset.videos
+    owner = np.searchsorted([video.start for video in videos], in_mm.index[:, 0], "right") - 1
+    velocity = []
+    for number in range(len(videos)):
+        clips = np.flatnonzero(owner == number)
+        poses, targets, frames = in_mm(clips, np.flatnonzero(counted[clips]))
+        velocity.append(_velocity(poses, targets, evaluated[frames]))
+    return np.stack(velocity, axis=1)
 
 
 def _check_choice(field: str, value: str, known: tuple[str, ...]) -> None:
@@ -213,7 +269,7 @@ def _inputs_to_keep(dataset: PoseDataset) -> Float32[np.ndarray, "all_frames joi
 
 def _velocity(
     poses: Float32[np.ndarray, "frames joints 3"],
-    targets: np.ndarray,
+    targets: Float[np.ndarray, "frames joints 3"],
     scored: Bool[np.ndarray, " frames"],
 ) -> Float64[np.ndarray, "2 joints"]:
     """Mean velocity error times its weight, and the weight: see `FrameErrors.velocity`."""
@@ -223,20 +279,6 @@ def _velocity(
     mean = metrics.mpjve(poses, targets, reduction="none")[moving].mean(0)
     weight = float(scored.sum())
     return np.stack([weight * mean, np.full_like(mean, weight)])
-
-
-def _targets_mm(
-    dataset: PoseDataset, target: str, frames: Int[np.ndarray, " entries"]
-) -> Float64[np.ndarray, "entries joints 3"]:
-    """Root-relative ground truth of some frames."""
-    if target == "camera":
-        poses = dataset.label("poses_camera_mm")[frames].astype(np.float64)
-    elif dataset.poses_image_mm is not None:
-        poses = dataset.poses_image_mm[frames].astype(np.float64)
-    else:
-        factor = dataset.label("factor_mm_per_px")[frames].astype(np.float64)
-        poses = dataset.label("poses_image_px")[frames] * factor[:, None, None]
-    return _root_relative(poses, dataset.skeleton.root)
 
 
 def _root_relative(poses: np.ndarray, root: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from jrepose.evaluation.protocol import FrameErrors, score_frames
 from jrepose.evaluation.published import PublishedRow
 from jrepose.skeleton import Skeleton
 
-Scores = Mapping[str, float]
+Scores = Mapping[str, float | int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,7 +325,7 @@ def _add(tallies: Sequence[_Tally]) -> _Tally:
     return {name: np.sum([tally[name] for tally in tallies], axis=0) for name in tallies[0]}
 
 
-def _scores(tally: _Tally) -> dict[str, float]:
+def _scores(tally: _Tally) -> dict[str, float | int]:
     return {**_means(tally, _SCORES), "frames": int(tally["mpjpe"][1, 0])}
 
 

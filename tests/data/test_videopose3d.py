@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jrepose.data import human36m, humaneva
+from jrepose.data.prepare.human36m import prepare
 from jrepose.data.videopose3d import (
     human36m_files,
     humaneva_files,
@@ -327,6 +328,24 @@ def test_humaneva_cameras_look_at_the_middle(subject):
     for unknown in ("S1", "Validate/S4", "Unlabeled/S1"):
         with pytest.raises(InputError, match="no camera calibration"):
             humaneva.cameras(unknown)
+
+
+def test_what_our_converter_writes_is_read(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    recordings = tmp_path / "S9" / "MyPoses" / "3D_positions"
+    recordings.mkdir(parents=True)
+    poses = motion(5, 32)
+    with h5py.File(recordings / "TakingPhoto 1.h5", "w") as file:
+        file["3D_positions"] = 1000 * poses.reshape(5, -1).T.astype(np.float64)
+    prepare(tmp_path, tmp_path / "out", allow_missing=True)
+    dataset = read_human36m(tmp_path / "out", "gt")
+    assert [video.action for video in dataset.videos] == ["Photo"] * 4
+    for video, camera in zip(dataset.videos, human36m.cameras("S9"), strict=True):
+        rows = slice(video.start, video.stop)
+        seen = camera.project(dataset.poses_camera_mm[rows].astype(np.float64))
+        np.testing.assert_allclose(dataset.keypoints_px[rows], seen, rtol=0, atol=1e-2)
+        world = camera.to_world(dataset.poses_camera_mm[rows].astype(np.float64)) / 1000
+        np.testing.assert_allclose(world, poses[:, human36m.JOINTS_17], rtol=0, atol=1e-5)
 
 
 # ---- what can be wrong ------------------------------------------------------------------------

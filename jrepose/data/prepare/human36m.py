@@ -25,10 +25,11 @@ import numpy as np
 from jaxtyping import Float32
 from tqdm import tqdm
 
-from jrepose.camera import Camera, image_coordinates, project_to_2d, world_to_camera
+from jrepose.camera import Camera, image_coordinates, project_to_2d
 from jrepose.data import human36m
 from jrepose.data.prepare.object_npz import write_object_npz
 from jrepose.data.prepare.position_files import read_positions
+from jrepose.data.videopose3d import camera_metres
 from jrepose.errors import InputError
 from jrepose.files import atomic_path
 from jrepose.skeleton import HUMAN36M_17
@@ -101,11 +102,7 @@ def _project(
     poses_m: Float32[np.ndarray, "frames joints 3"], camera: Camera
 ) -> Float32[np.ndarray, "frames joints 2"]:
     """World metres to pixels, through screen units so as to round as VideoPose3D does."""
-    orientation = np.array(camera.orientation_wxyz, np.float32)
-    translation_m = np.array(camera.translation_mm, np.float32) / 1000
-    screen = project_to_2d(
-        world_to_camera(poses_m, orientation, translation_m), camera.intrinsics_screen
-    )
+    screen = project_to_2d(camera_metres(poses_m, camera), camera.intrinsics_screen)
     return image_coordinates(screen, camera.width, camera.height)
 
 

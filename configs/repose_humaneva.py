@@ -52,5 +52,6 @@ def get_config() -> ConfigDict:
     )
     config.training.root = "frame"  # the targets are root-relative as they are
     config.evaluation.root = "zero"
+    config.evaluation.by_subject = True
     config.evaluation.exclude = ("S3/Walking",)
     return config

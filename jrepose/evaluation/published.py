@@ -248,14 +248,20 @@ PUBLISHED: Mapping[str, Mapping[str, PublishedRow]] = {
         ),
     },
     "mpi_inf_3dhp": {
-        "RePOSE": PublishedRow(f"{_REPOSE}, Table 3", "T=81", _hits(98.3, 86.7, 15.5)),
-        "MotionAGFormer": PublishedRow(
-            "RePOSE, Table 3", "ground truth, T=81", _hits(98.2, 85.3, 16.2)
+        "RePOSE": PublishedRow(
+            f"{_REPOSE}, Table 3",
+            "T=81; which mean is not stated",
+            _hits(98.3, 86.7, 15.5),
         ),
-        "STCFormer": PublishedRow("RePOSE, Table 3", "ground truth, T=81", _hits(98.7, 83.9, 23.1)),
+        "MotionAGFormer": PublishedRow(
+            "RePOSE, Table 3", "ground truth, T=81; mean over all frames", _hits(98.2, 85.3, 16.2)
+        ),
+        "STCFormer": PublishedRow(
+            "RePOSE, Table 3", "ground truth, T=81; mean over all frames", _hits(98.7, 83.9, 23.1)
+        ),
         "P-STMO": PublishedRow(
-            f"{_PSTMO}: sequences weighted by the read-me's counts",
-            "ground truth, T=81",
+            _PSTMO,
+            "ground truth, T=81; mean weighted by the read-me's frame counts",
             _hits(97.9, 75.8, 32.2),
             {
                 "mpjpe": _columns(_SEQUENCES, "21.86 35.83 29.37 34.57 36.76 38.97"),
@@ -268,8 +274,8 @@ PUBLISHED: Mapping[str, Mapping[str, PublishedRow]] = {
         ),
         "DiffPose": PublishedRow(_DIFFPOSE, "ground truth, T=81", _hits(98.0, 75.9, 29.1)),
         "D3DP": PublishedRow(
-            "RePOSE, Table 3; scored against annot3",
-            "ground truth",
+            "RePOSE, Table 3",
+            "ground truth; annot3, mean over sequences",
             _hits(97.7, 77.8, 30.2),
         ),
         "MHFormer": PublishedRow("RePOSE, Table 3", "ground truth", _hits(93.8, 63.3, 58.0)),

@@ -169,6 +169,7 @@ def evaluate_predictions(
             "frames": dataset.frames,
             "scored_frames": int(frames.evaluated.sum()),
             "videos": len(dataset.videos),
+            "pck_joints": int(_threshold_joints(dataset.skeleton).sum()),
         },
         published=published,
     )

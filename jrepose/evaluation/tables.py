@@ -216,10 +216,13 @@ def _notes(result: EvaluationResult) -> str:
     """What was scored, how, and how the errors spread."""
     settings, spread = result.settings, result.spread
     over = "each subject's actions" if settings["by_subject"] else "actions"
-    occlusion = "visible, occluded, " if _tells_something(result, "occluded") else ""
+    occlusion = (
+        "visible and occluded leave out the root, " if _tells_something(result, "occluded") else ""
+    )
     lines = [
         f"{settings['scored_frames']} of {settings['frames']} frames in {settings['videos']} "
-        f"videos; the mean is over {over}; {occlusion}PCK and AUC leave out the root",
+        f"videos; the mean is over {over}; {occlusion}PCK and AUC are of "
+        f"{settings['pck_joints']} joints",
         f"poses above {POSES_ABOVE_MM} mm: {spread[f'poses_above_{POSES_ABOVE_MM}_mm']:.1f} %, "
         f"below {POSES_BELOW_MM} mm: {spread[f'poses_below_{POSES_BELOW_MM}_mm']:.1f} %; "
         f"variance of MPJPE between actions {spread['action_variance']:.1f} mm^2, between joints "
@@ -350,7 +353,7 @@ def _cell(name: str, value: float, missing: str = "-", sign: str = "") -> str:
     return missing if math.isnan(value) else f"{value:{sign}.{2 if name == 'mpjve' else 1}f}"
 
 
-def without_nan(scores: Mapping[str, float]) -> dict[str, float | None]:
+def without_nan(scores: Mapping[str, float | int]) -> dict[str, float | int | None]:
     """The same for JSON, which has no NaN: None where nothing was counted."""
     return {name: None if math.isnan(value) else value for name, value in scores.items()}
 

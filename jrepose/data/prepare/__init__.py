@@ -23,6 +23,7 @@ from jrepose.errors import InputError
 CONVERTERS = {
     "human36m": "Human3.6M, official 3D positions (.cdf, .cdf.mat) or the .h5 files of "
     "Martinez et al.",
+    "mpi_inf_3dhp": "MPI-INF-3DHP, original annotations annot.mat and annot_data.mat",
 }
 """Dataset -> what its converter reads, one line of `--help`."""
 

@@ -1,8 +1,8 @@
 """PyTorch checkpoint files, read without PyTorch and without trusting them.
 
-A `.pth` file is a pickle, and a pickle can call anything.  The reader here rebuilds tensors,
-numbers, strings and plain containers; any other name in the file is refused, nothing of it is
-imported, and sizes are checked against the file before memory is taken.
+A `.pth` file is a pickle, and a pickle can call anything.  It goes through the project's
+restricted unpickler, which learns here what tensors and storages are; any other name in the
+file is refused, and sizes are checked against the file before memory is taken.
 
 Layouts: PyTorch's zip archives (1.6 and later), its older stream of pickles (0.1.10 to 1.5),
 and safetensors.
@@ -10,14 +10,12 @@ and safetensors.
 
 from __future__ import annotations
 
-import collections
 import io
 import json
 import math
 import os
 import pathlib
 import pickle
-import pickletools
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
@@ -28,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jrepose.errors import InputError
+from jrepose.restricted_pickle import LEAVES, NAMES, load, reading
 
 StateDict = dict[str, np.ndarray]
 
@@ -67,25 +66,15 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
 
     Returns:
         What was saved, usually nested dictionaries.  Tensors become NumPy arrays of their own
-        dtype (bfloat16 as JAX's), each with memory of its own.
+        dtype (bfloat16 as JAX's), each with memory of its own; NumPy arrays stay such.
 
     Raises:
         InputError: no such file, another format, a damaged file, or one that contains anything
-            but tensors and plain containers (the message names it).
+            but tensors, arrays and plain containers (the message names it).
     """
     path = pathlib.Path(path)
-    try:
-        with path.open("rb") as file:
-            return _read(file, path, path.stat().st_size)
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply") from None
-    except Exception as error:  # pickle, zip, JSON and NumPy each fail in their own ways
-        reason = next(iter(str(error).splitlines()), "")[:200] or type(error).__name__
-        raise InputError(f"{path}: damaged PyTorch file ({reason})") from None
+    with reading(str(path), "PyTorch file"), path.open("rb") as file:
+        return _read(file, path, os.fstat(file.fileno()).st_size)
 
 
 def read_state_dict(path: str | os.PathLike[str], entry: str | None = None) -> StateDict:
@@ -156,7 +145,7 @@ def _read(file: BinaryIO, path: pathlib.Path, size: int) -> Any:
     if start[8:9] == b"{" and struct.unpack("<Q", start[:8])[0] <= size:
         return _read_safetensors(file, path, size)
     if start[:1] == b"\x80":
-        return _read_stream(file, path)
+        return _read_stream(file, path, size)
     if _looks_like_tar(file):
         raise InputError(f"{path}: tar archive of a PyTorch before 0.1.10, which is not read")
     raise InputError(f"{path}: not a PyTorch checkpoint (neither zip, pickle nor safetensors)")
@@ -197,41 +186,36 @@ def _read_zip(file: BinaryIO, path: pathlib.Path, size: int) -> Any:
                 storages[storage.key] = entry("data/" + storage.key)
             return _elements(storages[storage.key], storage, byte_order, path)
 
-        return _resolve(_unpickle(entry("data.pkl"), path)[0], data, path, size)
+        raw = entry("data.pkl")
+        return _resolve(_unpickle(io.BytesIO(raw), len(raw), path), data, path, size)
 
 
-def _read_stream(file: BinaryIO, path: pathlib.Path) -> Any:
-    raw = file.read()
-    magic, at = _unpickle(raw, path)
-    if magic != _LEGACY_MAGIC:
+def _read_stream(file: BinaryIO, path: pathlib.Path, size: int) -> Any:
+    if _unpickle(file, size, path) != _LEGACY_MAGIC:
         raise InputError(f"{path}: a pickle, but not one of PyTorch")
-    protocol, at = _unpickle(raw, path, at)
+    protocol = _unpickle(file, size, path)
     if protocol != _LEGACY_PROTOCOL:
-        raise InputError(f"{path}: PyTorch file protocol {protocol}, expected {_LEGACY_PROTOCOL}")
-    system, at = _unpickle(raw, path, at)
+        raise InputError(f"{path}: another PyTorch file protocol than {_LEGACY_PROTOCOL}")
+    system, content, keys = (_unpickle(file, size, path) for _ in range(3))
     byte_order = "<" if system.get("little_endian", True) else ">"
-    content, at = _unpickle(raw, path, at)
-    keys, at = _unpickle(raw, path, at)
-    if not isinstance(keys, list):
+    if not isinstance(keys, list) or not all(isinstance(key, (str, int)) for key in keys):
         raise InputError(f"{path}: damaged PyTorch file (list of storages)")
     # The sizes of elements are known from the tensors only.
     item_sizes = {s.key: s.dtype.itemsize for s in _storages(content)}
     storages = {}
     for key in keys:
-        (count,) = struct.unpack_from("<q", raw, at)
-        at += 8
+        (count,) = struct.unpack("<q", file.read(8))
         length = count * item_sizes.get(str(key), 0)
-        if count < 0 or at + length > len(raw):
+        if count < 0 or length > size - file.tell():
             raise InputError(f"{path}: truncated: storage {key} ends beyond the file")
-        storages[str(key)] = raw[at : at + length]
-        at += length
+        storages[str(key)] = file.read(length)
 
     def data(storage: _Storage) -> np.ndarray:
         if storage.key not in storages:
             raise InputError(f"{path}: storage {storage.key} is missing")
         return _elements(storages[storage.key], storage, byte_order, path)
 
-    return _resolve(content, data, path, len(raw))
+    return _resolve(content, data, path, size)
 
 
 def _read_safetensors(file: BinaryIO, path: pathlib.Path, size: int) -> StateDict:
@@ -368,7 +352,11 @@ def _resolve(
             if left < 0:
                 raise InputError(f"{path}: refused, its tensors are far larger than the file")
             return _array(item, data(item.storage), path)
-        return str(item.dtype) if isinstance(item, _Untyped) else item
+        if isinstance(item, _Untyped):
+            return str(item.dtype)
+        if type(item) in LEAVES or (isinstance(item, np.ndarray) and not item.dtype.hasobject):
+            return item
+        raise InputError(f"{path}: refused, it holds more than tensors, arrays and containers")
 
     return _walk(content, visit)
 
@@ -376,53 +364,20 @@ def _resolve(
 # ---- the pickle inside -------------------------------------------------------------------
 
 
-def _unpickle(raw: bytes, path: pathlib.Path, at: int = 0) -> tuple[Any, int]:
-    """One pickle and where it ends."""
-    stream = io.BytesIO(raw)
-    stream.seek(at)
-    # A walk over the opcodes first: lengths that the file does not have fail here, before
-    # memory is taken for them.
-    for opcode, argument, _ in pickletools.genops(stream):
-        if "PUT" in opcode.name and isinstance(argument, int) and argument > len(raw):
-            raise InputError(f"{path}: damaged PyTorch file (memo index {argument})")
-    end = stream.tell()
-    stream.seek(at)
-    return _Unpickler(stream, path).load(), end
+def _unpickle(stream: io.BufferedIOBase, size: int, path: pathlib.Path) -> Any:
+    """The next pickle of the stream, with `_Tensor`s and `_Storage`s in it."""
 
-
-class _Unpickler(pickle.Unpickler):
-    """Knows the names below and no others."""
-
-    def __init__(self, stream: io.BytesIO, path: pathlib.Path):
-        super().__init__(stream, encoding="latin1")
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> Any:
-        # A new object each time: a pickle can set attributes of what it has looked up.
-        if (module, name) in _TYPES:
-            return _TYPES[module, name]
-        if (module, name) in _FUNCTIONS:
-            function = _FUNCTIONS[module, name]
-            return lambda *arguments: function(*arguments)
-        if module in ("torch", "torch.storage", "torch.cuda"):
-            if name in _STORAGES:
-                return _Untyped(jnp.dtype(_STORAGES[name]))
-            if name == "UntypedStorage":
-                return _Untyped(np.dtype(np.uint8))
-            if name in _DTYPES:
-                return _Dtype(jnp.dtype(name))
-        raise InputError(
-            f"{self._path}: refused, the file asks for {module}.{name}; only tensors and plain "
-            "containers are read"
-        )
-
-    def persistent_load(self, pid: Any) -> _Storage:
+    def storage(pid: Any) -> _Storage:
         kind, storage_class, key, _, elements = pid[:5]
         if kind != "storage" or not isinstance(storage_class, _Untyped):
-            raise InputError(f"{self._path}: damaged PyTorch file (storage {kind!r})")
+            raise pickle.UnpicklingError("a storage without type")
+        if not isinstance(key, (str, int)):
+            raise pickle.UnpicklingError("a storage without name")
         if len(pid) > 5 and pid[5] is not None:
-            raise InputError(f"{self._path}: storages that are views of others are not read")
+            raise InputError(f"{path}: storages that are views of others are not read")
         return _Storage(storage_class.dtype, str(key), int(elements))
+
+    return load(stream, size, str(path), _NAMES, storage)
 
 
 def _rebuild_tensor(storage, offset, shape, strides, *rest):
@@ -440,49 +395,32 @@ def _rebuild_parameter(data, *_):
     return data
 
 
-def _numpy_dtype(name, *_):
-    return _Scalar(str(name))
+def _size(extents=()):
+    return tuple(extents)
 
 
-class _Scalar:
-    """Stands for a NumPy dtype, of numbers only."""
-
-    def __init__(self, name: str):
-        if name[:1] not in "fiub" or not name[1:].isdigit() or int(name[1:]) > 8:
-            raise pickle.UnpicklingError(f"a number of the dtype {name!r}")
-        self.name, self.byte_order = name, "="
-
-    def __setstate__(self, state):
-        self.byte_order = "<" if state[1] == "<" else ">" if state[1] == ">" else "="
+def _device(kind, index=None):
+    if type(kind) is not str or type(index) not in (int, type(None)):
+        raise pickle.UnpicklingError("a device without name")
+    return kind if index is None else f"{kind}:{index}"
 
 
-def _numpy_number(dtype, data=b""):
-    if not isinstance(dtype, _Scalar):
-        raise pickle.UnpicklingError("a number without dtype")
-    data = data.encode("latin1") if isinstance(data, str) else bytes(data)
-    return np.frombuffer(data, np.dtype(dtype.name).newbyteorder(dtype.byte_order))[0].item()
-
-
-def _encoded(text, encoding="latin1"):
-    return str(text).encode("latin1")
-
-
-_TYPES: dict[tuple[str, str], type] = {
-    ("collections", "OrderedDict"): collections.OrderedDict,
-    ("builtins", "set"): set,
-    ("builtins", "frozenset"): frozenset,
-    ("__builtin__", "set"): set,
-    ("torch", "Size"): tuple,
-}
-_FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("torch", "device"): lambda *names: ":".join(map(str, names)),
+_NAMES: Mapping[tuple[str, str], Any] = {
+    **NAMES,
+    **{
+        (module, name): value
+        for module in ("torch", "torch.storage", "torch.cuda")
+        for name, value in (
+            *((name, _Untyped(jnp.dtype(dtype))) for name, dtype in _STORAGES.items()),
+            ("UntypedStorage", _Untyped(np.dtype(np.uint8))),
+            *((name, _Dtype(jnp.dtype(name))) for name in _DTYPES),
+        )
+    },
+    ("torch", "Size"): _size,
+    ("torch", "device"): _device,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v3"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
     ("torch._utils", "_rebuild_parameter_with_state"): _rebuild_parameter,
-    ("numpy", "dtype"): _numpy_dtype,
-    ("numpy.core.multiarray", "scalar"): _numpy_number,
-    ("numpy._core.multiarray", "scalar"): _numpy_number,
-    ("_codecs", "encode"): _encoded,
 }

@@ -178,15 +178,31 @@ def _subject_columns(result: EvaluationResult) -> list[_Column]:
 def _mean_columns(result: EvaluationResult) -> list[_Column]:
     """The mean, and the mean of everything where some is left out.
 
-    A published mean stands below the one that leaves out the same.
+    A published mean stands below the one that is over the same columns.
     """
-    theirs = result.published
-    same = theirs is not None and set(theirs.excludes) == set(excluded_names(result))
-    columns = [_Column("mean", result.scores, theirs.scores if theirs and same else {})]
+
+    def published(excluded: Sequence[str]) -> Scores:
+        row = result.published
+        same = row is not None and _same_columns(result) and set(row.excludes) == set(excluded)
+        return row.scores if same else {}
+
+    columns = [_Column("mean", result.scores, published(excluded_names(result)))]
     if result.scores_of_all is not None:
-        of_all = theirs.scores if theirs and not theirs.excludes else {}
-        columns.append(_Column("mean of all", result.scores_of_all, of_all))
+        columns.append(_Column("mean of all", result.scores_of_all, published(())))
     return columns
+
+
+def _same_columns(result: EvaluationResult) -> bool:
+    """Whether the published row is of just the actions, or subjects' actions, that ours is of."""
+    row, ours = result.published, {action for s in result.per_subject.values() for action in s}
+    if result.settings["by_subject"]:
+        ours = {
+            f"{short_subject(s)}/{a}" for s, actions in result.per_subject.items() for a in actions
+        }
+    if row is not None and row.columns:
+        return all(set(columns) == ours for columns in row.columns.values())
+    of_human36m = str(result.settings.get("benchmark")).startswith("human36m")
+    return ours == set(HUMAN36M_ACTIONS) if of_human36m else True
 
 
 def _printed(result: EvaluationResult, column: str) -> dict[str, float]:
@@ -239,6 +255,8 @@ def _notes(result: EvaluationResult) -> str:
         line = f"{row.system}: {row.source} ({row.protocol})"
         if row.excludes:
             line += f"; its mean leaves out {', '.join(row.excludes)}"
+        if not _same_columns(result):
+            line += "; its mean is over other columns than ours and not shown"
         lines.append(line)
     return "\n".join(lines)
 

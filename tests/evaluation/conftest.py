@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from jrepose.config import default_config
 from jrepose.data.dataset import PoseDataset, Video
-from jrepose.skeleton import HUMAN36M_17
+from jrepose.skeleton import HUMAN36M_17, Skeleton
 
 # Rest pose in camera axes (x right, y down, z away), root-relative mm.
 REST = np.array([
@@ -55,6 +55,17 @@ def make_dataset(videos=((30, "Walking"), (20, "Sitting")), seed=0) -> PoseDatas
         valid=np.ones(start, bool),
         videos=tuple(described),
         skeleton=HUMAN36M_17,
+    )
+
+
+def plain_skeleton(joints: int, left=(), right=()) -> Skeleton:
+    """As many joints as a fixture has, joint 0 the root, whatever they stand for."""
+    return Skeleton(
+        name="of_a_fixture",
+        joint_names=tuple(f"joint_{number}" for number in range(joints)),
+        parents=(-1, *[0] * (joints - 1)),
+        left=tuple(left),
+        right=tuple(right),
     )
 
 

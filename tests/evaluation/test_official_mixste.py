@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from evaluation.conftest import plain_skeleton
 from flax import linen as nn
 
 from jrepose.data.dataset import PoseDataset, Video
@@ -11,7 +12,6 @@ from jrepose.data.windows import evaluation_windows
 from jrepose.evaluation.predict import predict_clips
 from jrepose.evaluation.protocol import counted_entries
 from jrepose.evaluation.scores import evaluate_predictions
-from jrepose.skeleton import HUMAN36M_17
 
 NAMES = {"p1": "mpjpe", "p2": "pa_mpjpe", "p3": "n_mpjpe", "velocity": "mpjve"}
 
@@ -32,7 +32,6 @@ def sequences(fixture, chosen=None):
 
 def make_dataset(fixture, numbers):
     arrays, config = fixture
-    assert config["num_joints"] == HUMAN36M_17.num_joints
     videos, start = [], 0
     for number in numbers:
         described = config["sequences"][number]
@@ -53,7 +52,9 @@ def make_dataset(fixture, numbers):
         visible=np.ones(inputs.shape[:2], bool),
         valid=np.ones(len(inputs), bool),
         videos=tuple(videos),
-        skeleton=HUMAN36M_17,
+        skeleton=plain_skeleton(
+            config["num_joints"], config["joints_left"], config["joints_right"]
+        ),
         poses_camera_mm=(poses * 1000).astype(np.float32),
         target_space="camera_m",
     )
@@ -109,6 +110,13 @@ def check_group(fixture, group, chosen, result):
         check(scores, arrays, f"loss/{group}/action/{action}")
 
 
+def groups(fixture, prefix):
+    """Names of the fixture's groups of sequences that begin so."""
+    names = {key.split("/")[1] for key in fixture[0] if key.startswith(f"loss/{prefix}")}
+    assert names
+    return sorted(names)
+
+
 def test_actions_of_all_subjects(fixture):
     result = evaluate(fixture, sequences(fixture))
     check_group(fixture, "all", lambda *_: True, result.per_action)
@@ -116,19 +124,21 @@ def test_actions_of_all_subjects(fixture):
 
 
 def test_actions_with_a_prefix(fixture):
-    def chosen(subject, action):
-        return action.startswith("Sit")
+    for group in groups(fixture, "filter_"):
 
-    result = evaluate(fixture, sequences(fixture, chosen))
-    check_group(fixture, "filter_Sit", chosen, result.per_action)
-    check(result.scores, fixture[0], "loss/filter_Sit/action_average")
+        def chosen(subject, action, group=group):
+            return action.startswith(group.removeprefix("filter_"))
+
+        result = evaluate(fixture, sequences(fixture, chosen))
+        check_group(fixture, group, chosen, result.per_action)
+        check(result.scores, fixture[0], f"loss/{group}/action_average")
 
 
 def test_actions_of_each_subject(fixture):
     arrays = fixture[0]
     everything = evaluate(fixture, sequences(fixture), by_subject=True)
-    subjects = [key.split("/")[1] for key in arrays if key.startswith("loss/subject_")]
-    assert {f"subject_{subject}" for subject in everything.per_subject} == set(subjects)
+    subjects = sorted(f"subject_{subject}" for subject in everything.per_subject)
+    assert subjects == groups(fixture, "subject_")
     means = []
     for subject, scores in everything.per_subject.items():
 
@@ -155,7 +165,8 @@ def test_each_frame_once_is_another_number(fixture):
 
 
 def test_flip_average(fixture):
-    arrays = fixture[0]
+    arrays, config = fixture
+    joints, left, right = (config[key] for key in ("num_joints", "joints_left", "joints_right"))
     plain = arrays["input/0/prediction_window"]
     stored = jnp.asarray(np.concatenate([plain, arrays["input/0/prediction_flipped_window"]]))
 
@@ -167,7 +178,8 @@ def test_flip_average(fixture):
 
     windows = np.arange(plain.shape[0] * plain.shape[1]).reshape(plain.shape[:2])
     averaged = predict_clips(
-        Stored(), {}, np.zeros((windows.size, 17, 3), np.float32), windows,
-        batch_size=len(plain), flip=True, skeleton=HUMAN36M_17, devices=jax.devices()[:1],
+        Stored(), {}, np.zeros((windows.size, joints, 3), np.float32), windows,
+        batch_size=len(plain), flip=True, skeleton=plain_skeleton(joints, left, right),
+        devices=jax.devices()[:1],
     )  # fmt: skip
     np.testing.assert_allclose(averaged, arrays["output/0/prediction_averaged"], atol=1e-6)

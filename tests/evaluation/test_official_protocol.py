@@ -53,7 +53,7 @@ def test_plain(arrays, dataset):
         np.testing.assert_allclose(
             getattr(result.per_frame, name)[evaluated].mean(-1),
             arrays[f"output/{official}"][evaluated],
-            rtol=1e-6,
+            rtol=1e-5,  # float32 millimetres from the image's corner
         )
 
 

@@ -1,12 +1,12 @@
 """VideoPose3D's metrics of one unchunked sequence, as the official code computes them."""
 
 import numpy as np
+from evaluation.conftest import plain_skeleton
 
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.windows import evaluation_windows
 from jrepose.evaluation.protocol import counted_entries
 from jrepose.evaluation.scores import evaluate_predictions
-from jrepose.skeleton import HUMAN36M_17
 
 NAMES = {"mpjpe": "mpjpe", "p_mpjpe": "pa_mpjpe", "n_mpjpe": "n_mpjpe", "mpjve": "mpjve"}
 
@@ -15,14 +15,14 @@ def test_sequence_with_averaged_predictions(golden):
     arrays, _ = golden("videopose3d")
     (targets,) = arrays["target/eval_padded"]
     predictions = arrays["output/eval_padded_tta"]
-    frames = len(targets)
+    frames, joints = targets.shape[:2]
     dataset = PoseDataset(
-        keypoints_px=np.zeros((frames, 17, 2), np.float32),
-        confidence=np.ones((frames, 17), np.float32),
-        visible=np.ones((frames, 17), bool),
+        keypoints_px=np.zeros((frames, joints, 2), np.float32),
+        confidence=np.ones((frames, joints), np.float32),
+        visible=np.ones((frames, joints), bool),
         valid=np.ones(frames, bool),
         videos=(Video("S9/Eating", "S9", "Eating", "0", 1000, 1002, 50.0, 0, frames),),
-        skeleton=HUMAN36M_17,
+        skeleton=plain_skeleton(joints),
         poses_camera_mm=targets * np.float32(1000),
         target_space="camera_m",
     )

@@ -85,12 +85,11 @@ def _content_key(files: Sequence[pathlib.Path], options: Mapping[str, Any]) -> s
 
 
 def _code_key() -> str:
-    """Of the code whose results are kept."""
+    """Of the code whose results are kept, and of the calibrations beside it."""
+    package = pathlib.Path(__file__).parent.parent
+    patterns = ("data/**/*.py", "data/*.json", "restricted_pickle/*.py", "skeleton.py", "camera.py")
     digest = hashlib.sha256()
-    here = pathlib.Path(__file__).parent
-    for path in sorted(
-        [*here.rglob("*.py"), here.parent / "skeleton.py", here.parent / "camera.py"]
-    ):
+    for path in sorted(path for pattern in patterns for path in package.glob(pattern)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -55,6 +55,12 @@ _Text = Sequence[str] | Shaped[np.ndarray, " frames"]
 _IMAGE_SIZES = {camera.name: (camera.width, camera.height) for camera in cameras("S1")}
 
 
+def human36m_sh_file(path: str | os.PathLike[str]) -> Path:
+    """The pickle itself, given it or the folder that it is in."""
+    path = Path(path)
+    return path / FILE_NAME if path.is_dir() else path
+
+
 def read_human36m_sh(path: str | os.PathLike[str]) -> dict[str, PoseDataset]:
     """Reads the file as the official code does, without its slicing into clips.
 
@@ -82,8 +88,7 @@ def read_human36m_sh(path: str | os.PathLike[str]) -> dict[str, PoseDataset]:
         InputError: no such file, or not such a file; names the split, the column, what is wrong
             with it and, for values, the video and its frame.
     """
-    path = Path(path)
-    path = path / FILE_NAME if path.is_dir() else path
+    path = human36m_sh_file(path)
     content = read_pickle(path)
     if not isinstance(content, dict) or not all(
         isinstance(content.get(name), dict) for name in ("train", "test")

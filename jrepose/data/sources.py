@@ -2,38 +2,202 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ml_collections import ConfigDict
 
+from jrepose.data import cache
 from jrepose.data.capture import capture
+from jrepose.data.custom import read_custom
 from jrepose.data.dataset import PoseDataset
+from jrepose.data.human36m_sh import human36m_sh_file, read_human36m_sh
 from jrepose.data.mocap import read_mocap
+from jrepose.data.mpi_inf_3dhp import read_mpi_inf_3dhp, source_files
 from jrepose.data.procedural import generate_motion
 from jrepose.data.recording import Recording
+from jrepose.data.videopose3d import (
+    human36m_files,
+    humaneva_files,
+    read_human36m,
+    read_humaneva,
+)
 from jrepose.errors import InputError
 
 _LOG = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
 
+# Whose motion is filmed by virtual cameras.
+_SIMULATED = ("procedural", "mocap")
+# Published protocols that select the model on the test subjects.
+_BENCHMARKS = ("human36m_sh", "human36m", "humaneva", "mpi_inf_3dhp")
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """How one kind of file becomes datasets.
+
+    Args:
+        files: everything that is read for a config's `data`.
+        options: its fields that the result depends on besides.
+        read: parses the files; the datasets' names tell them apart and nothing else.
+    """
+
+    files: Callable[[ConfigDict], Sequence[pathlib.Path]]
+    options: tuple[str, ...]
+    read: Callable[[ConfigDict], Mapping[str, PoseDataset]]
+
+
+def _read_human36m(data: ConfigDict) -> Mapping[str, PoseDataset]:
+    image_labels = data.target_space == "image" or data.keypoints == "ground_truth"
+    return {"all": read_human36m(data.path, data.detections, image_labels=image_labels)}
+
+
+def _mpi_inf_3dhp_files(data: ConfigDict) -> list[pathlib.Path]:
+    return [file for files in source_files(data.path, data.label).values() for file in files]
+
+
+_READERS: Mapping[str, _Reader] = {
+    "human36m_sh": _Reader(
+        lambda data: [human36m_sh_file(data.path)], (), lambda data: read_human36m_sh(data.path)
+    ),
+    "human36m": _Reader(
+        lambda data: human36m_files(data.path, data.detections),
+        ("target_space", "keypoints"),
+        _read_human36m,
+    ),
+    "humaneva": _Reader(
+        lambda data: humaneva_files(data.path, data.detections),
+        (),
+        lambda data: {"all": read_humaneva(data.path, data.detections)},
+    ),
+    "mpi_inf_3dhp": _Reader(
+        _mpi_inf_3dhp_files, ("label",), lambda data: read_mpi_inf_3dhp(data.path, data.label)
+    ),
+    "custom": _Reader(
+        lambda data: [pathlib.Path(data.path)], (), lambda data: {"all": read_custom(data.path)}
+    ),
+}
+
+SOURCES = (*_SIMULATED, *_READERS)
+
 
 def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, PoseDataset]:
-    """Loads or generates the motion of the named splits and films it.
+    """Loads the named splits: files of a benchmark, or motion that is filmed.
 
     Args:
         data: the config's `data` section.
         splits: which of `"train"`, `"validation"`, `"test"` to load.
 
     Returns:
-        One dataset per split; no subject is in two of them.
+        One dataset per split.
 
     Raises:
         InputError: no data found, an unknown source, or a split that is empty or shares a
             subject with another.
     """
     check_split(data)
+    if data.source in _SIMULATED:
+        out = _film(data, splits)
+    else:
+        parts = _read(data)
+        out = {split: _choose(parts, data, split) for split in splits}
+    for split, dataset in out.items():
+        if data.target_space is not None:
+            dataset = dataclasses.replace(dataset, target_space=data.target_space)
+        if data.keypoints == "ground_truth":
+            dataset = dataset.with_true_keypoints()
+        out[split] = dataset
+        _LOG.info("%s: %s", split, describe(dataset))
+    return out
+
+
+def check_split(data: ConfigDict) -> None:
+    """Checks that every split has subjects and that none is in two splits.
+
+    Benchmarks may validate on test subjects, as their published results do.
+
+    Raises:
+        InputError: naming the split and the subject, or the unknown source.
+    """
+    if data.source not in SOURCES:
+        raise InputError(
+            f"config.data.source is {data.source!r}; expected one of {', '.join(SOURCES)}"
+        )
+    if data.keypoints not in ("detected", "ground_truth"):
+        raise InputError(
+            f"config.data.keypoints is {data.keypoints!r}; expected 'detected' or 'ground_truth'"
+        )
+    owner: dict[str, str] = {}
+    for split in SPLITS:
+        if not data.split[split]:
+            raise InputError(f"config.data.split.{split} names no subject")
+        for subject in data.split[split]:
+            pair = (owner.get(subject), split)
+            shared = pair == ("validation", "test") and data.source in _BENCHMARKS
+            if subject in owner and not shared:
+                raise InputError(
+                    f"config.data.split: subject {subject} is in {owner[subject]} and {split}; "
+                    "a subject belongs to one split"
+                )
+            owner[subject] = split
+
+
+def describe(dataset: PoseDataset) -> str:
+    """One line: subjects, videos, frames."""
+    subjects = sorted({video.subject for video in dataset.videos})
+    return (
+        f"{dataset.frames} frames in {len(dataset.videos)} videos of subjects {', '.join(subjects)}"
+    )
+
+
+def _read(data: ConfigDict) -> Mapping[str, PoseDataset]:
+    """The datasets of a file reader, from the cache where they have been read before."""
+    if data.path is None:
+        raise InputError(f"config.data.path is not set; {data.source} reads a file or folder")
+    if not pathlib.Path(data.path).exists():
+        raise InputError(f"config.data.path: no file or folder {data.path}")
+    reader = _READERS[data.source]
+    options = {"source": data.source} | {name: data[name] for name in reader.options}
+    folder = {None: cache.default_folder(), "": None}.get(data.cache, data.cache)
+    folder = None if folder is None else pathlib.Path(folder)
+    return cache.cached(reader.files(data), options, lambda: dict(reader.read(data)), folder)
+
+
+def _choose(parts: Mapping[str, PoseDataset], data: ConfigDict, split: str) -> PoseDataset:
+    """The videos of a split's subjects and of the wanted actions."""
+    subjects, actions = data.split[split], tuple(data.actions)
+    owners = [part for part in parts.values() if {v.subject for v in part.videos} & set(subjects)]
+    present = {video.subject for part in parts.values() for video in part.videos}
+    missing = [subject for subject in subjects if subject not in present]
+    if missing:
+        raise InputError(
+            f"config.data.split.{split}: no subject {', '.join(missing)} in {data.path}; "
+            f"it has {', '.join(sorted(present))}"
+        )
+    if len(owners) > 1:
+        raise InputError(
+            f"config.data.split.{split}: its subjects come from different parts of {data.path}, "
+            "which do not have the same labels"
+        )
+    (part,) = owners
+    chosen = [video for video in part.videos if video.subject in subjects]
+    if actions:
+        chosen = [video for video in chosen if video.action.startswith(actions)]
+    if not chosen:
+        raise InputError(
+            f"config.data.actions: no video of {', '.join(subjects)} has an action that begins "
+            f"with {' or '.join(actions)}"
+        )
+    return part.select(chosen)
+
+
+def _film(data: ConfigDict, splits: Sequence[str]) -> dict[str, PoseDataset]:
+    """Motion in front of virtual cameras."""
     wanted = sorted({subject for split in splits for subject in data.split[split]})
     recordings = _load_recordings(data, wanted)
     out = {}
@@ -53,44 +217,14 @@ def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, P
             depth_reference=data.depth_reference,
             seed=data.seed,
         )
-        _LOG.info("%s: %s", split, describe(out[split]))
     return out
 
 
-def check_split(data: ConfigDict) -> None:
-    """Checks that every split has subjects and that none is in two splits.
-
-    Raises:
-        InputError: naming the split and the subject.
-    """
-    owner: dict[str, str] = {}
-    for split in SPLITS:
-        if not data.split[split]:
-            raise InputError(f"config.data.split.{split} names no subject")
-        for subject in data.split[split]:
-            if subject in owner:
-                raise InputError(
-                    f"config.data.split: subject {subject} is in {owner[subject]} and {split}; "
-                    "a subject belongs to one split"
-                )
-            owner[subject] = split
-
-
-def describe(dataset: PoseDataset) -> str:
-    """One line: subjects, videos, frames."""
-    subjects = sorted({video.subject for video in dataset.videos})
-    return (
-        f"{dataset.frames} frames in {len(dataset.videos)} videos of subjects {', '.join(subjects)}"
-    )
-
-
 def _load_recordings(data: ConfigDict, subjects: Sequence[str]) -> list[Recording]:
-    if data.source == "mocap":
-        if data.path is None:
-            raise InputError("config.data.path is not set; expected a folder of motion capture")
-        return read_mocap(data.path, frame_rate=data.frame_rate, subjects=subjects)
     if data.source == "procedural":
         return generate_motion(
             subjects, seconds=data.seconds, frame_rate=data.frame_rate, seed=data.seed
         )
-    raise InputError(f"config.data.source is {data.source!r}; expected 'mocap' or 'procedural'")
+    if data.path is None:
+        raise InputError("config.data.path is not set; expected a folder of motion capture")
+    return read_mocap(data.path, frame_rate=data.frame_rate, subjects=subjects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
 import pickle
 import zipfile
@@ -29,16 +30,25 @@ def write_object_npz(path: pathlib.Path, entries: Mapping[str, Any]) -> None:
         for name, content in entries.items():
             array = np.empty((), object)
             array[()] = content
-            # The outermost object is an array, so a pickle begins with the function that
-            # makes arrays; whatever follows only refers back to it.
-            pickled = memoryview(pickle.dumps(array, protocol=3))
-            if pickled[: len(_RECONSTRUCT_NUMPY_2)] == _RECONSTRUCT_NUMPY_2:
-                head, tail = _RECONSTRUCT, pickled[len(_RECONSTRUCT_NUMPY_2) :]
-            else:
-                head, tail = b"", pickled
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array_header_1_0(
                     member, np.lib.format.header_data_from_array_1_0(array)
                 )
-                member.write(head)
-                member.write(tail)
+                pickle.dump(array, _OldNames(member), protocol=3)
+
+
+class _OldNames:
+    """Passes a pickle on to a file, and names the function that makes arrays the old way.
+
+    The outermost object is an array, so a pickle begins with that name; whatever follows only
+    refers back to it.
+    """
+
+    def __init__(self, file: io.BufferedIOBase):
+        self._file, self._at_start = file, True
+
+    def write(self, data: bytes) -> int:
+        if self._at_start and data[: len(_RECONSTRUCT_NUMPY_2)] == _RECONSTRUCT_NUMPY_2:
+            data = _RECONSTRUCT + data[len(_RECONSTRUCT_NUMPY_2) :]
+        self._at_start = False
+        return self._file.write(data)

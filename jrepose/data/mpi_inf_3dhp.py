@@ -65,7 +65,7 @@ ACTIVITIES: Mapping[int, str] = MappingProxyType(
 )
 """What the numbers in `PoseDataset.activity` mean."""
 
-# The files do not tell the test sequences' frame rate, and nothing depends on it.
+# The files do not tell the test sequences' frame rate, and no score depends on it.
 _TEST_FRAME_RATE = 25.0
 _TEST_CAMERA = "0"  # each sequence is seen by one
 

@@ -16,6 +16,7 @@ each training sequence no more frames than a fixed number.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -105,7 +106,7 @@ def _walk(folder: pathlib.Path, depth: int) -> Iterator[tuple[str, str, pathlib.
         elif re.fullmatch(r"S\d+", child.name):
             for path in sorted(child.glob("Seq*/annot.mat")):
                 yield "train", f"{child.name} {path.parent.name}", path
-        elif depth and child.is_dir():
+        elif depth and child.is_dir() and os.access(child, os.R_OK | os.X_OK):
             yield from _walk(child, depth - 1)
 
 

@@ -1,0 +1,154 @@
+"""Recognises the benchmarks' original files: MATLAB, HDF5 and CDF."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from jrepose.data import human36m
+from jrepose.data.inspect.content import Content, Track
+from jrepose.data.inspect.outline import names, outline
+from jrepose.data.mat_files import read_mat
+from jrepose.data.mat_version_5 import read_version_5
+from jrepose.data.mpi_inf_3dhp import image_size
+from jrepose.data.mpi_inf_3dhp_annotations import (
+    NUM_ANNOTATED_JOINTS,
+    RELEVANT_JOINTS,
+    read_annotations,
+)
+from jrepose.data.prepare.position_files import read_positions
+from jrepose.errors import InputError, MissingExtra
+from jrepose.restricted_pickle import reading
+from jrepose.skeleton import HUMAN36M_17, MPI_INF_3DHP_17
+
+_PREPARE_3DHP = [
+    "--config.data.source=mpi_inf_3dhp --config.data.path=FOLDER reads a folder of them;",
+    "python -m jrepose.data.prepare mpi_inf_3dhp makes one file of each set",
+]
+
+
+def matlab(path: pathlib.Path) -> Content | None:
+    """A MATLAB file of version 5: annotations of MPI-INF-3DHP, or positions of Human3.6M."""
+    with reading(str(path), "MATLAB file"):
+        present, _ = read_version_5(path, ())
+    return _of_variables(path, present, ".cdf.mat")
+
+
+def hdf5(path: pathlib.Path) -> Content | None:
+    """HDF5, which MATLAB files of version 7.3 are too."""
+    try:
+        import h5py
+    except ImportError:
+        raise MissingExtra("h5py", f"reading {path} (HDF5)", "datasets") from None
+    with reading(str(path), "HDF5 file"), h5py.File(path, "r") as file:
+        present = [name for name in file if not name.startswith("#")]
+    if "3D_positions" in present:
+        return positions(path, ".h5")
+    return _of_variables(path, present, ".cdf.mat")
+
+
+def _of_variables(path: pathlib.Path, present: Sequence[str], suffix: str) -> Content | None:
+    if {"annot2", "valid_frame"} <= set(present):
+        return _test_annotations(path, present)
+    if {"annot2", "cameras"} <= set(present):
+        return _training_annotations(path, present)
+    if "data" in present:
+        return positions(path, suffix)
+    raise InputError(
+        f"{path}: MATLAB or HDF5 with {names(map(ascii, present)) or 'nothing'} in it; known are "
+        "MPI-INF-3DHP's annot2 with cameras or valid_frame, and Human3.6M's data or 3D_positions"
+    )
+
+
+def positions(path: pathlib.Path, suffix: str = ".cdf") -> Content:
+    """One recording of Human3.6M's 3D positions, told by its name's suffix to its reader."""
+    if not path.name.endswith(suffix):
+        raise InputError(f"{path}: like Human3.6M's positions; expected its name to end {suffix}")
+    columns = read_positions(path)
+    poses = columns.reshape(len(columns), human36m.NUM_RECORDED_JOINTS, 3)
+    action = path.name.removesuffix(suffix)
+    folders = [folder.name for folder in path.absolute().parents]
+    subject = next((name for name in folders if name in human36m.SUBJECTS), "")
+    return Content(
+        "3D positions of one recording of Human3.6M, original",
+        outline({"positions": columns}),
+        [Track(action, subject, action, poses=poses[:, list(human36m.JOINTS_17)])],
+        skeleton=HUMAN36M_17,
+        up="z",
+        use=["python -m jrepose.data.prepare human36m makes one file of all recordings"],
+    )
+
+
+def _training_annotations(path: pathlib.Path, present: Sequence[str]) -> Content:
+    label = _label(path, present)
+    content = read_mat(path, ("cameras",), cells=("annot2", label))
+    cells = {key: list(content[key].ravel()) for key in ("annot2", label)}
+    views = zip(*cells.values(), strict=False)
+    folders = path.absolute().parts
+    sequence = " ".join(folders[-3:-1])
+    tracks = []
+    for camera, view in enumerate(views):
+        keypoints, poses = (
+            _annotated(path, key, cell, channels)
+            for (key, channels), cell in zip((("annot2", 2), (label, 3)), view, strict=True)
+        )
+        if len(keypoints) != len(poses):
+            raise InputError(
+                f"{path}: camera {camera} has {len(keypoints)} frames in annot2, {len(poses)} in "
+                f"{label}; expected as many"
+            )
+        tracks.append(
+            Track(
+                f"camera {camera}",
+                folders[-3] if len(folders) > 2 else "",
+                sequence,
+                str(camera),
+                keypoints_px=keypoints,
+                poses=poses,
+                image_size=image_size(sequence),
+            )
+        )
+    return _annotations("training", {"cameras": content["cameras"], **cells}, present, tracks)
+
+
+def _annotated(path: pathlib.Path, key: str, cell: np.ndarray, channels: int) -> np.ndarray:
+    columns = NUM_ANNOTATED_JOINTS * channels
+    if cell.ndim != 2 or cell.shape[1] != columns or not len(cell):
+        raise InputError(f"{path}: {key} has the shape {cell.shape}; expected (frames, {columns})")
+    return cell.reshape(-1, NUM_ANNOTATED_JOINTS, channels)[:, list(RELEVANT_JOINTS)]
+
+
+def _test_annotations(path: pathlib.Path, present: Sequence[str]) -> Content:
+    # Any of the sequences: they are read alike, and told apart by their folders only.
+    sequence = path.absolute().parent.name
+    view = read_annotations(path, "test", "TS1", _label(path, present))
+    track = Track(
+        sequence,
+        sequence,
+        sequence,
+        keypoints_px=view["data_2d"],
+        poses=view["data_3d"],
+        valid=view["valid"].astype(bool),
+        image_size=image_size(sequence),
+    )
+    return _annotations("test", view, present, [track])
+
+
+def _annotations(split: str, read: dict, present: Sequence[str], tracks: list[Track]) -> Content:
+    return Content(
+        f"annotations of a {split} sequence of MPI-INF-3DHP, original",
+        [f"variables: {names(present, most=20)}", *outline(read)],
+        tracks,
+        keypoint_layout=MPI_INF_3DHP_17,
+        skeleton=MPI_INF_3DHP_17,
+        use=_PREPARE_3DHP,
+    )
+
+
+def _label(path: pathlib.Path, present: Sequence[str]) -> str:
+    for label in ("univ_annot3", "annot3"):
+        if label in present:
+            return label
+    raise InputError(f"{path}: neither univ_annot3 nor annot3; it has {names(present, most=20)}")

@@ -104,7 +104,8 @@ def draw_keypoints(
         axes.plot(*points[joint], "o", markersize=2.6, markerfacecolor=face,
                   markeredgecolor=colour, markeredgewidth=0.7)  # fmt: skip
     centre = (points[found].max(0) + points[found].min(0)) / 2 if found.any() else np.zeros(2)
-    half = 0.56 * np.ptp(points[found], axis=0).max() if found.any() else 1.0
+    half = 0.56 * np.ptp(points[found], axis=0).max() if found.any() else 0.0
+    half = half or 1.0  # nothing, or all in one place
     axes.set(xlim=(centre[0] - half, centre[0] + half), ylim=(centre[1] + half, centre[1] - half))
     axes.set_aspect("equal")
     axes.set_axis_off()

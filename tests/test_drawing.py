@@ -38,6 +38,13 @@ def test_nothing_found_draws_nothing():
     assert not axes.lines
 
 
+def test_joints_in_one_place_are_drawn():
+    axes = drawing.new_figure(2.0, 2.0).add_subplot()
+    drawing.draw_keypoints(axes, np.full((17, 2), 7.0), HUMAN36M_17, np.ones(17, bool))
+    low, high = axes.get_xlim()
+    assert low < 7.0 < high
+
+
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=list(SKELETONS))
 def test_poses_are_drawn_upright_limb_by_limb(skeleton):
     axes = drawing.new_figure(2.0, 2.0).add_subplot(projection="3d", computed_zorder=False)

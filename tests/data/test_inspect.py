@@ -110,7 +110,9 @@ rfemur 0 0 0
 
 
 def save_boxed(path, **entries):
-    np.savez(path, **{key: boxed(value) for key, value in entries.items()})
+    """Containers as the object arrays that NumPy makes of them, the rest as it is."""
+    containers = dict | list | tuple | None
+    np.savez(path, **{k: boxed(v) if isinstance(v, containers) else v for k, v in entries.items()})
     return path
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float
 
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
@@ -32,9 +32,9 @@ class Track:
     subject: str = ""
     action: str = ""
     camera: str = ""
-    keypoints_px: Shaped[np.ndarray, "frames keypoints 2"] | None = None
-    confidence: Shaped[np.ndarray, "frames keypoints"] | None = None
-    poses: Shaped[np.ndarray, "frames joints 3"] | None = None
+    keypoints_px: Float[np.ndarray, "frames keypoints 2"] | None = None
+    confidence: Float[np.ndarray, "frames keypoints"] | None = None
+    poses: Float[np.ndarray, "frames joints 3"] | None = None
     valid: Bool[np.ndarray, " frames"] | None = None
     image_size: tuple[int, int] | None = None
 
@@ -73,8 +73,8 @@ class Content:
     use: Sequence[str] = ()
 
 
-def joints(value: Any, columns: Sequence[int], where: str) -> Shaped[np.ndarray, "frames joints c"]:
-    """The value, which must be numbers `[frames, joints, one of columns]`.
+def joints(value: Any, columns: Sequence[int], where: str) -> Float[np.ndarray, "frames joints c"]:
+    """The value, which must be numbers `[frames, joints, one of columns]`, as floating-point ones.
 
     Raises:
         InputError: it is something else; the message starts with `where`.
@@ -86,7 +86,7 @@ def joints(value: Any, columns: Sequence[int], where: str) -> Shaped[np.ndarray,
     if value.shape[2] not in columns:
         expected = " or ".join(map(str, columns))
         raise InputError(f"{where}: {value.shape[2]} channels; expected {expected}")
-    return value
+    return value if value.dtype.kind == "f" else value.astype(np.float64)
 
 
 def mapping(value: Any, where: str) -> dict[str, Any]:

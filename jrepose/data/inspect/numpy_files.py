@@ -109,6 +109,8 @@ def videopose3d_keypoints(path: pathlib.Path, entries: Entries) -> Content | Non
                 )
             )
     _check_same_joints(path, [track.keypoints_px for track in tracks])
+    if len({track.confidence is None for track in tracks}) > 1:
+        raise InputError(f"{path}: arrays with and without a third channel; expected one of them")
     dataset = "videos in the wild" if "video_metadata" in metadata else _dataset_of(tracks)
     return Content(
         f"2D keypoints of {dataset} in the layout of VideoPose3D",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 
 from jrepose.data.inspect.content import Content, Track
 from jrepose.drawing import (
@@ -109,7 +109,7 @@ def _draw_2d(axes, content: Content, track: Track, frame: int) -> None:
                       color=limb_colour(layout, joint), annotation_clip=True)  # fmt: skip
 
 
-def _draw_3d(axes, content: Content, pose: Shaped[np.ndarray, "joints 3"], azimuth: float) -> None:
+def _draw_3d(axes, content: Content, pose: Float[np.ndarray, "joints 3"], azimuth: float) -> None:
     pose = _camera_axes(pose, content.up)
     finite = np.isfinite(pose).all(-1)
     if finite.any():
@@ -124,7 +124,7 @@ def _draw_3d(axes, content: Content, pose: Shaped[np.ndarray, "joints 3"], azimu
         axes.set_axis_off()
 
 
-def _camera_axes(pose: Shaped[np.ndarray, "joints 3"], up: str) -> Float[np.ndarray, "joints 3"]:
+def _camera_axes(pose: Float[np.ndarray, "joints 3"], up: str) -> Float[np.ndarray, "joints 3"]:
     """x right, y down, z away from the viewer."""
     x, y, z = np.moveaxis(_drawable(pose), -1, 0)
     return np.stack({"-y": (x, y, z), "y": (x, -y, -z), "z": (x, -z, y)}[up], axis=-1)

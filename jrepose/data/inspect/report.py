@@ -157,7 +157,8 @@ def _mean_limb(tracks: Sequence[Track], skeleton: Skeleton) -> float:
     sample = np.concatenate(
         [track.poses[:: max(1, track.frames // _SAMPLE)] for track in tracks[:_SAMPLE]]
     ).astype(np.float64)
-    lengths = np.linalg.norm(sample[:, children] - sample[:, parents], axis=-1)
+    with np.errstate(over="ignore", invalid="ignore"):  # in a damaged file
+        lengths = np.linalg.norm(sample[:, children] - sample[:, parents], axis=-1)
     lengths = lengths[np.isfinite(lengths)]
     return float(lengths.mean()) if lengths.size else math.nan
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jrepose.errors import InputError
-from jrepose.restricted_pickle import read_npz, read_pickle
+from jrepose.restricted_pickle import load, read_npz, read_pickle
 
 PROTOCOLS = range(6)
 RANDOM = np.random.default_rng(0)
@@ -525,6 +525,14 @@ def nested_tuples(depth):
     return b")q\x00" + b"h\x00h\x00\x86q\x00" * depth
 
 
+def nested_lists(depth):
+    """All in one list, the innermost first: each is met near the surface before it is deep."""
+    lists = [[]]
+    for _ in range(depth):
+        lists.append([lists[-1]])
+    return lists
+
+
 LIST = b"](" + b"N" * 20_000 + b"eq\x00"
 BOMBS = {
     "memo": (b"Nr\xff\xff\xff\xff.", "memo index"),
@@ -548,6 +556,7 @@ BOMBS = {
     "laughing call": (nested_tuples(60) + b"h\x00R.", "no function"),
     "deep": (b"]" * 20_000 + b"a" * 19_999 + b".", "too deeply"),
     "deep tuples": (b")" + b"\x85" * 20_000 + b".", "too deeply"),
+    "deep, met before": (pickle.dumps(nested_lists(300), 4), "too deeply"),
     "itself": (b"]q\x00h\x00a.", "too deeply"),
     "itself in a dictionary": (b"}q\x00" + text("a") + b"h\x00s.", "too deeply"),
     "repeated sets": (b"cbuiltins\nset\nq\x01" + LIST + b"(" + b"h\x01h\x00\x85R" * 20_000 + b"l.",
@@ -559,7 +568,7 @@ BOMBS = {
     "repeated objects": (LIST + b"(" + array_pickle(b"M\x20\x4e\x85", "O8", b"h\x00") * 500
                          + b"l.", "repeats its content"),
     "arrays in arrays": (
-        b"Nq\x00" + b"".join(
+        b"]q\x00" + b"".join(
             array_pickle(b"K\x01\x85", "O8", b"]h\x00a") + b"q\x00" for _ in range(3000)) + b".",
         "damaged|too deeply"),
     "array in itself": (
@@ -575,6 +584,14 @@ BOMBS = {
 def test_bombs(write, name):
     raw, message = BOMBS[name]
     within(2**20 + 700 * len(raw), refused, read_pickle, write(raw), message)
+
+
+@pytest.mark.parametrize("name", ["arrays in arrays", "array in itself"])
+def test_arrays_in_arrays_are_not_even_built(name):
+    """NumPy frees them by recursion, which ends the process when there are enough."""
+    raw = BOMBS[name][0]
+    with pytest.raises((RecursionError, pickle.UnpicklingError)):
+        load(io.BytesIO(raw), len(raw), "file")
 
 
 def test_colliding_keys(write):
@@ -647,7 +664,7 @@ TEXT = "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }"
         (zipped({"a.npy": ONE}, compression=zipfile.ZIP_LZMA), "another way than deflate"),
         (zipped({"a.npy": ONE}).replace(ONE[-8:], b"\0" * 8), "entry a: damaged.*CRC"),
         (zipped({"a.npy": ONE}).replace(b"PK\x01\x02\x14\x03\x14\0\0\0", b"PK\x01\x02\x14\x03\x14"
-                                        b"\0\x01\0"), "encrypted"),
+                                        b"\0\x01\0"), "encrypted, which is not read"),
     ],
 )  # fmt: skip
 def test_archives_that_cannot_be(write, raw, message):

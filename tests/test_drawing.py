@@ -59,7 +59,7 @@ def test_poses_are_drawn_upright_limb_by_limb(skeleton):
 
 
 def test_figures_are_written_whole_with_a_legend(tmp_path):
-    figure = drawing.new_figure(4.0, 4.0)
+    figure = drawing.new_figure(4.0, 4.0, layout="none")
     axes = figure.add_subplot(projection="3d", computed_zorder=False)
     pose = np.random.default_rng(2).normal(size=(17, 3))
     drawing.draw_floor(axes, pose, 1.0)

@@ -55,7 +55,9 @@ def train(argv: Sequence[str]) -> int:
     workdir = pathlib.Path(flag_values["workdir"].value)
     initial = None
     if flag_values["init"].value is not None:
-        initial, described = interop.load_variables(flag_values["init"].value, config.model)
+        initial, described = interop.load_variables(
+            flag_values["init"].value, config.model.to_dict()
+        )
         print(f"beginning with {described}")
     result = run(config, workdir, splits, devices=devices, initial=initial)
     # A run stopped early may have no numbers to draw yet.
@@ -98,14 +100,15 @@ def evaluate(argv: Sequence[str]) -> int:
     from jrepose import interop
     from jrepose.data.sources import load_splits
     from jrepose.evaluation.evaluate import evaluate_dataset
-    from jrepose.evaluation.report import write_report
-    from jrepose.evaluation.tables import summary
+    from jrepose.evaluation.report import summary, write_report
     from jrepose.precision import multiply_float32_in_full
     from jrepose.training.experiment import create_model
 
     multiply_float32_in_full()
     path = pathlib.Path(flag_values["checkpoint"].value)
-    variables, described = interop.load_variables(path, config.model, flag_values["which"].value)
+    variables, described = interop.load_variables(
+        path, config.model.to_dict(), flag_values["which"].value
+    )
     print(described)
     split = flag_values["split"].value
     dataset = load_splits(config.data, (split,))[split]
@@ -116,7 +119,7 @@ def evaluate(argv: Sequence[str]) -> int:
         config,
         progress=sys.stderr.isatty(),
     )
-    print(summary(result))
+    print(summary(result, dataset))
     folder = path.parent / path.stem if path.is_file() else path
     output = flag_values["output"].value or folder / "evaluation" / split
     for written in write_report(result, dataset, output):

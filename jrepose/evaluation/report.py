@@ -6,8 +6,24 @@ import os
 import pathlib
 
 from jrepose.data.dataset import PoseDataset
-from jrepose.evaluation import plots, tables
+from jrepose.evaluation import mpi_inf_3dhp, plots, tables
 from jrepose.evaluation.scores import EvaluationResult
+from jrepose.skeleton import MPI_INF_3DHP_17
+
+
+def summary(result: EvaluationResult, dataset: PoseDataset, width: int = 100) -> str:
+    """What the terminal shows: `tables.summary`, and MPI-INF-3DHP's own tables before it.
+
+    Args:
+        result: what was found.
+        dataset: what it was found on.
+        width: most characters in a line of the tables.
+    """
+    parts = [tables.summary(result, width)]
+    if dataset.skeleton is MPI_INF_3DHP_17:
+        sequences = mpi_inf_3dhp.sequence_report(result.per_frame, dataset)
+        parts.insert(0, mpi_inf_3dhp.summary(sequences, width))
+    return "\n\n".join(parts)
 
 
 def write_report(
@@ -20,7 +36,8 @@ def write_report(
     """Writes scores, tables, predictions and pictures.
 
     Numbers come first: `scores.json`, `per_action.csv`, `per_subject.csv`, `per_joint.csv`,
-    `predictions.npz`; then `joint_errors.png`, `error_distribution.png`, `poses.png`.
+    `predictions.npz`, and for MPI-INF-3DHP those of `mpi_inf_3dhp.write`; then
+    `joint_errors.png`, `error_distribution.png`, `poses.png`.
 
     Args:
         result: what was found.
@@ -47,6 +64,9 @@ def write_report(
     write("per_subject.csv", tables.write_subject_csv, result)
     write("per_joint.csv", tables.write_joint_csv, result)
     write("predictions.npz", tables.write_predictions, result, dataset)
+    if dataset.skeleton is MPI_INF_3DHP_17:
+        sequences = mpi_inf_3dhp.sequence_report(result.per_frame, dataset)
+        paths += mpi_inf_3dhp.write(sequences, result.per_frame, dataset, folder)
     if pictures:
         write("joint_errors.png", plots.plot_joint_errors, result)
         write("error_distribution.png", plots.plot_error_distribution, result, dataset)

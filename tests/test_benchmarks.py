@@ -1,0 +1,115 @@
+"""Every benchmark's config through both commands, on small files in the benchmark's layout."""
+
+import json
+import pathlib
+import pickle
+
+import mpi_inf_3dhp_source
+import numpy as np
+import pytest
+from data import test_human36m_sh as stacked_hourglass
+from data import test_videopose3d as videopose3d
+from scipy.io import loadmat
+
+from jrepose import cli
+from jrepose.data import human36m
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TINY = (
+    "--config.model.dim_feat=8",
+    "--config.model.dim_rep=8",
+    "--config.model.depth=1",
+    "--config.model.num_heads=2",
+    "--config.model.mlp_ratio=2",
+    "--config.model.maxlen=9",
+    "--config.clip.frames=9",
+    "--config.clip.stride=9",
+    "--config.clip.evaluation_stride=9",
+    "--config.training.batch_size=4",
+    "--config.training.max_steps=1",
+    "--config.training.log_every=1",
+    "--config.evaluation.every_epochs=1",
+    "--config.evaluation.batch_size=8",
+)
+
+
+def recordings(frames):
+    return {subject: {"Walking 1": frames, "Sitting": frames + 3} for subject in human36m.SUBJECTS}
+
+
+def write_human36m(folder, detections):
+    contents = videopose3d.contents(recordings(11), 4, 32, "h36m", extra_frames=1)
+    videopose3d.write(folder, contents, "h36m", detections)
+
+
+def write_humaneva(folder):
+    subjects = [f"{part}/S{k}" for part in ("Train", "Validate") for k in (1, 2, 3)]
+    chunks = {"Walking 1 chunk0": 12, "Jog 1 chunk1": 4, "Box 1 chunk0": 6}
+    contents = videopose3d.contents({s: chunks for s in subjects}, 3, 15, "humaneva15")
+    videopose3d.write(folder, contents, "humaneva15")
+
+
+def write_stacked_hourglass(folder):
+    """All fifteen actions, so that the published mean is over the same columns."""
+
+    def videos(subjects, named):
+        return [
+            (f"s_{subject:02d}_act_{act:02d}_subact_01_ca_01", human36m.CAMERA_IDS[0],
+             action if named else None, 9 + act % 3)
+            for subject in subjects for act, action in enumerate(human36m.ACTIONS, start=2)
+        ]  # fmt: skip
+
+    content = {
+        "train": stacked_hourglass.make_split(videos((1, 5, 6, 7, 8), False), 0),
+        "test": stacked_hourglass.make_split(videos((9, 11), True), 1),
+    }
+    (folder / stacked_hourglass.FILE_NAME).write_bytes(pickle.dumps(content))
+
+
+CASES = {
+    "repose_h36m": write_stacked_hourglass,
+    "repose_h36m_gt": write_stacked_hourglass,
+    "repose_h36m_cpn": lambda folder: write_human36m(folder, "cpn_ft_h36m_dbb"),
+    "repose_humaneva": write_humaneva,
+    "repose_mpi_inf_3dhp": lambda folder: mpi_inf_3dhp_source.write_all(folder, frames=10),
+}
+# What the table must say: the published row where the config names one.
+SAID = {
+    "repose_h36m": ("RePOSE", "36.5", "30.7"),
+    "repose_h36m_gt": ("RePOSE", "15.7"),
+    "repose_h36m_cpn": ("Sit", "Walk"),
+    "repose_humaneva": ("mean of all", "S3"),
+    "repose_mpi_inf_3dhp": ("RePOSE", "98.3", "TS6", "read-me's frame counts", "Standing/Walking"),
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_train_and_evaluate(name, tmp_path, capsys):
+    data, workdir = tmp_path / "data", tmp_path / "run"
+    data.mkdir()
+    CASES[name](data)
+    common = (f"--config={ROOT / 'configs' / name}.py", f"--config.data.path={data}", *TINY)
+    assert cli.run(cli.train, ["train.py", *common, f"--workdir={workdir}", "--devices=1"]) == 0
+    logged = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert any("loss/total" in record for record in logged)
+    capsys.readouterr()
+
+    assert cli.run(cli.evaluate, ["evaluate.py", *common, f"--checkpoint={workdir}"]) == 0
+    printed = capsys.readouterr().out
+    for text in SAID[name]:
+        assert text in printed, f"{text!r} is not in the table"
+    folder = workdir / "evaluation" / "test"
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores["scores"]["mpjpe"] > 0 and scores["spread"]["poses_above_40_mm"] is not None
+    assert (folder / "error_distribution.png").read_bytes().startswith(b"\x89PNG")
+    if name == "repose_mpi_inf_3dhp":
+        exported = loadmat(folder / "inference_data.mat")
+        with np.load(folder / "predictions.npz") as archive:
+            evaluated = archive["evaluated"].sum()
+        frames = sum(exported[f"TS{k}"].shape[-1] for k in range(1, 7))
+        assert exported["TS1"].shape[:3] == (3, 17, 1) and frames == evaluated

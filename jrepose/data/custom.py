@@ -25,7 +25,8 @@ All frames of all videos stand one after another.  F frames, V videos, K keypoin
 With `poses_camera_mm` and `intrinsics_px` the 2.5D label is computed, and models predict that
 (target space `image`).  Poses without intrinsics may be relative to anything; models then
 predict them relative to their root, in metres (`camera_m`).  Without poses there is nothing to
-train on or to score against, but everything to predict from.
+train on or to score against, but everything to predict from.  Poses are finite: where one is not
+known, interpolate it and set `valid` to False.
 
 Who has 2.5D labels already gives them as `poses_image_px` [F, J, 3] with `factor_mm_per_px` [F]
 in place of the intrinsics, and where published `poses_image_mm` [F, J, 3]; `activity` [F] holds

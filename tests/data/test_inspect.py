@@ -476,17 +476,25 @@ def test_command(tmp_path):
 def test_outlines_tell_once_what_is_alike():
     subjects = {
         f"S{n}": {f"action {k}": [np.full((10 + k, 17, 2), k)] * 4 for k in range(5)}
-        for n in range(8)
+        for n in range(9)
     }
     lines = outline({"positions": subjects, "metadata": {"num_joints": 17, "name": "h36m"}})
     assert lines == [
-        "positions: dictionary of 8",
-        "  S0, S1, S2, S3, S4, S5, ... (8): 8 dictionaries",
+        "positions: dictionary of 9",
+        "  S0, S1, S2, S3, S4, S5, S6, S7, ... (9): 9 dictionaries",
         "    action 0, action 1, action 2, action 3, action 4: list of 4",
         "      each: int64 [10 to 14, 17, 2], 0 to 4",
         "metadata: dictionary of 2",
         "  num_joints: 17",
         "  name: 'h36m'",
+    ]
+    sequences = {f"S{n}": [{"0": np.zeros(3), "8": np.ones(4)}, 25] for n in range(3)}
+    assert outline(sequences) == [
+        "S0, S1, S2: list of 2",
+        "  0: 3 dictionaries",
+        "    0: float64 [3], 0",
+        "    8: float64 [4], 1",
+        "  1: 25, 25, 25",
     ]
     assert outline({"a": np.array([np.nan, 1.0, np.inf])}) == ["a: float64 [3], 1, 2 not finite"]
     assert outline({"a\nb": ["x"] * 1000}) == ["'a\\nb': list of 1000 str"]

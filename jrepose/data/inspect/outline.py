@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-_MOST_NAMES = 6
+_MOST_NAMES = 8
 _MOST_LISTED = 12
+_MOST_UNLIKE = 4
 _DEEPEST = 8
 _LONGEST = 60
 
@@ -69,6 +70,9 @@ def _lines(values: Sequence[Any], depth: int) -> list[str]:
         kinds = {_kind(item) for item in items[:1000]}
         if len(kinds) == 1 and not _is_leaf(items[0]):
             return _titled("each", items, depth)
+        if len(kinds) > 1 and max(map(len, values)) <= _MOST_UNLIKE:
+            # A tuple of different things: told as if its positions were keys.
+            return _lines([dict(enumerate(value)) for value in values], depth)
     return []
 
 

@@ -79,7 +79,9 @@ _READERS: Mapping[str, _Reader] = {
         _mpi_inf_3dhp_files, ("label",), lambda data: read_mpi_inf_3dhp(data.path, data.label)
     ),
     "custom": _Reader(
-        lambda data: [pathlib.Path(data.path)], (), lambda data: {"all": read_custom(data.path)}
+        lambda data: [pathlib.Path(data.path)],
+        ("depth_reference",),
+        lambda data: {"all": read_custom(data.path, depth_reference=data.depth_reference)},
     ),
 }
 

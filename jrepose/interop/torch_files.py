@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jrepose.errors import InputError
-from jrepose.restricted_pickle import LEAVES, NAMES, load, reading
+from jrepose.restricted_pickle import LEAVES, NAMES, Discarded, load, reading
 
 StateDict = dict[str, np.ndarray]
 
@@ -354,6 +354,8 @@ def _resolve(
             return _array(item, data(item.storage), path)
         if isinstance(item, _Untyped):
             return str(item.dtype)
+        if isinstance(item, Discarded):
+            return None
         if type(item) in LEAVES or (isinstance(item, np.ndarray) and not item.dtype.hasobject):
             return item
         raise InputError(f"{path}: refused, it holds more than tensors, arrays and containers")
@@ -416,6 +418,13 @@ _NAMES: Mapping[tuple[str, str], Any] = {
             *((name, _Dtype(jnp.dtype(name))) for name in _DTYPES),
         )
     },
+    # The state of NumPy's generator, which trainers grown from VideoPose3D save.
+    **{
+        ("numpy.random._pickle", name): Discarded
+        for name in ("__randomstate_ctor", "__bit_generator_ctor")
+    },
+    ("numpy.random._mt19937", "MT19937"): Discarded,
+    ("numpy.random", "__RandomState_ctor"): Discarded,
     ("torch", "Size"): _size,
     ("torch", "device"): _device,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,

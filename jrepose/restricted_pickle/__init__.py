@@ -7,9 +7,9 @@ as well: containers that hold one another many times over, nesting without end, 
 made to collide, archives that swell.
 """
 
-from jrepose.restricted_pickle.admitted import LEAVES, NAMES
+from jrepose.restricted_pickle.admitted import LEAVES, NAMES, Discarded
 from jrepose.restricted_pickle.files import read_npz, read_pickle
 from jrepose.restricted_pickle.machine import load
 from jrepose.restricted_pickle.messages import reading
 
-__all__ = ["LEAVES", "NAMES", "load", "read_npz", "read_pickle", "reading"]
+__all__ = ["LEAVES", "NAMES", "Discarded", "load", "read_npz", "read_pickle", "reading"]

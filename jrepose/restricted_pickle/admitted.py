@@ -175,6 +175,13 @@ class _ClassName:
     """Stands for a class that is only ever an argument."""
 
 
+class Discarded:
+    """Stands for an object that nobody needs, whatever it is made of and whatever its state."""
+
+    def __init__(self, *_: Any):
+        pass
+
+
 _NDARRAY = _ClassName()
 
 

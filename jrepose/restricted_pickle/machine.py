@@ -19,6 +19,7 @@ from jrepose.errors import InputError
 from jrepose.restricted_pickle.admitted import (
     DEEPEST,
     NAMES,
+    Discarded,
     PickledDtype,
     check_elements,
     check_keys,
@@ -295,7 +296,8 @@ class _Machine:
             item.set_state(state)
         elif id(item) in self.unbuilt:
             self.build_array(item, state)
-        elif type(item) is not collections.OrderedDict:  # whose attributes nobody needs
+        # The state of the others is not needed.
+        elif type(item) not in (collections.OrderedDict, Discarded):
             raise pickle.UnpicklingError("a state for something that has none")
 
     def build_array(self, array, state):

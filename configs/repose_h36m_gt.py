@@ -41,21 +41,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.split.test = ("S9", "S11")
     config.clip.windows = "resample"
     config.clip.evaluation_windows = "resample"
-    config.model = ConfigDict(
-        {
-            "name": "repose",
-            "dim_feat": 256,
-            "dim_rep": 512,
-            "depth": 5,
-            "num_heads": 8,
-            "mlp_ratio": 4,
-            "maxlen": 243,
-            "drop_rate": 0.0,
-            "attn_drop_rate": 0.0,
-            "drop_path_rate": 0.0,
-            "remat": False,
-        }
-    )
     config.training.root = "clip_first"
     config.evaluation.overlap = "average"
     config.evaluation.root = "subtract"

@@ -22,7 +22,7 @@ RePOSE's on Human3.6M.  The test part also chooses the epoch to keep, as there i
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config
+from jrepose.config import default_config, model_config
 
 
 def get_config() -> ConfigDict:
@@ -38,17 +38,8 @@ def get_config() -> ConfigDict:
     config.clip.frames = 43
     config.clip.stride = 1
     config.clip.evaluation_stride = 43
-    config.model = ConfigDict(
-        {
-            "name": "repose",
-            "dim_feat": 128,
-            "dim_rep": 256,
-            "depth": 4,
-            "num_heads": 8,
-            "mlp_ratio": 2,
-            "num_joints": 15,
-            "maxlen": 43,
-        }
+    config.model = model_config(
+        "repose", dim_feat=128, dim_rep=256, depth=4, mlp_ratio=2, num_joints=15, maxlen=43
     )
     config.training.root = "frame"  # the targets are root-relative as they are
     config.evaluation.root = "zero"

@@ -31,21 +31,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.split.train = ("01", "03", "07", "09", "11", "12", "14", "35", "131")
     config.data.split.validation = ("49", "135")
     config.data.split.test = ("02", "13")
-    config.model = ConfigDict(
-        {
-            "name": "repose",
-            "dim_feat": 256,
-            "dim_rep": 512,
-            "depth": 5,
-            "num_heads": 8,
-            "mlp_ratio": 4,
-            "maxlen": 243,
-            "drop_rate": 0.0,
-            "attn_drop_rate": 0.0,
-            "drop_path_rate": 0.0,
-            "remat": False,
-        }
-    )
     if variant == "small":
         config.name = "repose_mocap_small"
         # Ten frames a second: five times the motion per clip and a fifth of the clips.

@@ -34,7 +34,7 @@ those of configs/repose_h36m.py, with 81 temporal embeddings: 16.0 million param
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config
+from jrepose.config import default_config, model_config
 from jrepose.errors import InputError
 
 
@@ -53,21 +53,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.clip.evaluation_stride = 81
     config.clip.windows = "stretch"
     config.clip.evaluation_windows = "centred"
-    config.model = ConfigDict(
-        {
-            "name": "repose",
-            "dim_feat": 256,
-            "dim_rep": 512,
-            "depth": 5,
-            "num_heads": 8,
-            "mlp_ratio": 4,
-            "maxlen": 81,
-            "drop_rate": 0.0,
-            "attn_drop_rate": 0.0,
-            "drop_path_rate": 0.0,
-            "remat": False,
-        }
-    )
+    config.model = model_config("repose", maxlen=81)
     config.training.root = "frame"  # the targets are root-relative as they are
     config.evaluation.root = "zero"
     if variant == "small":

@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_dict
 
+from jrepose import models
 from jrepose.command import parse_config
 from jrepose.data.detector import DetectorConfig
 from jrepose.data.rig import RigConfig
@@ -68,8 +69,7 @@ def default_config() -> ConfigDict:
     config.clip.windows = "cover"
     config.clip.evaluation_windows = "cover"
 
-    config.model = ConfigDict()  # name and the model's own fields
-    config.model.name = "repose"
+    config.model = model_config("repose")
 
     config.objective = ConfigDict()
     config.objective.weights = ConfigDict(
@@ -114,6 +114,28 @@ def default_config() -> ConfigDict:
 
     config.published = config_dict.placeholder(str)  # system whose published row is shown
     return config
+
+
+def model_config(name: str, **changes: Any) -> ConfigDict:
+    """The `model` section: a name and every hyperparameter, so that each can be set by a flag.
+
+    The compute dtype is not among them: it is the config's `precision`.
+
+    Args:
+        name: a key of `jrepose.models.MODELS`.
+        **changes: hyperparameters that differ from the published ones.
+
+    Raises:
+        InputError: no such model.
+        AttributeError, TypeError: it has no such hyperparameter, or one of another type.
+    """
+    section = ConfigDict({"name": name})
+    for field, value in models.hyperparameters(name).items():
+        if field != "dtype":
+            section[field] = config_dict.placeholder(float) if value is None else value
+    section.lock()
+    section.update(changes)
+    return section
 
 
 # Their keys belong to the room that reads them, which refuses unknown ones itself.

@@ -3,7 +3,15 @@ import pathlib
 import pytest
 from absl import flags
 
-from jrepose.config import check_config, default_config, from_json, parse_flags, to_json
+from jrepose import models
+from jrepose.config import (
+    check_config,
+    default_config,
+    from_json,
+    model_config,
+    parse_flags,
+    to_json,
+)
 from jrepose.errors import InputError
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -92,3 +100,15 @@ def test_json_round_trip():
     assert from_json(to_json(config)).to_dict() == config.to_dict()
     with pytest.raises(InputError, match="not a config in JSON"):
         from_json("{")
+
+
+def test_every_hyperparameter_of_the_model_is_a_field():
+    section = model_config("repose", maxlen=81, mlp_ratio=2)
+    assert (section.name, section.maxlen, section.mlp_ratio) == ("repose", 81, 2.0)
+    assert {"dtype"} == models.hyperparameters("repose").keys() - section.keys()
+    models.create(**section.to_dict())
+    section.qk_scale = 0.5
+    with pytest.raises(InputError, match="unknown model 'nobody'"):
+        model_config("nobody")
+    with pytest.raises(KeyError, match="depht"):
+        model_config("repose", depht=3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import importlib.util
 import multiprocessing
 import pathlib
@@ -123,13 +122,10 @@ def official_model(arguments: argparse.Namespace, state: Mapping[str, np.ndarray
     """The official module with our weights, on CUDA where there is one."""
     import torch
 
-    sys.path.insert(0, str(arguments.torch_root))
-    module, name = arguments.torch_class.split(":")
-    hyperparameters = models.hyperparameters(arguments.model)
-    built = getattr(importlib.import_module(module), name)(
-        norm_layer=lambda features: torch.nn.LayerNorm(features, eps=1e-6),
-        **{k: hyperparameters[k] for k in ("dim_feat", "dim_rep", "depth", "num_heads")},
-        mlp_ratio=int(hyperparameters["mlp_ratio"]),
+    from jrepose.interop.gradients.pytorch import official
+
+    built = official.official_model(
+        arguments.torch_root, arguments.torch_class, models.hyperparameters(arguments.model)
     )
     built.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
     built = built.to("cuda" if torch.cuda.is_available() else "cpu")

@@ -18,8 +18,8 @@ FLOORS = {
     "evaluation": 4, "training": 4, "interop": 4,
     "cli": 5, "__main__": 5, "__init__": 0,
 }  # fmt: skip
-SAME_FLOOR = {("training", "evaluation"), ("skeleton", "errors"), ("camera", "errors"),
-              ("files", "errors"), ("config", "data")}  # fmt: skip
+SAME_FLOOR = {("training", "evaluation"), ("interop", "training"), ("skeleton", "errors"),
+              ("camera", "errors"), ("files", "errors"), ("config", "data")}  # fmt: skip
 
 
 def imports(path: pathlib.Path) -> set[str]:
@@ -37,6 +37,7 @@ def room(path: pathlib.Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+PYTORCH = PACKAGE / "interop" / "gradients" / "pytorch"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -57,11 +58,16 @@ def test_pmap_is_in_one_file():
     assert users == ["parallel.py"]
 
 
+def test_torch_is_imported_in_one_folder():
+    users = {path.parent for path in FILES if "torch" in {n.split(".")[0] for n in imports(path)}}
+    assert users == {PYTORCH}
+
+
 def test_no_module_needs_torch_to_import():
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in FILES
-        if path.name != "__main__.py"
+        if path.name != "__main__.py" and path.parent != PYTORCH
     ]
     code = f"""
 import importlib, importlib.abc, sys

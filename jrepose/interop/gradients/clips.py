@@ -1,0 +1,55 @@
+"""The batches that both sides see: those that training on the config would see."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from jrepose.data.batches import ClipOrder, StreamedBatches
+from jrepose.data.dataset import PoseDataset
+from jrepose.data.windows import training_windows
+from jrepose.errors import InputError
+from jrepose.interop.gradients.results import Clips
+from jrepose.training.step import ROOTS, relative_labels
+
+
+def training_clips(config: ConfigDict, dataset: PoseDataset, steps: int) -> list[Clips]:
+    """The first batches of a training run.
+
+    Args:
+        config: the whole config; read are `clip`, `seed` and of `training` the batch size, the
+            flip and the root.
+        dataset: the training split.
+        steps: how many batches.
+
+    Raises:
+        InputError: values that cannot be, or no clip of that length.
+    """
+    clip, training = config.clip, config.training
+    if training.root not in ROOTS:
+        raise InputError(f"training.root is {training.root!r}, expected {' or '.join(ROOTS)}")
+    windows = training_windows(dataset.videos, clip.frames, clip.stride, clip.windows)
+    batches = StreamedBatches(
+        dataset.model_inputs(),
+        dataset.model_targets(),
+        windows,
+        ClipOrder(len(windows), training.batch_size, config.seed, training.flip),
+        (dataset.layout_2d, dataset.skeleton),
+        jax.devices()[:1],
+    )
+    try:
+        # The selection's leading axis is that of the devices, of which there is one.
+        found = [
+            batches.assemble({}, jax.tree.map(lambda part: part[0], batches.selection(step)))
+            for step in range(steps)
+        ]
+    finally:
+        batches.close()
+    return [
+        Clips(
+            np.asarray(keypoints),
+            np.asarray(relative_labels(targets, training.root, dataset.skeleton.root)),
+        )
+        for keypoints, targets in found
+    ]

@@ -1,0 +1,159 @@
+"""What to compare, what was found, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from jrepose.errors import InputError
+from jrepose.interop.gradients.edge_cases import EdgeResult
+from jrepose.interop.gradients.measures import ParameterError
+from jrepose.interop.gradients.ranking_lens import RankingLens
+from jrepose.interop.gradients.terms import LayerPush
+from jrepose.interop.gradients.trajectory import TrajectoryStep
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
+DRIFT = 100
+"""Losses of a training run may differ by this many times the tolerance: errors accumulate."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to compare, besides what the config says.
+
+    Args:
+        checkpoint: workdir of a run, one checkpoint of it, or a PyTorch file; None draws the
+            weights that training would begin with.
+        torch_root: checkout of official code; None takes our own rendition.
+        torch_class: MODULE:CLASS of the network in the checkout.
+        torch_losses: module in the checkout with the losses; None takes our own rendition.
+        precisions: which of `PRECISIONS` to compare.
+        reference: whether to compute the gradient in float64, to tell who is nearer to it;
+            otherwise the coarser precisions are measured by PyTorch's float32.
+        steps: of training; None takes 10, or 4 where a step is long.
+        tolerance: largest relative error in float32 that counts as agreement.
+    """
+
+    checkpoint: str | None = None
+    torch_root: str | None = None
+    torch_class: str = "lib.model.RePOSE:RePOSE"
+    torch_losses: str | None = None
+    precisions: Sequence[str] = PRECISIONS
+    reference: bool = True
+    steps: int | None = None
+    tolerance: float | int = 1e-4
+
+    def __post_init__(self):
+        if unknown := set(self.precisions) - set(PRECISIONS):
+            raise InputError(
+                f"unknown precision {', '.join(sorted(unknown))}; known: {', '.join(PRECISIONS)}"
+            )
+        if "float32" not in self.precisions:
+            raise InputError("precisions must include float32, which the others are measured by")
+        if self.steps is not None and self.steps < 0:
+            raise InputError(f"steps is {self.steps}, expected at least 0")
+        if not 0 < self.tolerance < 1:
+            raise InputError(f"tolerance is {self.tolerance}, expected between 0 and 1")
+        if self.torch_losses is not None and self.torch_root is None:
+            raise InputError("torch-losses names a module of a checkout; torch-root is missing")
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionResult:
+    """Both frameworks in one precision.
+
+    Args:
+        name: one of `PRECISIONS`.
+        tolerance: largest relative error that counts as agreement.
+        terms_jax, terms_torch: the loss terms before weighting.
+        poses: relative distance between the predictions.
+        whole: relative distance between the gradients of all parameters in one vector.
+        cosine: of the angle between them.
+        jax_error, torch_error: distance of each from the reference; None where it has none.
+        parameters: the worst first.
+    """
+
+    name: str
+    tolerance: float
+    terms_jax: Mapping[str, float]
+    terms_torch: Mapping[str, float]
+    poses: float
+    whole: float
+    cosine: float
+    jax_error: float | None
+    torch_error: float | None
+    parameters: Sequence[ParameterError]
+
+    @property
+    def differing(self) -> list[ParameterError]:
+        return [parameter for parameter in self.parameters if not parameter.agrees]
+
+    @property
+    def noise(self) -> list[ParameterError]:
+        return [parameter for parameter in self.parameters if parameter.noise]
+
+
+@dataclass(eq=False)
+class Comparison:
+    """Everything that was found.
+
+    Args:
+        setup: what was compared, as text by name.
+        joint_names: of the poses.
+        weights: of the loss terms.
+        tolerance: largest relative error in float32 that counts as agreement.
+        precisions: by name, those that ran.
+        not_run: reasons, by name, for precisions that did not.
+        layers: every layer's gradient by loss term.
+        lenses: the ranking losses.
+        edge_cases: hand-made poses.
+        trajectory: steps of training; empty if none was asked for.
+        seconds: time of every stage.
+    """
+
+    setup: dict[str, str]
+    joint_names: Sequence[str]
+    weights: Mapping[str, float]
+    tolerance: float
+    precisions: dict[str, PrecisionResult] = field(default_factory=dict)
+    not_run: dict[str, str] = field(default_factory=dict)
+    layers: list[LayerPush] = field(default_factory=list)
+    lenses: list[RankingLens] = field(default_factory=list)
+    edge_cases: list[EdgeResult] = field(default_factory=list)
+    trajectory: list[TrajectoryStep] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def complaints(self) -> list[str]:
+        """Why the frameworks do not agree, one line each; empty where they do."""
+        return [*self._gradient_complaints(), *self._loss_complaints()]
+
+    def _gradient_complaints(self) -> Iterator[str]:
+        for result in self.precisions.values():
+            if not result.poses <= result.tolerance:
+                yield f"{result.name}: predictions differ by {result.poses:.1e}"
+            for error in result.differing:
+                where = f"{result.name}: gradient of {error.name}"
+                if error.finite:
+                    yield f"{where} differs by {error.relative:.1e}, allowed {error.allowed:.1e}"
+                else:
+                    yield (
+                        f"{where} is not finite: {error.nonfinite_jax} elements in JAX, "
+                        f"{error.nonfinite_torch} in PyTorch, of {error.size}"
+                    )
+
+    def _loss_complaints(self) -> Iterator[str]:
+        for layer in self.layers:
+            for objective, error in layer.relative.items():
+                if not error <= self.precisions["float32"].tolerance:
+                    yield f"gradient of {objective} in {layer.layer} differs by {error:.1e}"
+        for lens in self.lenses:
+            if not lens.relative <= self.tolerance:
+                yield f"{lens.name}: depth gradients at equal poses differ by {lens.relative:.1e}"
+        for result in self.edge_cases:
+            if not result.agrees:
+                yield f"{result.term} differs on the edge case {result.case!r}"
+        for step in self.trajectory:
+            if not step.loss_error <= DRIFT * self.tolerance:
+                yield f"losses of training step {step.step} differ by {step.loss_error:.1e}"

@@ -15,8 +15,12 @@ import pickle
 
 import numpy as np
 
-from jrepose.data import human36m
-from jrepose.data.mpi_inf_3dhp_annotations import CAMERAS, TEST_SEQUENCES, TRAINING_SEQUENCES
+from jrepose.data.formats import human36m
+from jrepose.data.formats.mpi_inf_3dhp_annotations import (
+    CAMERAS,
+    TEST_SEQUENCES,
+    TRAINING_SEQUENCES,
+)
 from jrepose.files import atomic_path
 
 # Frames over all cameras, as the official code's comments and printouts give them.

@@ -4,8 +4,8 @@
     python evaluate.py --config configs/custom.py --checkpoint runs/own \\
         --config.data.path=own.npz
 
-The file holds a few plain arrays, all videos one after another; jrepose/data/custom.py lists
-every key.  Three videos of two seconds, for example:
+The file holds a few plain arrays, all videos one after another; every key is listed in
+jrepose/data/formats/custom.py.  Three videos of two seconds, for example:
 
     import numpy as np
 

@@ -8,8 +8,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from jrepose.data.capture import capture
-from jrepose.data.procedural import ACTIONS, generate_motion
+from jrepose.data.simulation.capture import capture
+from jrepose.data.simulation.procedural import ACTIONS, generate_motion
 from jrepose.skeleton import HUMAN36M_17
 
 FOLDER = pathlib.Path(__file__).parent / "pictures"

@@ -17,8 +17,8 @@ from ml_collections import ConfigDict, config_dict
 
 from jrepose import models
 from jrepose.command import parse_config
-from jrepose.data.detector import DetectorConfig
-from jrepose.data.rig import RigConfig
+from jrepose.data.simulation.detector import DetectorConfig
+from jrepose.data.simulation.rig import RigConfig
 from jrepose.errors import InputError
 
 

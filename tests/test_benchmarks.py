@@ -7,12 +7,12 @@ import pickle
 import mpi_inf_3dhp_source
 import numpy as np
 import pytest
-from data import test_human36m_sh as stacked_hourglass
-from data import test_videopose3d as videopose3d
+from data.formats import test_human36m_sh as stacked_hourglass
+from data.formats import test_videopose3d as videopose3d
 from scipy.io import loadmat
 
 from jrepose import cli
-from jrepose.data import human36m
+from jrepose.data.formats import human36m
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TINY = (

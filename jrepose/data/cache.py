@@ -87,7 +87,13 @@ def _content_key(files: Sequence[pathlib.Path], options: Mapping[str, Any]) -> s
 def _code_key() -> str:
     """Of the code whose results are kept, and of the calibrations beside it."""
     package = pathlib.Path(__file__).parent.parent
-    patterns = ("data/**/*.py", "data/*.json", "restricted_pickle/*.py", "skeleton.py", "camera.py")
+    patterns = (
+        "data/**/*.py",
+        "data/formats/*.json",
+        "restricted_pickle/*.py",
+        "skeleton.py",
+        "camera.py",
+    )
     digest = hashlib.sha256()
     for path in sorted(path for pattern in patterns for path in package.glob(pattern)):
         digest.update(path.read_bytes())

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from ml_collections import ConfigDict
 
 from jrepose.data import cache
-from jrepose.data.capture import capture
-from jrepose.data.custom import read_custom
 from jrepose.data.dataset import PoseDataset
-from jrepose.data.human36m_sh import human36m_sh_file, read_human36m_sh
-from jrepose.data.mocap import read_mocap
-from jrepose.data.mpi_inf_3dhp import read_mpi_inf_3dhp, source_files
-from jrepose.data.procedural import generate_motion
-from jrepose.data.recording import Recording
-from jrepose.data.videopose3d import (
+from jrepose.data.formats.custom import read_custom
+from jrepose.data.formats.human36m_sh import human36m_sh_file, read_human36m_sh
+from jrepose.data.formats.mpi_inf_3dhp import read_mpi_inf_3dhp, source_files
+from jrepose.data.formats.videopose3d import (
     human36m_files,
     humaneva_files,
     read_human36m,
     read_humaneva,
 )
+from jrepose.data.mocap.folder import read_mocap
+from jrepose.data.mocap.recording import Recording
+from jrepose.data.simulation.capture import capture
+from jrepose.data.simulation.procedural import generate_motion
 from jrepose.errors import InputError
 
 _LOG = logging.getLogger(__name__)

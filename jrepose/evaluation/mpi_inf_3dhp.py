@@ -33,7 +33,7 @@ from scipy.io import savemat
 
 from jrepose import metrics
 from jrepose.data.dataset import PoseDataset
-from jrepose.data.mpi_inf_3dhp import ACTIVITIES, TEST_SEQUENCES
+from jrepose.data.formats.mpi_inf_3dhp import ACTIVITIES, TEST_SEQUENCES
 from jrepose.errors import InputError
 from jrepose.evaluation.protocol import FrameErrors
 from jrepose.evaluation.tables import format_columns, without_nan, write_csv

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ml_collections import ConfigDict
 
-from jrepose.data.human36m import ACTIONS
+from jrepose.data.formats.human36m import ACTIONS
 from jrepose.errors import InputError
 
 

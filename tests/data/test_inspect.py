@@ -11,16 +11,16 @@ import zipfile
 import mpi_inf_3dhp_source
 import numpy as np
 import pytest
-from data import test_human36m_sh, test_videopose3d
+from data.formats import test_human36m_sh, test_videopose3d
 from data.prepare import human36m_source
-from data.test_videopose3d import boxed, humaneva_contents, metadata, motion, pixels
+from data.formats.test_videopose3d import boxed, humaneva_contents, metadata, motion, pixels
 from evaluation.conftest import make_dataset
 from evaluation.test_tables import evaluated
 
 from jrepose.command import run
 from jrepose.data import inspect
-from jrepose.data.custom import write_custom
-from jrepose.data.human36m_sh import FILE_NAME
+from jrepose.data.formats.custom import write_custom
+from jrepose.data.formats.human36m_sh import FILE_NAME
 from jrepose.data.inspect.outline import outline
 from jrepose.data.inspect.picture import choose_frame
 from jrepose.data.inspect.recognise import recognise

@@ -7,8 +7,8 @@ import pytest
 
 from jrepose.config import default_config
 from jrepose.data import cache, sources
-from jrepose.data.custom import write_custom
 from jrepose.data.dataset import PoseDataset, Video
+from jrepose.data.formats.custom import write_custom
 from jrepose.errors import InputError
 from jrepose.skeleton import HUMAN36M_17
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.io import loadmat
 
 from jrepose.data.dataset import PoseDataset, Video
-from jrepose.data.mpi_inf_3dhp import ACTIVITIES
+from jrepose.data.formats.mpi_inf_3dhp import ACTIVITIES
 from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
 from jrepose.evaluation.mpi_inf_3dhp import (

@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 from golden_arrays import with_prefix
 
-from jrepose.data.human36m_sh import FILE_NAME, read_human36m_sh
+from jrepose.data.formats.human36m_sh import FILE_NAME, read_human36m_sh
 from jrepose.evaluation.predict import predict_clips
 from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.skeleton import HUMAN36M_17

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from jrepose.config import default_config
-from jrepose.data.human36m import ACTIONS
+from jrepose.data.formats.human36m import ACTIONS
 from jrepose.errors import InputError
 from jrepose.evaluation.published import PUBLISHED, benchmark_of, published_row
 from jrepose.evaluation.tables import SCORE_LABELS

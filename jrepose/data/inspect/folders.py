@@ -7,13 +7,13 @@ import pathlib
 from collections import Counter
 from collections.abc import Callable
 
-from jrepose.data import human36m_sh
 from jrepose.data.dataset import PoseDataset
+from jrepose.data.formats import human36m_sh
+from jrepose.data.formats.mpi_inf_3dhp import LABELS, read_mpi_inf_3dhp, source_files
+from jrepose.data.formats.videopose3d import read_human36m, read_humaneva
 from jrepose.data.inspect import motion, originals
 from jrepose.data.inspect.content import Content, of_datasets
 from jrepose.data.inspect.outline import names
-from jrepose.data.mpi_inf_3dhp import LABELS, read_mpi_inf_3dhp, source_files
-from jrepose.data.videopose3d import read_human36m, read_humaneva
 from jrepose.errors import InputError
 
 _CLIPS = (".bvh", ".amc", ".amc.gz")

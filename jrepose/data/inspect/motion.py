@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jrepose.data import asf_amc, bvh
-from jrepose.data.cmu import MM_PER_UNIT
 from jrepose.data.inspect.content import Content, Track
 from jrepose.data.inspect.outline import names
+from jrepose.data.mocap import asf_amc, bvh
+from jrepose.data.mocap.cmu import MM_PER_UNIT
 from jrepose.errors import InputError
 from jrepose.skeleton import Skeleton
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from jrepose.data import human36m, human36m_sh, humaneva
-from jrepose.data.custom import FIELDS, REQUIRED, read_custom
+from jrepose.data.formats import human36m, human36m_sh, humaneva
+from jrepose.data.formats.custom import FIELDS, REQUIRED, read_custom
+from jrepose.data.formats.mpi_inf_3dhp import image_size
 from jrepose.data.inspect.content import Content, Track, joints, mapping, of_datasets
 from jrepose.data.inspect.outline import outline
-from jrepose.data.mpi_inf_3dhp import image_size
 from jrepose.errors import InputError
 from jrepose.skeleton import HUMAN36M_17, HUMANEVA_15, MPI_INF_3DHP_17, SKELETONS, Skeleton
 
@@ -20,14 +20,14 @@ Entries = Mapping[str, Any]
 
 
 def custom(path: pathlib.Path, entries: Entries) -> Content | None:
-    """The schema of `jrepose.data.custom`."""
+    """The schema of `jrepose.data.formats.custom`."""
     # A misspelt or missing key is for its reader to name.
     of_schema = sum(key in FIELDS for key in entries)
     if "keypoints_px" not in entries and of_schema < len(REQUIRED):
         return None
     use = [f"--config configs/custom.py --config.data.path={path}"]
     return of_datasets(
-        "own keypoints and poses (jrepose.data.custom)",
+        "own keypoints and poses (jrepose.data.formats.custom)",
         {"": read_custom(path)},
         outline(dict(entries)),
         use,
@@ -183,7 +183,7 @@ def _sequences_3dhp(path: pathlib.Path, sequences: Entries) -> Iterator[Track]:
 
 
 def human36m_stacked_hourglass(path: pathlib.Path, content: Any) -> Content | None:
-    """The pickle of `jrepose.data.human36m_sh`."""
+    """The pickle of `jrepose.data.formats.human36m_sh`."""
     if not isinstance(content, dict) or not {"train", "test"} <= content.keys():
         return None
     lines = outline(content)

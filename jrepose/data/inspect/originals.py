@@ -7,17 +7,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jrepose.data import human36m
-from jrepose.data.inspect.content import Content, Track
-from jrepose.data.inspect.outline import names, outline
-from jrepose.data.mat_files import read_mat
-from jrepose.data.mat_version_5 import read_version_5
-from jrepose.data.mpi_inf_3dhp import image_size
-from jrepose.data.mpi_inf_3dhp_annotations import (
+from jrepose.data.formats import human36m
+from jrepose.data.formats.mat_files import read_mat
+from jrepose.data.formats.mat_version_5 import read_version_5
+from jrepose.data.formats.mpi_inf_3dhp import image_size
+from jrepose.data.formats.mpi_inf_3dhp_annotations import (
     NUM_ANNOTATED_JOINTS,
     RELEVANT_JOINTS,
     read_annotations,
 )
+from jrepose.data.inspect.content import Content, Track
+from jrepose.data.inspect.outline import names, outline
 from jrepose.data.prepare.position_files import read_positions
 from jrepose.errors import InputError, MissingExtra
 from jrepose.restricted_pickle import reading

@@ -26,10 +26,10 @@ from jaxtyping import Float32
 from tqdm import tqdm
 
 from jrepose.camera import Camera, image_coordinates, project_to_2d
-from jrepose.data import human36m
+from jrepose.data.formats import human36m
+from jrepose.data.formats.videopose3d import camera_metres
 from jrepose.data.prepare.object_npz import write_object_npz
 from jrepose.data.prepare.position_files import read_positions
-from jrepose.data.videopose3d import camera_metres
 from jrepose.errors import InputError
 from jrepose.files import atomic_path
 from jrepose.skeleton import HUMAN36M_17

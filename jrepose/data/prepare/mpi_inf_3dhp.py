@@ -23,8 +23,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from jrepose.data.mpi_inf_3dhp import NPZ_FILES
-from jrepose.data.mpi_inf_3dhp_annotations import SEQUENCES, find_annotations, read_annotations
+from jrepose.data.formats.mpi_inf_3dhp import NPZ_FILES
+from jrepose.data.formats.mpi_inf_3dhp_annotations import (
+    SEQUENCES,
+    find_annotations,
+    read_annotations,
+)
 from jrepose.data.prepare.object_npz import write_object_npz
 from jrepose.errors import InputError
 from jrepose.files import atomic_path

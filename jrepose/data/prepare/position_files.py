@@ -13,8 +13,8 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Float
 
-from jrepose.data.human36m import NUM_RECORDED_JOINTS
-from jrepose.data.mat_files import read_mat
+from jrepose.data.formats.human36m import NUM_RECORDED_JOINTS
+from jrepose.data.formats.mat_files import read_mat
 from jrepose.errors import InputError, MissingExtra
 from jrepose.restricted_pickle import reading
 

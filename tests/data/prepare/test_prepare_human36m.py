@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from jrepose.command import run
-from jrepose.data import human36m
+from jrepose.data.formats import human36m
 from jrepose.data.prepare import main, position_files
 from jrepose.data.prepare.human36m import prepare
 from jrepose.data.prepare.object_npz import write_object_npz
@@ -96,7 +96,7 @@ def test_positions_are_the_sources_in_metres(complete, converted):
 
 def pixels_by_hand(poses_mm, subject, camera):
     """The published camera model in double precision, from the data file's own numbers."""
-    file = importlib.util.find_spec("jrepose.data").submodule_search_locations[0]
+    file = importlib.util.find_spec("jrepose.data.formats").submodule_search_locations[0]
     with open(f"{file}/human36m_cameras.json") as text:
         table = json.load(text)
     lens, place = table["lenses"][camera], table["placements"][subject][camera]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jrepose.command import run
-from jrepose.data.mpi_inf_3dhp import read_mpi_inf_3dhp
+from jrepose.data.formats.mpi_inf_3dhp import read_mpi_inf_3dhp
 from jrepose.data.prepare import main
 from jrepose.data.prepare.mpi_inf_3dhp import prepare
 from jrepose.errors import InputError

@@ -1,0 +1,1 @@
+"""One file per dataset format: from what a benchmark publishes to a `PoseDataset`."""

@@ -1,0 +1,1 @@
+"""Real motion capture: files of motion in the world to `Recording`s."""

@@ -1,0 +1,180 @@
+"""Films recordings with virtual cameras and a simulated detector: motion in, dataset out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from jrepose.camera import Camera
+from jrepose.data.dataset import PoseDataset, Video
+from jrepose.data.mocap.recording import Recording
+from jrepose.data.simulation.detector import DetectorConfig, detect
+from jrepose.data.simulation.occlusion import self_occlusion
+from jrepose.data.simulation.rig import RigConfig, place_cameras
+from jrepose.errors import InputError
+
+DEPTH_REFERENCES = ("frame_root", "video_root")
+
+
+def capture(
+    recordings: Iterable[Recording],
+    *,
+    rig: RigConfig | Mapping[str, Any] | None = None,
+    detector: DetectorConfig | Mapping[str, Any] | None = None,
+    depth_reference: str = "frame_root",
+    seed: int = 0,
+) -> PoseDataset:
+    """The dataset that cameras around each recording would have given.
+
+    Every recording becomes one video per camera, named `"<recording>/<camera>"`.  All
+    randomness is a pure function of (seed, recording name, camera name): adding, removing
+    or reordering recordings changes no other video.
+
+    Args:
+        recordings: motions in the world; one skeleton, names unique.
+        rig: cameras; a `RigConfig`, a mapping of its fields, or None for its defaults.
+        detector: the 2D detector; likewise a `DetectorConfig`.
+        depth_reference: origin of the labels' depth.  `"frame_root"`: each frame's own root;
+            `"video_root"`: the root of the video's first frame, which keeps the trajectory.
+        seed: of everything random.
+
+    Raises:
+        InputError: nothing to capture, names repeat, skeletons differ, positions that are
+            not finite, or an unknown or impossible setting.
+    """
+    rig = _settings(RigConfig, rig)
+    detector = _settings(DetectorConfig, detector)
+    if depth_reference not in DEPTH_REFERENCES:
+        raise InputError(
+            f"depth_reference {depth_reference!r}, expected " + " or ".join(DEPTH_REFERENCES)
+        )
+    recordings = list(recordings)
+    _check(recordings)
+
+    columns: dict[str, list[np.ndarray]] = {}
+    videos: list[Video] = []
+    start = 0
+    for recording in recordings:
+        for camera in place_cameras(recording, rig, seed):
+            arrays = _film(recording, camera, detector, depth_reference, seed)
+            for name, array in arrays.items():
+                columns.setdefault(name, []).append(array)
+            videos.append(
+                Video(
+                    name=f"{recording.name}/{camera.name}",
+                    subject=recording.subject,
+                    action=recording.action,
+                    camera=camera.name,
+                    width=camera.width,
+                    height=camera.height,
+                    frame_rate=recording.frame_rate,
+                    start=start,
+                    stop=start + recording.frames,
+                )
+            )
+            start += recording.frames
+    return PoseDataset(
+        **{name: np.concatenate(arrays) for name, arrays in columns.items()},
+        videos=tuple(videos),
+        skeleton=recordings[0].skeleton,
+    )
+
+
+def image_labels(
+    poses_camera_mm: Float[np.ndarray, "frames joints 3"],
+    camera: Camera,
+    *,
+    root: int,
+    depth_reference: str = "frame_root",
+) -> tuple[Float32[np.ndarray, "frames joints 3"], Float32[np.ndarray, " frames"]]:
+    """The 2.5D labels that lifters train on, and the factor back to millimetres.
+
+    x and y are the undistorted perspective projection in pixels; depth is
+    (Z - Z_reference) / factor with factor = Z_root / f in mm per pixel, so that one unit is
+    the same length on all three axes at the root's depth (LCN, Ci et al., TPAMI 2020).
+
+    Args:
+        poses_camera_mm: joints in the camera's axes.
+        camera: whose projection.
+        root: index of the root joint.
+        depth_reference: see `capture`.
+
+    Returns:
+        labels, factor_mm_per_px.
+    """
+    poses = np.asarray(poses_camera_mm, np.float64)
+    root_depth = poses[:, root, 2]
+    factor = root_depth / camera.focal_px[0]
+    reference = root_depth if depth_reference == "frame_root" else root_depth[:1]
+    depth = (poses[..., 2] - reference[:, None]) / factor[:, None]
+    xy = camera.project(poses, distortion=False)
+    labels = np.concatenate([xy, depth[..., None]], axis=-1)
+    return labels.astype(np.float32), factor.astype(np.float32)
+
+
+def _film(
+    recording: Recording,
+    camera: Camera,
+    detector: DetectorConfig,
+    depth_reference: str,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """A dataset's arrays for one recording and one camera."""
+    skeleton = recording.skeleton
+    poses = camera.from_world(np.asarray(recording.positions_mm, np.float64))
+    labels, factor = image_labels(
+        poses, camera, root=skeleton.root, depth_reference=depth_reference
+    )
+    projections = camera.project(poses)
+    occlusion = self_occlusion(poses, skeleton, radius_scale=detector.radius_scale)
+    size = (camera.width, camera.height)
+    detections = detect(
+        projections,
+        1 / factor,
+        occlusion,
+        image_size=size,
+        frame_rate=recording.frame_rate,
+        config=detector,
+        skeleton=skeleton,
+        seed=seed,
+        names=(recording.name, camera.name),
+    )
+    inside = ((projections >= 0) & (projections <= np.array(size) - 1)).all(-1)
+    return {
+        "keypoints_px": detections.keypoints_px,
+        "confidence": detections.confidence,
+        "poses_camera_mm": poses.astype(np.float32),
+        "poses_image_px": labels,
+        "factor_mm_per_px": factor,
+        "visible": inside & ~occlusion.hidden,
+        "valid": np.asarray(recording.valid, bool),
+    }
+
+
+def _settings(kind: type, value: Any) -> Any:
+    """Settings from an instance, a mapping of fields, or None for the defaults."""
+    if isinstance(value, kind):
+        return value
+    return kind.from_mapping(value or {})
+
+
+def _check(recordings: list[Recording]) -> None:
+    if not recordings:
+        raise InputError("capture: no recordings")
+    seen = set()
+    for recording in recordings:
+        if recording.name in seen:
+            raise InputError(f"capture: two recordings are called {recording.name!r}")
+        seen.add(recording.name)
+        if recording.skeleton.name != recordings[0].skeleton.name:
+            raise InputError(
+                f"capture: recording {recording.name} has skeleton {recording.skeleton.name}, "
+                f"the first one {recordings[0].skeleton.name}"
+            )
+        if recording.frames == 0:
+            raise InputError(f"capture: recording {recording.name} has no frames")
+        if not np.isfinite(recording.positions_mm).all():
+            raise InputError(f"capture: recording {recording.name} has positions not finite")

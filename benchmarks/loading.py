@@ -72,7 +72,7 @@ def _load(config) -> Callable:
 
 def _inputs(config) -> Callable:
     train = load_splits(config.data, ("train",))["train"]
-    return lambda: f"{len(train.model_inputs()) + len(train.model_targets())} arrays of 17 joints"
+    return lambda: f"{len(train.model_inputs())} and {len(train.model_targets())} frames"
 
 
 def _windows(config) -> Callable:

@@ -135,16 +135,21 @@ def test_torchs_own_error_widens_what_is_allowed():
     assert error.allowed == pytest.approx(4e-3)
 
 
-def test_negligible_differences():
+def test_a_bias_is_measured_by_its_weight():
     ours, theirs = gradient(), gradient()
-    theirs["head.bias"] = np.array([1e-5, 0, 0], np.float32)
-    ours["head.bias"] = np.array([1e-5 + 1e-7, 0, 0], np.float32)
+    theirs["head.bias"] = np.array([1e-3, 0, 0], np.float32)
+    ours["head.bias"] = np.array([1e-3 + 1e-5, 0, 0], np.float32)
     error = compare(ours, theirs)[0]["head.bias"]
     assert error.relative == pytest.approx(1e-2, rel=1e-3)
     assert error.agrees and error.verdict == "negligible"
-    # The same relative error of a gradient of ordinary size.
-    ours["head.bias"], theirs["head.bias"] = 1e4 * ours["head.bias"], 1e4 * theirs["head.bias"]
+    # The same difference beside a weight of small gradients.
+    ours["head.weight"], theirs["head.weight"] = (
+        np.float32(0.01) * side["head.weight"] for side in (ours, theirs)
+    )
     assert not compare(ours, theirs)[0]["head.bias"].agrees
+    # A weight is measured by itself.
+    ours["head.weight"] = np.float32(1.01) * theirs["head.weight"]
+    assert not compare(ours, theirs)[0]["head.weight"].agrees
 
 
 def test_layers_do_not_depend_on_the_order_of_the_parameters():

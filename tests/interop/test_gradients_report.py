@@ -139,6 +139,26 @@ def test_the_page_stands_alone(change, tmp_path):
         assert re.search(r"1 NaN/Inf in JAX", text)
 
 
+def test_nothing_but_nan(agreeing, tmp_path):
+    pytest.importorskip("matplotlib")
+    nothing = {
+        objective: {name: np.full_like(array, np.nan) for name, array in gradient.items()}
+        for objective, gradient in gradients().items()
+    }
+    found = comparison(nothing, nothing)
+    empty = np.full(17, np.nan)
+    lens = agreeing.lenses[0]
+    push = dataclasses.replace(lens.ranking, per_joint=empty, by_wrong_share=empty[:10])
+    found = dataclasses.replace(
+        found,
+        lenses=[dataclasses.replace(lens, ranking=push, mpjpe=None)],
+        broken_weights={"head.weight": 3},
+    )
+    assert found.complaints[0] == "the weights of head.weight are not finite: 3 elements"
+    assert "DISAGREE" in table.summary(found)
+    assert len(write_report(found, tmp_path, "")) == 2
+
+
 def test_plots_as_files(agreeing, tmp_path):
     pytest.importorskip("matplotlib")
     paths = write_pictures(agreeing, tmp_path)

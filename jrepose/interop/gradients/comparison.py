@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from jrepose.errors import InputError
 from jrepose.interop.gradients.edge_cases import EdgeResult
-from jrepose.interop.gradients.measures import ParameterError
+from jrepose.interop.gradients.measures import ParameterError, relative_error
 from jrepose.interop.gradients.ranking_lens import RankingLens
 from jrepose.interop.gradients.terms import LayerPush
 from jrepose.interop.gradients.trajectory import TrajectoryStep
@@ -86,6 +88,14 @@ class PrecisionResult:
     parameters: Sequence[ParameterError]
 
     @property
+    def losses(self) -> float:
+        """Largest relative difference of a loss term."""
+        return max(
+            relative_error(np.array([value]), np.array([self.terms_torch[term]]))
+            for term, value in self.terms_jax.items()
+        )
+
+    @property
     def differing(self) -> list[ParameterError]:
         return [parameter for parameter in self.parameters if not parameter.agrees]
 
@@ -110,6 +120,7 @@ class Comparison:
         edge_cases: hand-made poses.
         trajectory: steps of training; empty if none was asked for.
         seconds: time of every stage.
+        broken_weights: parameters that hold NaN or infinite numbers from the start, and how many.
     """
 
     setup: dict[str, str]
@@ -123,6 +134,7 @@ class Comparison:
     edge_cases: list[EdgeResult] = field(default_factory=list)
     trajectory: list[TrajectoryStep] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    broken_weights: dict[str, int] = field(default_factory=dict)
 
     @property
     def complaints(self) -> list[str]:
@@ -130,9 +142,13 @@ class Comparison:
         return [*self._gradient_complaints(), *self._loss_complaints()]
 
     def _gradient_complaints(self) -> Iterator[str]:
+        for name, count in self.broken_weights.items():
+            yield f"the weights of {name} are not finite: {count} elements"
         for result in self.precisions.values():
             if not result.poses <= result.tolerance:
                 yield f"{result.name}: predictions differ by {result.poses:.1e}"
+            if not result.losses <= result.tolerance:
+                yield f"{result.name}: loss terms differ by {result.losses:.1e}"
             for error in result.differing:
                 where = f"{result.name}: gradient of {error.name}"
                 if error.finite:

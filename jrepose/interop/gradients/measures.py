@@ -18,10 +18,6 @@ _NOISE = {"float32": 1e-7, "float64": 1e-12}
 OWN_ERRORS = 4
 """A gradient may differ by this many times PyTorch's own error, where that is known."""
 
-FLOOR = 1e-6
-"""Differences below this share of a typical gradient, the root mean square over all parameters,
-are negligible: what is left of a sum that nearly cancels has the rounding of its terms."""
-
 
 @dataclass(frozen=True)
 class ParameterError:
@@ -40,7 +36,9 @@ class ParameterError:
         nonfinite_jax, nonfinite_torch: how many of their elements are NaN or infinite.
         jax_error, torch_error: relative distance of each from the reference; None without.
         noise: whether the true gradient is zero, so that only rounding is left to compare.
-        negligible: whether the difference is too small to matter, whatever `relative` says.
+        negligible: whether the difference is small beside the gradient of the same layer's
+            weight.  A bias' gradient is a sum over all tokens; where it nearly cancels, the
+            rounding of its summands is left, and their size shows in the weight's.
         allowed: the largest `relative` that counts as agreement.
     """
 
@@ -95,8 +93,8 @@ def compare_parameters(
     Args:
         ours, theirs: gradients by PyTorch's names.
         reference: the same in float64, if there is one.
-        tolerance: largest relative error that counts as agreement; `OWN_ERRORS` and `FLOOR` say
-            where more is allowed.
+        tolerance: largest relative error that counts as agreement; where the reference shows
+            PyTorch's own error to be larger, `OWN_ERRORS` times that is allowed.
         noise: names (with `[k]` and the like) whose true gradient is known to be zero; None
             finds them with `true_zeros`.  Ours must be small there, too.
     """
@@ -110,7 +108,7 @@ def compare_parameters(
     for name, a in split_attention(ours):
         b, truth = theirs_by_name[name], exact.get(name)
         torch_error = None if truth is None else relative_error(b, truth)
-        one = typical * math.sqrt(a.size)  # norm of a typical gradient of that size
+        weight = theirs_by_name.get(name.replace(".bias", ".weight"), b)
         errors.append(
             ParameterError(
                 name=name,
@@ -125,8 +123,8 @@ def compare_parameters(
                 nonfinite_torch=int(np.sum(~np.isfinite(b))),
                 jax_error=None if truth is None else relative_error(a, truth),
                 torch_error=torch_error,
-                noise=name in noise and bool(np.linalg.norm(a) <= tolerance * one),
-                negligible=bool(np.linalg.norm(a - b) <= FLOOR * one),
+                noise=name in noise and _rms(a) <= tolerance * typical,
+                negligible=_rms(a - b) <= tolerance * _rms(weight) < math.inf,
                 allowed=max(tolerance, OWN_ERRORS * (torch_error or 0.0)),
             )
         )
@@ -156,18 +154,16 @@ def true_zeros(gradient: Gradient) -> frozenset[str]:
     parts = dict(split_attention(gradient))
     dtype = np.result_type(*gradient.values()).name if gradient else "float32"
     limit = _NOISE.get(dtype, _NOISE["float32"]) * _typical(parts)
-    return frozenset(
-        name
-        for name, part in parts.items()
-        if 0 < float(np.linalg.norm(part)) < limit * math.sqrt(part.size)
-    )
+    return frozenset(name for name, part in parts.items() if 0 < _rms(part) < limit)
 
 
 def _typical(parts: Mapping[str, np.ndarray]) -> float:
     """Root mean square over the finite elements of all parameters."""
-    finite = [part[np.isfinite(part)] for part in parts.values()]
-    squares = sum(float(np.sum(part**2)) for part in finite)
-    return math.sqrt(squares / max(1, sum(part.size for part in finite)))
+    return _rms(np.concatenate([part[np.isfinite(part)] for part in parts.values()]))
+
+
+def _rms(vector: np.ndarray) -> float:
+    return math.sqrt(float(vector @ vector) / max(1, vector.size))
 
 
 def layer_of(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from jrepose.interop.gradients import pictures
 from jrepose.interop.gradients.comparison import Comparison
-from jrepose.interop.gradients.measures import FLOOR, OWN_ERRORS, ParameterError
+from jrepose.interop.gradients.measures import OWN_ERRORS, ParameterError
 from jrepose.interop.gradients.ranking_lens import RankingLens
 from jrepose.interop.gradients.table import verdict
 
@@ -98,6 +98,7 @@ def _precisions(comparison: Comparison) -> str:
         [
             name,
             _number(result.poses),
+            _number(result.losses),
             _number(result.whole),
             _number(1 - result.cosine),
             _number(result.jax_error),
@@ -107,7 +108,7 @@ def _precisions(comparison: Comparison) -> str:
         ]
         for name, result in comparison.precisions.items()
     ]
-    heads = ["precision", "predictions", "whole gradient", _COSINE, "JAX from reference",
+    heads = ["precision", "predictions", "losses", "whole gradient", _COSINE, "JAX from reference",
              "PyTorch from reference", "parameters that differ", "tolerance"]  # fmt: skip
     section = _title(
         "Precisions beside each other",
@@ -346,14 +347,14 @@ def _method(comparison: Comparison) -> str:
     return (
         "<h2>How the verdict comes about</h2><ul>"
         f"<li>A parameter agrees in float32 if its relative error is at most {tolerance}, or "
-        f"{OWN_ERRORS} times PyTorch's own distance from the reference, or if the difference is "
-        f"negligible: below {_number(FLOOR)} of a typical gradient (the root mean square over all "
-        "parameters).</li>"
+        f"{OWN_ERRORS} times PyTorch's own distance from the reference. A bias agrees, too, if the "
+        "difference is within the tolerance of its layer's weight: its gradient is a sum over all "
+        "tokens, and where that nearly cancels, the rounding of its summands is left.</li>"
         "<li>Where the frameworks order a pair of predicted depths differently, the ranking "
         "losses' gradients jump; ten times that jump, measured at the predictions, is added to "
         "the tolerance.</li>"
-        "<li>Predictions, depth gradients at equal predictions, every layer and term, and the "
-        "edge cases must agree as well; the losses of the training runs to 100 times the "
+        "<li>Predictions, loss terms, depth gradients at equal predictions, every layer and term, "
+        "and the edge cases must agree as well; the losses of the training runs to 100 times the "
         "tolerance.</li>"
         "<li>NaN and infinite gradients never agree. Parameters whose true gradient is zero are "
         "left out.</li>"

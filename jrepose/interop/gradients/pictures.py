@@ -97,7 +97,7 @@ def parameter_errors(comparison: Comparison):
         axes.axvline(places[error.name], color=VERMILLION, linewidth=1.2)
         axes.text(places[error.name], 1.0, " NaN/Inf", color=VERMILLION, fontsize=7, rotation=90,
                   va="top", transform=axes.get_xaxis_transform())  # fmt: skip
-    axes.set_yscale("log")
+    _logarithmic(axes, y=True)
     axes.set_ylabel("relative error, JAX from PyTorch")
     axes.legend(ncols=5, loc="lower left", bbox_to_anchor=(0, 1.0), fontsize=8, handletextpad=0.2)
     return figure
@@ -168,7 +168,8 @@ def layers_and_terms(comparison: Comparison):
                      markersize=3.8, label=_words(pair).replace(", ", " · "))  # fmt: skip
     cosines.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     cosines.set(xlim=(-1.05, 1.05), xlabel="cosine between two terms")
-    norms.set(xscale="log", xlabel="norm, weighted (×: PyTorch)")
+    _logarithmic(norms, x=True)
+    norms.set_xlabel("norm, weighted (×: PyTorch)")
     shares.set(xlim=(0, 1), xlabel="share of the norms")
     shares.set_yticks(rows, [layer.layer for layer in layers], fontsize=7.5)
     shares.tick_params(axis="y", length=0)
@@ -206,12 +207,13 @@ def lens(found: RankingLens, joint_names: Sequence[str]):
         behind.tick_params(labelcolor=_NOTE)
         axes.set_zorder(behind.get_zorder() + 1)
         axes.patch.set_visible(False)
-        axes.set_yscale("log")
         axes.set_ylabel("mean |gradient| on a depth")
     for label, colour, push in pushes:
         by_wrong.plot(centres, _positive(push.by_wrong_share), "o-", color=colour, markersize=3.5,
                       linewidth=1.2, label=label)  # fmt: skip
         by_joint.plot(columns, _positive(push.per_joint), "o", color=colour, markersize=4)
+    for axes in (by_wrong, by_joint):
+        _logarithmic(axes, y=True)
     by_wrong.set(xlabel="share of a depth's ordered pairs that is wrong", xlim=(0, 1))
     by_wrong.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, fontsize=8)
     by_joint.set_xticks(columns, [name.replace("_", " ") for name in joint_names], rotation=45,
@@ -248,7 +250,8 @@ def trajectory(comparison: Comparison):
     ):
         apart.plot(numbers, _drawable(values), "o-", color=colour, markersize=3, linewidth=1.2,
                    label=label)  # fmt: skip
-    apart.set(xlabel="step", ylabel="relative difference", yscale="log")
+    apart.set(xlabel="step", ylabel="relative difference")
+    _logarithmic(apart, y=True)
     apart.legend(fontsize=7, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=1)
     last = steps[-1].layers
     names, rows = list(last)[::-1], np.arange(len(last))
@@ -267,6 +270,19 @@ def _drawable(values: Iterable[float]) -> np.ndarray:
     """For a logarithmic axis: exact agreement at the bottom, nothing for what is not finite."""
     values = np.array(list(values), np.float64)
     return np.where(np.isfinite(values), np.maximum(values, _SMALLEST), np.nan)
+
+
+def _logarithmic(axes, *, x: bool = False, y: bool = False) -> None:
+    """Sets logarithmic axes, which Matplotlib refuses where there is nothing to draw."""
+    points = np.concatenate([line.get_xydata() for line in axes.lines])
+    if x:
+        if not (points[:, 0] > 0).any():
+            axes.set_xlim(_SMALLEST, 1)
+        axes.set_xscale("log")
+    if y:
+        if not (points[:, 1] > 0).any():
+            axes.set_ylim(_SMALLEST, 1)
+        axes.set_yscale("log")
 
 
 def _positive(values: np.ndarray) -> np.ndarray:

@@ -41,12 +41,13 @@ def _setup(comparison: Comparison) -> Iterator[str]:
 def _precisions(comparison: Comparison) -> Iterator[str]:
     yield ""
     yield (
-        f"{'precision':<10}{'poses':>9}{'gradient':>10}{'1-cosine':>10}"
+        f"{'precision':<10}{'poses':>9}{'losses':>9}{'gradient':>10}{'1-cosine':>10}"
         f"{'JAX-ref':>10}{'torch-ref':>11}  parameters that differ"
     )
     for name, result in comparison.precisions.items():
         yield (
-            f"{name:<10}{result.poses:>9.1e}{result.whole:>10.1e}{1 - result.cosine:>10.1e}"
+            f"{name:<10}{result.poses:>9.1e}{result.losses:>9.1e}{result.whole:>10.1e}"
+            f"{1 - result.cosine:>10.1e}"
             f"{_optional(result.jax_error):>10}{_optional(result.torch_error):>11}"
             f"  {len(result.differing)} of {len(result.parameters)}"
         )

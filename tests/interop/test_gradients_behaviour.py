@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 from interop.gradient_sides import WEIGHTS, NumpySide, gradients, poses, ranking
+from training import tiny
 
+from jrepose.data.batches import ClipOrder
+from jrepose.data.windows import training_windows
+from jrepose.errors import InputError
+from jrepose.interop.gradients.clips import training_clips
 from jrepose.interop.gradients.edge_cases import CASES, run_edge_cases
 from jrepose.interop.gradients.jax_side import JaxSide
 from jrepose.interop.gradients.ranking_lens import BINS, count_pairs, inspect_ranking
@@ -12,6 +17,34 @@ from jrepose.interop.gradients.terms import push_per_layer
 from jrepose.interop.gradients.trajectory import compare_runs
 from jrepose.losses import create_objective
 from jrepose.skeleton import HUMAN36M_17
+
+# ---- batches -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_batches_are_those_of_training(flip):
+    config, dataset = tiny.config(training__flip=flip, training__batch_size=3), tiny.dataset()
+    batches = training_clips(config, dataset, 3)
+    assert len(batches) == 3
+    windows = training_windows(dataset.videos, 8, 4, "cover")
+    order = ClipOrder(len(windows), 3, config.seed, flip)
+    mirrored = 0
+    for step, clips in enumerate(batches):
+        frames = windows[order.indices(step)]
+        signs = np.where(order.flips(step), -1, 1)[:, None]
+        mirrored += (signs < 0).sum()
+        root = (slice(None), slice(None), HUMAN36M_17.root)
+        inputs, targets = dataset.model_inputs()[frames], dataset.model_targets()[frames]
+        np.testing.assert_array_equal(clips.keypoints[root][..., 0], signs * inputs[root][..., 0])
+        np.testing.assert_array_equal(clips.targets[root][..., 0], signs * targets[root][..., 0])
+        assert not clips.targets[:, 0, HUMAN36M_17.root, 2].any()  # relative to the clip's start
+    assert bool(mirrored) == flip
+
+
+def test_unknown_root():
+    with pytest.raises(InputError, match="training.root is 'pelvis'"):
+        training_clips(tiny.config(training__root="pelvis"), tiny.dataset(), 1)
+
 
 # ---- terms and layers --------------------------------------------------------------------
 

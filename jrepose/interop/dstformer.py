@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from jrepose.interop.names import LEAF, indexed
+
 _STREAM_SUFFIX = {"spatial": "s", "temporal": "t"}
-_LEAF = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 
 
 def torch_key(path: tuple[str, ...]) -> str:
@@ -21,17 +22,12 @@ def torch_key(path: tuple[str, ...]) -> str:
     *modules, leaf = path
     match modules:
         case [stream, attended, layer, *inner] if stream.startswith("blocks_"):
-            modules = [_indexed(stream), f"{layer}_{_STREAM_SUFFIX[attended]}", *inner]
+            modules = [indexed(stream), f"{layer}_{_STREAM_SUFFIX[attended]}", *inner]
         case [fusion] if fusion.startswith("ts_attn_"):
-            modules = [_indexed(fusion)]
+            modules = [indexed(fusion)]
         case ["pre_logits"]:
             modules = ["pre_logits", "fc"]
-    return ".".join([*modules, _LEAF[leaf]])
-
-
-def _indexed(name: str) -> str:
-    stem, index = name.rsplit("_", 1)
-    return f"{stem}.{index}"
+    return ".".join([*modules, LEAF[leaf]])
 
 
 def hyperparameters(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:

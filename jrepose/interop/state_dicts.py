@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jrepose import models
 from jrepose.errors import InputError
-from jrepose.interop import dstformer
+from jrepose.interop import dstformer, mixste
 from jrepose.interop.torch_files import without_module
 
 # Per model the module that knows its names: `torch_key(path)` gives the PyTorch key of a
@@ -22,6 +22,7 @@ NAME_MAPS: Mapping[str, ModuleType] = {
     "repose": dstformer,
     "motionbert": dstformer,
     "motionbert_lite": dstformer,
+    "mixste": mixste,
 }
 
 

@@ -15,12 +15,14 @@ import jax.numpy as jnp
 
 from jrepose.errors import InputError
 from jrepose.models.dstformer import DSTformer
+from jrepose.models.mixste import MixSTE
 
 MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
     {
         "repose": (DSTformer, {}),
         "motionbert": (DSTformer, {"dim_feat": 512, "mlp_ratio": 2.0}),
         "motionbert_lite": (DSTformer, {}),
+        "mixste": (MixSTE, {}),
     }
 )
 """Name -> (module class, hyperparameters in which it differs from the class defaults)."""

@@ -13,7 +13,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from jrepose.errors import InputError
-from jrepose.models.layers import Block, LayerNorm, Linear, truncated_normal
+from jrepose.models.checks import check_hyperparameters
+from jrepose.models.layers import Block, Initialisation, LayerNorm, Linear, truncated_normal
+
+# The streams' weights begin equal, whatever the features.
+HALF = Initialisation(nn.initializers.zeros, lambda inputs: nn.initializers.constant(0.5))
 
 
 class DSTformer(nn.Module):
@@ -71,18 +75,8 @@ class DSTformer(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        for field in ("dim_in", "dim_out", "dim_feat", "dim_rep", "depth", "num_heads",
-                      "num_joints", "maxlen"):  # fmt: skip
-            if getattr(self, field) < 1:
-                raise InputError(f"DSTformer: {field} is {getattr(self, field)}, expected >= 1")
-        if self.dim_feat % self.num_heads:
-            raise InputError(
-                f"DSTformer: dim_feat {self.dim_feat} does not divide over "
-                f"num_heads {self.num_heads}"
-            )
-        for field in ("drop_rate", "attn_drop_rate", "drop_path_rate"):
-            if not 0 <= getattr(self, field) < 1:
-                raise InputError(f"DSTformer: {field} is {getattr(self, field)}, expected [0, 1)")
+        sizes = ("dim_in", "dim_out", "dim_feat", "dim_rep", "depth", "num_joints", "maxlen")
+        check_hyperparameters(self, sizes, width="dim_feat")
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -148,8 +142,7 @@ class DSTformer(nn.Module):
             if self.att_fuse:
                 logits = Linear(
                     2,
-                    kernel_init=nn.initializers.zeros,
-                    bias_init=nn.initializers.constant(0.5),
+                    initialisation=HALF,
                     dtype=self.dtype,
                     name=f"ts_attn_{level}",
                 )(jnp.concatenate(streams, axis=-1))

@@ -8,6 +8,7 @@ LayerNorm and softmax statistics are float32 whatever `dtype` is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -20,6 +21,43 @@ from jrepose.models import functional
 # Truncated normal of standard deviation 0.02, the vision transformers' initialisation.
 truncated_normal = nn.initializers.truncated_normal(0.02, lower=-100.0, upper=100.0)
 
+# Name of the variable collection that keeps attention weights.
+ATTENTION = "attention"
+
+
+class Initialisation(NamedTuple):
+    """How linear layers begin.
+
+    Attributes:
+        kernel: initialiser of the kernel [inputs, outputs].
+        bias: gives the bias's initialiser for a number of inputs.
+    """
+
+    kernel: nn.initializers.Initializer
+    bias: Callable[[int], nn.initializers.Initializer]
+
+
+def _zeros(inputs: int) -> nn.initializers.Initializer:
+    del inputs
+    return nn.initializers.zeros
+
+
+def _uniform_bias(inputs: int) -> nn.initializers.Initializer:
+    bound = inputs**-0.5
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
+        key, shape, dtype, -bound, bound
+    )
+
+
+VISION_TRANSFORMER = Initialisation(truncated_normal, _zeros)
+"""Truncated normal kernels, zero biases."""
+
+# A variance of 1/3 over the inputs is that of U(-1/sqrt(inputs), 1/sqrt(inputs)).
+TORCH_DEFAULT = Initialisation(
+    nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform"), _uniform_bias
+)
+"""Kernels and biases from U(-1/sqrt(inputs), 1/sqrt(inputs)), what PyTorch's layers begin with."""
+
 
 class Linear(nn.Module):
     """Linear layer over the channels.
@@ -29,7 +67,7 @@ class Linear(nn.Module):
         use_bias: whether it adds a bias.
         function: `functional.linear`, or `functional.gelu_linear` to activate the input.
         parts: returns the output in this many arrays of equal channels, if more than one.
-        kernel_init, bias_init: initialisers.
+        initialisation: of kernel and bias.
         dtype: compute dtype.
     """
 
@@ -37,16 +75,18 @@ class Linear(nn.Module):
     use_bias: bool = True
     function: Callable = functional.linear
     parts: int = 1
-    kernel_init: nn.initializers.Initializer = truncated_normal
-    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    initialisation: Initialisation = VISION_TRANSFORMER
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "*batch inputs"]
     ) -> Float[Array, "*batch outputs"] | tuple[Float[Array, "*batch part"], ...]:
-        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
-        bias = self.param("bias", self.bias_init, (self.features,)) if self.use_bias else None
+        inputs = x.shape[-1]
+        kernel = self.param("kernel", self.initialisation.kernel, (inputs, self.features))
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", self.initialisation.bias(inputs), (self.features,))
         x = x.astype(self.dtype)
         if self.parts == 1:
             return self.function(x, kernel, bias)
@@ -76,12 +116,16 @@ class LayerNorm(nn.Module):
 class Attention(nn.Module):
     """Multi-head self-attention over the tokens (Vaswani et al. 2017, section 3.2).
 
+    Applied with `mutable="attention"`, it also stores its weights there as `weights`,
+    `[rows, heads, queries, keys]` in float32, the rows being all leading axes of the input.
+
     Attributes:
         num_heads: number of heads; divides the channels.
         qkv_bias: whether queries, keys and values have a bias.
         qk_scale: factor of the scores, `head_dim ** -0.5` where None.
         attn_drop_rate: dropout of the attention weights.
         drop_rate: dropout of the output.
+        initialisation: of the linear layers.
         dtype: compute dtype.
     """
 
@@ -90,6 +134,7 @@ class Attention(nn.Module):
     qk_scale: float | None = None
     attn_drop_rate: float = 0.0
     drop_rate: float = 0.0
+    initialisation: Initialisation = VISION_TRANSFORMER
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -105,6 +150,7 @@ class Attention(nn.Module):
             3 * channels,
             use_bias=self.qkv_bias,
             parts=1 if train else 3,
+            initialisation=self.initialisation,
             dtype=self.dtype,
             name="qkv",
         )(x)
@@ -113,13 +159,16 @@ class Attention(nn.Module):
             part.reshape(-1, tokens, self.num_heads, head_dim).swapaxes(1, 2)
             for part in (jnp.split(qkv, 3, axis=-1) if train else qkv)
         )
+        # Only whoever asks for the collection pays for the weights.
+        if self.is_mutable_collection(ATTENTION) and not self.is_initializing():
+            self.sow(ATTENTION, "weights", nn.softmax(functional.attention_scores(q, k, scale)))
         if train and self.attn_drop_rate:
             weights = nn.softmax(functional.attention_scores(q, k, scale)).astype(self.dtype)
             x = nn.Dropout(self.attn_drop_rate, deterministic=False)(weights) @ v
         else:
             x = functional.attention(q, k, v, scale)
         x = x.swapaxes(1, 2).reshape(*batch, tokens, channels)
-        x = Linear(channels, dtype=self.dtype, name="proj")(x)
+        x = Linear(channels, initialisation=self.initialisation, dtype=self.dtype, name="proj")(x)
         return nn.Dropout(self.drop_rate, deterministic=not train)(x)
 
 
@@ -129,11 +178,13 @@ class Mlp(nn.Module):
     Attributes:
         hidden_dim: channels between the two layers.
         drop_rate: dropout after the activation and after the second layer.
+        initialisation: of the linear layers.
         dtype: compute dtype.
     """
 
     hidden_dim: int
     drop_rate: float = 0.0
+    initialisation: Initialisation = VISION_TRANSFORMER
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -141,13 +192,21 @@ class Mlp(nn.Module):
         self, x: Float[Array, "*batch channels"], train: bool = False
     ) -> Float[Array, "*batch channels"]:
         channels = x.shape[-1]
-        x = Linear(self.hidden_dim, dtype=self.dtype, name="fc1")(x)
+        x = Linear(
+            self.hidden_dim, initialisation=self.initialisation, dtype=self.dtype, name="fc1"
+        )(x)
         if train and self.drop_rate:
             x = nn.Dropout(self.drop_rate, deterministic=False)(functional.gelu(x))
             function = functional.linear
         else:
             function = functional.gelu_linear
-        x = Linear(channels, function=function, dtype=self.dtype, name="fc2")(x)
+        x = Linear(
+            channels,
+            function=function,
+            initialisation=self.initialisation,
+            dtype=self.dtype,
+            name="fc2",
+        )(x)
         return nn.Dropout(self.drop_rate, deterministic=not train)(x)
 
 
@@ -163,6 +222,7 @@ class Block(nn.Module):
         drop_path_shared: axes along which one stochastic depth decision holds; by default
             one draw for all tokens of a row.
         norm_eps: epsilon of the LayerNorms.
+        initialisation: of the linear layers.
         dtype: compute dtype.
     """
 
@@ -175,6 +235,7 @@ class Block(nn.Module):
     drop_path_rate: float = 0.0
     drop_path_shared: Sequence[int] = (-2, -1)
     norm_eps: float = 1e-6
+    initialisation: Initialisation = VISION_TRANSFORMER
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -193,12 +254,14 @@ class Block(nn.Module):
             qk_scale=self.qk_scale,
             attn_drop_rate=self.attn_drop_rate,
             drop_rate=self.drop_rate,
+            initialisation=self.initialisation,
             dtype=self.dtype,
             name="attn",
         )
         mlp = Mlp(
             hidden_dim=int(x.shape[-1] * self.mlp_ratio),
             drop_rate=self.drop_rate,
+            initialisation=self.initialisation,
             dtype=self.dtype,
             name="mlp",
         )

@@ -11,11 +11,14 @@ import logging
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from jrepose.command import run
 from jrepose.config import parse_flags
+from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError, MissingExtra
 
 
@@ -80,29 +83,97 @@ def _draw_curves(workdir: pathlib.Path) -> None:
 def evaluate(argv: Sequence[str]) -> int:
     """Evaluates a checkpoint: table, JSON, CSV, predictions, pictures."""
     flag_values = flags.FlagValues()
+    _define_checkpoint_flags(flag_values)
+    flags.DEFINE_string("output", None, "Folder for the results (CHECKPOINT/evaluation/SPLIT).",
+                        flag_values=flag_values)  # fmt: skip
+    config = parse_flags(flag_values, argv)
+
+    import jax
+
+    from jrepose.evaluation.evaluate import evaluate_dataset
+    from jrepose.evaluation.report import summary, write_report
+    from jrepose.training.experiment import create_model
+
+    variables, dataset, folder = _load_checkpoint(config, flag_values)
+    result = evaluate_dataset(
+        create_model(config),
+        jax.device_put(variables),
+        dataset,
+        config,
+        progress=sys.stderr.isatty(),
+    )
+    print(summary(result, dataset))
+    output = flag_values["output"].value or folder / "evaluation" / flag_values["split"].value
+    for written in write_report(result, dataset, output):
+        print(f"wrote {written}")
+    return 0
+
+
+def attention(argv: Sequence[str]) -> int:
+    """Draws what a transformer attends to in one clip, see `jrepose.evaluation.attention`."""
+    flag_values = flags.FlagValues()
+    _define_checkpoint_flags(flag_values)
+    flags.DEFINE_string("output", None, "Folder for the pictures (CHECKPOINT/attention).",
+                        flag_values=flag_values)  # fmt: skip
+    flags.DEFINE_integer("clip", 0, "Which clip of the split's evaluation windows.",
+                         flag_values=flag_values)  # fmt: skip
+    flags.DEFINE_string("layer", "last", "Number of a layer, or last.", flag_values=flag_values)
+    flags.DEFINE_integer("frame", None, "Frame of the clip whose spatial map to draw (the mean).",
+                         flag_values=flag_values)  # fmt: skip
+    flags.DEFINE_string("joint", None, "Joint whose temporal map to draw (the mean).",
+                        flag_values=flag_values)  # fmt: skip
+    flags.DEFINE_enum(
+        "scale", "min_max", ["min_max", "max"],
+        "Smallest weight 0 and largest 1, or only the largest 1.", flag_values=flag_values,
+    )  # fmt: skip
+    config = parse_flags(flag_values, argv)
+    layer = flag_values["layer"].value
+    if layer != "last" and not layer.isdecimal():
+        raise InputError(f"--layer is {layer!r}, expected a number or 'last'")
+
+    from jrepose.evaluation.attention import draw_clip
+    from jrepose.training.experiment import create_model
+
+    variables, dataset, folder = _load_checkpoint(config, flag_values)
+    for written in draw_clip(
+        create_model(config),
+        variables,
+        dataset,
+        config,
+        flag_values["output"].value or folder / "attention",
+        clip=flag_values["clip"].value,
+        layer=None if layer == "last" else int(layer),
+        frame=flag_values["frame"].value,
+        joint=flag_values["joint"].value,
+        scale=flag_values["scale"].value,
+    ):
+        print(f"wrote {written}")
+    return 0
+
+
+def _define_checkpoint_flags(flag_values: flags.FlagValues) -> None:
+    """Which weights on which data."""
     flags.DEFINE_string(
         "checkpoint", None,
         "Workdir of a run, one checkpoint of it, or a PyTorch file (.pth, .bin, .safetensors).",
         flag_values=flag_values,
     )  # fmt: skip
-    flags.DEFINE_string("output", None, "Folder for the results (CHECKPOINT/evaluation/SPLIT).",
-                        flag_values=flag_values)  # fmt: skip
     flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Which part of the data.",
                       flag_values=flag_values)  # fmt: skip
     flags.DEFINE_enum("which", "best", ["best", "latest"], "Which checkpoint of a workdir.",
                       flag_values=flag_values)  # fmt: skip
-    config = parse_flags(flag_values, argv)
+
+
+def _load_checkpoint(
+    config: ConfigDict, flag_values: flags.FlagValues
+) -> tuple[Any, PoseDataset, pathlib.Path]:
+    """Variables, the split, and the folder beside which results belong."""
     if flag_values["checkpoint"].value is None:
         raise InputError("--checkpoint DIR is missing")
 
-    import jax
-
     from jrepose import interop
     from jrepose.data.sources import load_splits
-    from jrepose.evaluation.evaluate import evaluate_dataset
-    from jrepose.evaluation.report import summary, write_report
     from jrepose.precision import multiply_float32_in_full
-    from jrepose.training.experiment import create_model
 
     multiply_float32_in_full()
     path = pathlib.Path(flag_values["checkpoint"].value)
@@ -112,22 +183,14 @@ def evaluate(argv: Sequence[str]) -> int:
     print(described)
     split = flag_values["split"].value
     dataset = load_splits(config.data, (split,))[split]
-    result = evaluate_dataset(
-        create_model(config),
-        jax.device_put(variables),
-        dataset,
-        config,
-        progress=sys.stderr.isatty(),
-    )
-    print(summary(result, dataset))
-    folder = path.parent / path.stem if path.is_file() else path
-    output = flag_values["output"].value or folder / "evaluation" / split
-    for written in write_report(result, dataset, output):
-        print(f"wrote {written}")
-    return 0
+    return variables, dataset, path.parent / path.stem if path.is_file() else path
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": train, "evaluate": evaluate}
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "attention": attention,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

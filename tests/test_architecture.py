@@ -4,6 +4,7 @@ import ast
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -24,13 +25,20 @@ SAME_FLOOR = {("training", "evaluation"), ("interop", "training"), ("skeleton", 
 
 def imports(path: pathlib.Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of_module(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def nodes_of_module(tree: ast.Module) -> Iterator[ast.AST]:
+    """All but `if __name__ == "__main__":`, which is a command line, on the top floor."""
+    for statement in tree.body:
+        if not (isinstance(statement, ast.If) and "__main__" in ast.unparse(statement.test)):
+            yield from ast.walk(statement)
 
 
 def room(path: pathlib.Path) -> str:

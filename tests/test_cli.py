@@ -36,7 +36,7 @@ TINY = (
 def run(script, *arguments):
     environment = {**os.environ, "XLA_FLAGS": ""}
     return subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments],
+        [sys.executable, script if script == "-m" else str(ROOT / script), *arguments],
         capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300,
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ def test_bad_input_is_one_line_and_status_2(script, arguments, message):
     assert "Traceback" not in done.stderr
 
 
-def test_train_then_evaluate(tmp_path):
+def test_train_then_evaluate(tmp_path, capsys):
     done = run("train.py", DEMO, f"--workdir={tmp_path}", *TINY)
     assert done.returncode == 0, done.stderr
     logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -79,6 +79,16 @@ def test_train_then_evaluate(tmp_path):
     assert 0 < scores["pa_mpjpe"] <= scores["mpjpe"]
     with np.load(results / "predictions.npz", allow_pickle=False) as archive:
         assert archive["poses_mm"].shape[1:] == (17, 3)
+
+    program = ("-m", "jrepose.evaluation.attention", DEMO, f"--checkpoint={tmp_path}", *TINY)
+    done = run(*program, "--clip=1", "--layer=0")
+    assert done.returncode == 0, done.stderr
+    pictures = sorted((tmp_path / "attention").iterdir())
+    assert [path.name.split("_")[0] for path in pictures] == ["spatial", "temporal"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+    for choice in ("--clip=9999", "--layer=first", "--layer=1", "--joint=tail"):
+        assert cli.run(cli.attention, ["attention", *program[2:], choice]) == 2
+        assert choice[2:].split("=")[1] in capsys.readouterr().err
 
     done = run("evaluate.py", DEMO, f"--checkpoint={tmp_path}", "--config.model.depth=3")
     assert done.returncode == 2 and "config.model." in done.stderr

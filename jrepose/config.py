@@ -87,6 +87,7 @@ def default_config() -> ConfigDict:
     config.training.weight_decay = 0.01
     config.training.flip = True
     config.training.root = "clip_first"  # or frame: labels relative to each frame's root
+    config.training.backward_seed = "one"  # or loss: gradients times the loss (MixSTE's code)
     config.training.gradient_clip = config_dict.placeholder(float)  # global norm
     config.training.accumulate = 1  # micro-batches a step
     config.training.ema_decay = config_dict.placeholder(float)

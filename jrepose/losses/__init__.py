@@ -2,11 +2,11 @@
 
 from jrepose.losses.anatomy import angle, limb_angles, limb_length, limb_lengths, limb_variance
 from jrepose.losses.depth_ranking import spatial_ranking, temporal_ranking
-from jrepose.losses.motion import angle_velocity, velocity
+from jrepose.losses.joint_weights import joint_weights
+from jrepose.losses.motion import angle_velocity, motion, temporal_consistency, velocity
 from jrepose.losses.objective import LOSSES, Objective, create_objective
 from jrepose.losses.position import (
     joint_l1,
-    joint_weights,
     mpjpe,
     n_mpjpe,
     reprojection_2d,
@@ -25,10 +25,12 @@ __all__ = [
     "limb_length",
     "limb_lengths",
     "limb_variance",
+    "motion",
     "mpjpe",
     "n_mpjpe",
     "reprojection_2d",
     "spatial_ranking",
+    "temporal_consistency",
     "temporal_ranking",
     "velocity",
     "weighted_mpjpe",

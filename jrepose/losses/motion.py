@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
@@ -9,6 +11,8 @@ from jrepose.losses.anatomy import limb_angles
 from jrepose.losses.operands import apply_to_both, matched_float32
 from jrepose.losses.subgradients import absolute, norm
 from jrepose.skeleton import HUMAN36M_17, Skeleton
+
+MOTION_INTERVALS = (8, 12, 24)
 
 
 def velocity(
@@ -24,6 +28,57 @@ def velocity(
     if predicted.shape[1] < 2:
         return jnp.zeros((), jnp.float32)
     return jnp.mean(norm(jnp.diff(predicted, axis=1) - jnp.diff(target, axis=1)))
+
+
+def temporal_consistency(
+    predicted: Float[ArrayLike, "batch frames joints 3"],
+    weights: Float[ArrayLike, " joints"],
+) -> Float[Array, ""]:
+    """Mean of w dp^2 over batch, frame steps, joints and the three coordinates.
+
+    In the poses' unit squared.  It looks at the prediction alone and pulls it towards rest;
+    MixSTE (CVPR 2022, TC loss) trains with 0.5 of it.
+
+    Args:
+        predicted: poses.
+        weights: of the joints.
+    """
+    steps = jnp.diff(jnp.asarray(predicted, jnp.float32), axis=1)
+    if steps.size == 0:
+        return jnp.zeros((), jnp.float32)
+    return jnp.mean(jnp.asarray(weights, jnp.float32)[:, None] * steps**2)
+
+
+def motion(
+    predicted: Float[ArrayLike, "batch frames joints 3"],
+    target: Float[ArrayLike, "batch frames joints 3"],
+    intervals: Sequence[int] = MOTION_INTERVALS,
+) -> Float[Array, ""]:
+    """Sum over intervals of the mean ||m(p) - m(y)||, m the pairwise motion encoding.
+
+    m of a joint is the cross product of its positions at frames t and t + interval; the loss is
+    in the poses' unit squared.  Intervals that are not shorter than the clip count 0.
+
+    The encoding is that of J. Wang et al., "Motion Guided 3D Pose Estimation from Videos", ECCV
+    2020, whose code is not public.  The intervals are those MixSTE's released code names in a
+    disabled line, with a weight of 0.001.  Length and mean for the distance are this library's
+    choice, so numbers do not compare with those of other code.
+
+    Args:
+        predicted, target: poses.
+        intervals: in frames.
+    """
+    predicted, target = matched_float32(predicted, target)
+    total = jnp.zeros((), jnp.float32)
+    for interval in intervals:
+        if interval < predicted.shape[1]:
+            ours, theirs = apply_to_both(
+                lambda poses, by=interval: jnp.cross(poses[:, :-by], poses[:, by:]),
+                predicted,
+                target,
+            )
+            total += jnp.mean(norm(ours - theirs))
+    return total
 
 
 def angle_velocity(

@@ -15,10 +15,10 @@ from jaxtyping import Array, ArrayLike, Float
 from jrepose.errors import InputError
 from jrepose.losses.anatomy import angle, limb_length, limb_variance
 from jrepose.losses.depth_ranking import spatial_ranking, temporal_ranking
-from jrepose.losses.motion import angle_velocity, velocity
+from jrepose.losses.joint_weights import joint_weights
+from jrepose.losses.motion import angle_velocity, motion, temporal_consistency, velocity
 from jrepose.losses.position import (
     joint_l1,
-    joint_weights,
     mpjpe,
     n_mpjpe,
     reprojection_2d,
@@ -59,6 +59,10 @@ LOSSES: Mapping[str, Callable[[Operands], Float[Array, ""]]] = MappingProxyType(
         "spatial_ranking": lambda o: spatial_ranking(*o.poses, o.ranking_reduction),
         "temporal_ranking": lambda o: temporal_ranking(*o.poses, o.ranking_reduction),
         "velocity": lambda o: velocity(*o.poses),
+        "temporal_consistency": lambda o: temporal_consistency(
+            o.predicted, joint_weights(o.skeleton)
+        ),
+        "motion": lambda o: motion(*o.poses),
         "limb_variance": lambda o: limb_variance(o.predicted, o.skeleton),
         "limb_length": lambda o: limb_length(*o.poses, o.skeleton),
         "angle": lambda o: angle(*o.poses, o.skeleton),
@@ -137,7 +141,8 @@ def create_objective(
 
     RePOSE (ECCV 2024, equation 4) trains with
     `{"mpjpe": 1, "spatial_ranking": 20, "temporal_ranking": 20}`, MotionBERT (ICCV 2023) with
-    `{"mpjpe": 1, "n_mpjpe": 0.5, "velocity": 20}`.
+    `{"mpjpe": 1, "n_mpjpe": 0.5, "velocity": 20}`, MixSTE (CVPR 2022) with
+    `{"weighted_mpjpe": 1, "temporal_consistency": 0.5, "velocity": 2}`.
 
     Args:
         weights: loss names (see `LOSSES`) and their weights.  A loss of weight 0 is evaluated
@@ -174,8 +179,8 @@ def create_objective(
         raise InputError(
             f"objective: unknown ranking_reduction {ranking_reduction!r}; expected mean or sum"
         )
-    if "weighted_mpjpe" in weights:
-        joint_weights(skeleton)
+    if {"weighted_mpjpe", "temporal_consistency"} & weights.keys():
+        joint_weights(skeleton)  # refuses a skeleton without
     return Objective(
         MappingProxyType({name: float(weight) for name, weight in weights.items()}),
         skeleton,

@@ -6,28 +6,11 @@ that is left: batch, frames and joints.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from jrepose.errors import InputError
 from jrepose.losses.operands import apply_to_both, matched_float32
 from jrepose.losses.subgradients import absolute, norm
-from jrepose.skeleton import HUMAN36M_17, Skeleton
-
-JOINT_WEIGHTS: Mapping[str, float] = MappingProxyType(
-    dict(
-        zip(
-            HUMAN36M_17.joint_names,
-            (1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4),
-            strict=True,
-        )
-    )
-)
-"""MixSTE's weights of Human3.6M's joints."""
 
 
 def mpjpe(
@@ -58,23 +41,6 @@ def weighted_mpjpe(
     """
     predicted, target = matched_float32(predicted, target)
     return jnp.mean(jnp.asarray(weights, jnp.float32) * norm(predicted - target))
-
-
-def joint_weights(skeleton: Skeleton) -> Float[np.ndarray, " joints"]:
-    """Weights for `weighted_mpjpe` that grow towards the ends of the limbs, 1 to 4.
-
-    They are those of MixSTE's (CVPR 2022) released code for Human3.6M, by joint name.
-
-    Raises:
-        InputError: the skeleton has a joint of another name.
-    """
-    unknown = set(skeleton.joint_names) - set(JOINT_WEIGHTS)
-    if unknown:
-        raise InputError(
-            f"weighted_mpjpe: skeleton {skeleton.name} has joints without a weight: "
-            + ", ".join(sorted(unknown))
-        )
-    return np.array([JOINT_WEIGHTS[name] for name in skeleton.joint_names], np.float32)
 
 
 def n_mpjpe(

@@ -140,6 +140,7 @@ def create_experiment(
         accumulate=training.accumulate,
         gradient_clip=training.gradient_clip,
         ema_decay=training.ema_decay,
+        backward_seed=training.backward_seed,
     )
     total_steps = order.steps(training.epochs)
     if training.max_steps is not None:

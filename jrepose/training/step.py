@@ -22,6 +22,7 @@ from jrepose.training.schedule import Schedule
 from jrepose.training.state import TrainState
 
 ROOTS = ("clip_first", "frame")
+BACKWARD_SEEDS = ("one", "loss")
 
 Metrics = dict[str, Any]
 TrainStep = Callable[[TrainState, Mapping[str, Any], Mapping[str, Any]], tuple[TrainState, Metrics]]
@@ -58,6 +59,7 @@ def make_train_step(
     accumulate: int = 1,
     gradient_clip: float | None = None,
     ema_decay: float | None = None,
+    backward_seed: str = "one",
 ) -> TrainStep:
     """Builds the step for `jrepose.parallel.data_parallel`.
 
@@ -75,6 +77,9 @@ def make_train_step(
         gradient_clip: gradients with a larger global norm are scaled down to it, as
             `torch.nn.utils.clip_grad_norm_` does; None does not clip.
         ema_decay: d in `ema = d * ema + (1 - d) * params`; None keeps no average.
+        backward_seed: what the backward pass begins with. `"one"` is the gradient of the
+            objective; `"loss"` multiplies that by the whole batch's objective, as MixSTE's
+            (CVPR 2022) released training does: batches with a larger loss weigh more.
 
     Returns:
         `step(state, arrays, selection) -> (state, metrics)`.  `arrays` and `selection` are
@@ -83,10 +88,15 @@ def make_train_step(
         `gradient_norm` (before clipping), `learning_rate`, and `stop` if any process does.
 
     Raises:
-        InputError: unknown `root`.
+        InputError: unknown `root` or `backward_seed`.
     """
     if root not in ROOTS:
         raise InputError(f"unknown training.root {root!r}; expected one of {', '.join(ROOTS)}")
+    if backward_seed not in BACKWARD_SEEDS:
+        raise InputError(
+            f"unknown training.backward_seed {backward_seed!r}; "
+            f"expected one of {', '.join(BACKWARD_SEEDS)}"
+        )
 
     def loss(trainable, inputs, targets, key):
         predicted = model.apply(
@@ -123,6 +133,8 @@ def make_train_step(
         trainable = {"params": state.params, "objective": state.objective}
         results = mean_gradient(trainable, inputs, targets, key)
         (total, terms), gradients = lax.pmean(results, AXIS)
+        if backward_seed == "loss":
+            gradients = jax.tree.map(lambda leaf: total * leaf, gradients)
 
         norm = _global_norm(gradients)
         metrics = {

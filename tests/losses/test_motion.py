@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from jrepose.losses import angle_velocity, velocity
+from jrepose.losses import angle_velocity, motion, temporal_consistency, velocity
 
-losses = pytest.mark.parametrize("loss", [velocity, angle_velocity])
+losses = pytest.mark.parametrize("loss", [velocity, angle_velocity, motion])
 
 
 def random_poses(frames, seed=0):
@@ -20,6 +20,37 @@ def test_velocity_by_hand():
     assert velocity(target + drift[None], target) == 5
     # Constant offsets do not matter.
     assert velocity(target + 7, target) == 0
+
+
+def test_temporal_consistency_by_hand():
+    # Two joints of which the second moves by (1, 0, 2) a frame; weights 3 and 4.
+    steps = np.zeros((2, 4, 2, 3), np.float32)
+    steps[:, :, 1] = np.arange(4, dtype=np.float32)[:, None] * np.array([1, 0, 2], np.float32)
+    expected = (2 * 3) * 4 * (1 + 4) / (2 * 3 * 2 * 3)
+    np.testing.assert_allclose(
+        temporal_consistency(steps, np.array([3.0, 4.0])), expected, rtol=1e-6
+    )
+    assert temporal_consistency(steps[:, :1], np.array([3.0, 4.0])) == 0
+    still = np.broadcast_to(random_poses(1), (2, 6, 17, 3))
+    assert temporal_consistency(still, np.ones(17)) == 0
+
+
+def test_motion_by_hand():
+    poses, target = random_poses(6), random_poses(6, seed=1)
+    expected = 0.0
+    for interval in (1, 4):
+        lengths = [
+            np.linalg.norm(
+                np.cross(poses[b, t, j], poses[b, t + interval, j])
+                - np.cross(target[b, t, j], target[b, t + interval, j])
+            )
+            for b in range(2)
+            for t in range(6 - interval)
+            for j in range(17)
+        ]
+        expected += np.mean(lengths)
+    np.testing.assert_allclose(motion(poses, target, (1, 4, 6)), expected, rtol=1e-5)
+    assert motion(poses, target, (6, 7)) == 0
 
 
 def test_angles_that_keep_their_error_have_no_angle_velocity():

@@ -10,7 +10,7 @@ import pytest
 from jrepose import losses
 from jrepose.errors import InputError
 from jrepose.losses import LOSSES, create_objective
-from jrepose.skeleton import HUMAN36M_17
+from jrepose.skeleton import COCO_17, HUMAN36M_17, HUMANEVA_15
 
 REPOSE = {"mpjpe": 1, "spatial_ranking": 20, "temporal_ranking": 20}
 
@@ -18,8 +18,8 @@ REPOSE = {"mpjpe": 1, "spatial_ranking": 20, "temporal_ranking": 20}
 @pytest.fixture(scope="module")
 def batch():
     random = np.random.default_rng(0)
-    predicted, target = random.normal(size=(2, 2, 5, 17, 3)).astype(np.float32)
-    keypoints = random.uniform(size=(2, 5, 17, 3)).astype(np.float32)
+    predicted, target = random.normal(size=(2, 2, 9, 17, 3)).astype(np.float32)
+    keypoints = random.uniform(size=(2, 9, 17, 3)).astype(np.float32)
     return predicted, target, keypoints
 
 
@@ -51,6 +51,26 @@ def test_every_loss_has_a_name_and_a_finite_gradient(batch):
     assert np.all(np.isfinite(gradient))
     assert np.all(np.isfinite(compute(target)[1])), "at the perfect prediction"
     assert np.all(np.isfinite(compute(jnp.zeros_like(predicted))[1])), "at a collapsed body"
+
+
+def test_joint_weights_are_the_skeletons(batch):
+    predicted, target, keypoints = (array[:, :, :15] for array in batch)
+    mixste = {"weighted_mpjpe": 1, "temporal_consistency": 0.5, "velocity": 2}
+    weights = losses.joint_weights(HUMANEVA_15)
+    total, terms = create_objective(mixste, HUMANEVA_15)({}, predicted, target, keypoints)
+    np.testing.assert_allclose(
+        terms["weighted_mpjpe"],
+        np.mean(weights * np.linalg.norm(predicted - target, axis=-1)),
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+        terms["temporal_consistency"],
+        np.mean(weights[:, None] * np.diff(predicted, axis=1) ** 2),
+        rtol=1e-5,
+    )
+    for name in ("weighted_mpjpe", "temporal_consistency"):
+        with pytest.raises(InputError, match="no joint weights for skeleton coco_17; known"):
+            create_objective({name: 1}, COCO_17)
 
 
 def test_weight_zero_is_watched_but_not_minimised(batch):

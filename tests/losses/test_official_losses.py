@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jrepose import losses
-from jrepose.skeleton import HUMAN36M_17
+from jrepose.skeleton import HUMAN36M_17, HUMANEVA_15
 
 OFFICIAL_NAMES = {
     "spatial": losses.spatial_ranking,
@@ -96,11 +96,26 @@ def test_objective_on_real_predictions(golden, clip):
     np.testing.assert_allclose(total, arrays[f"loss{clip}/total"], rtol=1e-6)
 
 
-def test_mixste_weighted_mpjpe(golden):
+def test_mixste_objective(golden):
     arrays, config = golden("mixste")
-    np.testing.assert_array_equal(losses.joint_weights(HUMAN36M_17), config["joint_weights_h36m"])
     predicted, target = arrays["output/pose_3d"], arrays["target/pose_3d"]
-    weights = losses.joint_weights(HUMAN36M_17)
-    np.testing.assert_allclose(
-        losses.weighted_mpjpe(predicted, target, weights), arrays["loss/weighted_mpjpe"], rtol=1e-6
-    )
+    weights = {"weighted_mpjpe": 1, "temporal_consistency": 0.5, "velocity": 2, "mpjpe": 0}
+    for skeleton, prefix in ((HUMAN36M_17, ""), (HUMANEVA_15, "humaneva15_")):
+        objective = losses.create_objective(weights, skeleton)
+        joints = skeleton.num_joints
+        poses = predicted[:, :, :joints], target[:, :, :joints]
+        total, terms = objective({}, *poses, arrays["input/keypoints_2d"][:, :, :joints])
+        suffix = "_first15" if prefix else ""
+        for ours, theirs in (
+            ("weighted_mpjpe", "weighted_mpjpe"),
+            ("temporal_consistency", "temporal_consistency"),
+            ("velocity", "mpjve"),
+            ("mpjpe", "mpjpe"),
+        ):
+            if (key := f"loss/{prefix}{theirs}{suffix}") in arrays:
+                np.testing.assert_allclose(terms[ours], arrays[key], rtol=1e-6, err_msg=key)
+        np.testing.assert_allclose(total, arrays[f"loss/{prefix}total{suffix}"], rtol=1e-6)
+    for skeleton, name in ((HUMAN36M_17, "h36m"), (HUMANEVA_15, "humaneva15")):
+        np.testing.assert_array_equal(
+            losses.joint_weights(skeleton), config[f"joint_weights_{name}"]
+        )

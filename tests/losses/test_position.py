@@ -5,16 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jrepose.errors import InputError
 from jrepose.losses import (
     joint_l1,
-    joint_weights,
     mpjpe,
     n_mpjpe,
     reprojection_2d,
     weighted_mpjpe,
 )
-from jrepose.skeleton import HUMAN36M_17, Skeleton
 
 # One clip of one frame of two joints, off by (3, 4, 0) and (0, 0, -2).
 TARGET = np.array([[[[1, 1, 1], [2, 0, 1]]]], np.float32)
@@ -63,13 +60,3 @@ def test_bfloat16_predictions_give_float32(loss):
     expected = {mpjpe: np.sqrt(3), n_mpjpe: 0, joint_l1: 1}[loss]
     assert loss(predicted, target).dtype == jnp.float32
     np.testing.assert_allclose(loss(predicted, target), expected, rtol=1e-6)
-
-
-def test_joint_weights_go_by_name():
-    weights = joint_weights(HUMAN36M_17)
-    assert weights.sum() == 36.5
-    for name, weight in {"pelvis": 1, "left_knee": 2.5, "head": 1.5, "right_wrist": 4}.items():
-        assert weights[HUMAN36M_17.index(name)] == weight
-    strange = Skeleton("strange", ("pelvis", "tail"), (-1, 0), (), ())
-    with pytest.raises(InputError, match="strange.*tail"):
-        joint_weights(strange)

@@ -143,6 +143,21 @@ def test_gradient_clipping():
     assert_close(loose.params, unclipped.params)
 
 
+@pytest.mark.parametrize("devices, accumulate", [(1, 1), (2, 2)])
+def test_backward_seeded_with_the_loss(devices, accumulate):
+    plain, metrics = run(steps=1)
+    options = {"backward_seed": "loss", "accumulate": accumulate}
+    seeded, history = run(devices, steps=1, **options)
+    total = float(metrics[0]["total"])
+    assert history[0]["total"] == pytest.approx(total)
+    assert history[0]["gradient_norm"] == pytest.approx(total * metrics[0]["gradient_norm"])
+    # Adam's first moment is a tenth of the gradient that reached it.
+    expected = jax.tree.map(lambda leaf: total * leaf, plain.optimizer[0].mu)
+    assert_close(seeded.optimizer[0].mu, expected)
+    with pytest.raises(InputError, match="unknown training.backward_seed 'two'; expected one of"):
+        run(backward_seed="two")
+
+
 def test_moving_average():
     expected = run(steps=0)[0].params
     for number in range(1, 4):

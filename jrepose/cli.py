@@ -31,6 +31,11 @@ def train(argv: Sequence[str]) -> int:
         "Begin with these weights: workdir of a run, one checkpoint of it, or a PyTorch file.",
         flag_values=flag_values,
     )  # fmt: skip
+    flags.DEFINE_bool(
+        "init_partial", False,
+        "Take from --init what fits by name and shape, and report what does not.",
+        flag_values=flag_values,
+    )  # fmt: skip
     flags.DEFINE_integer(
         "devices", None, "Local devices to use (all).", flag_values=flag_values, lower_bound=1
     )
@@ -43,6 +48,9 @@ def train(argv: Sequence[str]) -> int:
     config = parse_flags(flag_values, argv)
     if flag_values["workdir"].value is None:
         raise InputError("--workdir DIR is missing")
+    init, partial = flag_values["init"].value, flag_values["init_partial"].value
+    if partial and init is None:
+        raise InputError("--init_partial needs --init PATH")
 
     from jrepose import interop, parallel
     from jrepose.data.sources import load_splits
@@ -57,12 +65,11 @@ def train(argv: Sequence[str]) -> int:
     splits = load_splits(config.data, ("train", "validation"))
     workdir = pathlib.Path(flag_values["workdir"].value)
     initial = None
-    if flag_values["init"].value is not None:
-        initial, described = interop.load_variables(
-            flag_values["init"].value, config.model.to_dict()
-        )
+    if init is not None:
+        load = interop.load_matching_variables if partial else interop.load_variables
+        initial, described = load(init, config.model.to_dict())
         print(f"beginning with {described}")
-    result = run(config, workdir, splits, devices=devices, initial=initial)
+    result = run(config, workdir, splits, devices=devices, initial=initial, partial=partial)
     # A run stopped early may have no numbers to draw yet.
     if result.finished and parallel.is_primary():
         _draw_curves(workdir)

@@ -94,7 +94,7 @@ def test_train_then_evaluate(tmp_path, capsys):
     assert done.returncode == 2 and "config.model." in done.stderr
 
 
-def test_evaluates_a_pytorch_file(tmp_path):
+def test_a_pytorch_file(tmp_path, capsys):
     model = models.create("repose", dim_feat=8, dim_rep=8, depth=1, num_heads=2, maxlen=27,
                           mlp_ratio=2)  # fmt: skip
     variables = model.init(jax.random.key(0), jnp.zeros((1, 27, 17, 3)))
@@ -115,13 +115,26 @@ def test_evaluates_a_pytorch_file(tmp_path):
     trained = checkpoints.load(workdir, "latest").variables
     jax.tree.map(np.testing.assert_array_equal, trained, dict(variables))
 
+    # A deeper network begins with what fits, if asked to.
+    deeper = (*TINY, *still, "--config.model.depth=2", "--devices=1", f"--workdir={tmp_path / 'b'}")
+    assert cli.run(cli.train, ["train", DEMO, *deeper, f"--init={file}"]) == 2
+    assert "missing blocks_st.1" in capsys.readouterr().err
+    assert cli.run(cli.train, ["train", DEMO, *deeper, f"--init={file}", "--init_partial"]) == 0
+    assert "missing there (blocks_st_1/" in capsys.readouterr().out
+    trained = checkpoints.load(tmp_path / "b", "latest").variables["params"]
+    first = variables["params"]["blocks_st_0"]
+    jax.tree.map(np.testing.assert_array_equal, trained["blocks_st_0"], first)
+    assert np.ptp(trained["blocks_st_1"]["spatial"]["attn"]["qkv"]["kernel"]) > 0
+    assert cli.run(cli.train, ["train", DEMO, *deeper, "--init_partial"]) == 2
+    assert "--init_partial needs --init" in capsys.readouterr().err
+
     done = run("evaluate.py", DEMO, f"--checkpoint={file}", *TINY, "--config.model.depth=2")
     assert done.returncode == 2
     assert "missing blocks_st.1.attn_s.proj.bias" in done.stderr.splitlines()[-1]
 
 
 def test_a_run_stopped_before_its_first_record_says_130(tmp_path, monkeypatch):
-    def stopped(config, workdir, splits, devices, initial):
+    def stopped(config, workdir, splits, **options):
         (workdir / "metrics.jsonl").touch()
         return loop.TrainingResult(
             step=1, finished=False, interrupted=signal.SIGTERM, variables={}, validation=None,

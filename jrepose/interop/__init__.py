@@ -8,11 +8,12 @@ from __future__ import annotations
 from jrepose.interop.state_dicts import from_torch, infer_hyperparameters, to_torch
 from jrepose.interop.torch_files import read_state_dict, read_torch_file
 from jrepose.interop.torch_writer import write_state_dict
-from jrepose.interop.weights import load_variables
+from jrepose.interop.weights import load_matching_variables, load_variables
 
 __all__ = [
     "from_torch",
     "infer_hyperparameters",
+    "load_matching_variables",
     "load_variables",
     "read_state_dict",
     "read_torch_file",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +46,7 @@ def from_torch(
         InputError: keys are missing or left over, or a shape is wrong; all are listed.
     """
     state_dict = without_module(state_dict)
-    shapes = _parameter_shapes(models.create(model_name, **hyperparameters))
+    shapes = parameter_shapes(models.create(model_name, **hyperparameters))
     keys = {path: NAME_MAPS[model_name].torch_key(path) for path in shapes}
 
     problems = []
@@ -110,12 +111,37 @@ def infer_hyperparameters(model_name: str, state_dict: Mapping[str, Any]) -> dic
         raise InputError(f"state dict does not fit {model_name}: no {error}") from None
 
 
-def _swap_layout(path: tuple[str, ...], value: np.ndarray) -> np.ndarray:
-    """Linear weights are [in, out] in Flax and [out, in] in PyTorch; the rest is alike."""
-    return value.T if path[-1] == "kernel" else value
+def known_parameters(
+    model_name: str, state_dict: Mapping[str, Any], **hyperparameters: Any
+) -> tuple[dict[tuple[str, ...], np.ndarray], list[str]]:
+    """The parameters in a state dict that go by a model's names, whatever their shapes.
+
+    Args:
+        model_name, state_dict, hyperparameters: as for `from_torch`.
+
+    Returns:
+        Path in `variables["params"]` -> float32 array, and the keys that are no parameter.
+
+    Raises:
+        InputError: no such model or hyperparameter.
+    """
+    state_dict = {key: np.asarray(value) for key, value in without_module(state_dict).items()}
+    found = {}
+    for path in parameter_shapes(models.create(model_name, **hyperparameters)):
+        key = NAME_MAPS[model_name].torch_key(path)
+        if key in state_dict and jnp.issubdtype(state_dict[key].dtype, jnp.floating):
+            value = _swap_layout(path, state_dict.pop(key))
+            found[path] = np.array(value, dtype=np.float32, order="C")
+    return found, list(state_dict)
 
 
-def _parameter_shapes(model) -> dict[tuple[str, ...], tuple[int, ...]]:
+def parameter_shapes(model: nn.Module) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """Path in `variables["params"]` -> shape, of all parameters."""
     keypoints = jax.ShapeDtypeStruct((1, *model.input_shape), np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), keypoints)
     return {path: leaf.shape for path, leaf in flatten_dict(variables["params"]).items()}
+
+
+def _swap_layout(path: tuple[str, ...], value: np.ndarray) -> np.ndarray:
+    """Linear weights are [in, out] in Flax and [out, in] in PyTorch; the rest is alike."""
+    return value.T if path[-1] == "kernel" else value

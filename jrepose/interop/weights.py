@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jrepose import checkpoints, models
 from jrepose.errors import InputError
-from jrepose.interop.state_dicts import from_torch
+from jrepose.interop.state_dicts import from_torch, known_parameters, parameter_shapes
 from jrepose.interop.torch_files import read_state_dict
 
 
@@ -40,6 +42,76 @@ def load_variables(
     return checkpoint.variables, f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
 
 
+def load_matching_variables(
+    path: str | os.PathLike[str], model: Mapping[str, Any], which: str = "best"
+) -> tuple[dict[str, Any], str]:
+    """Those parameters of another model that have the name and shape of one of this model.
+
+    For fine-tuning on other joints, clip lengths or layers, where `load_variables` refuses.
+
+    Args:
+        path, model, which: as for `load_variables`.
+
+    Returns:
+        `{"params": ...}` with only the parameters taken, for `training.loop.train` with
+        `partial=True`, and a report: what was read, what was taken, which parameters have
+        another shape, are missing there or are left over, and in what the models differ.
+
+    Raises:
+        InputError: nothing there, damaged, or not one parameter fits.
+    """
+    path = pathlib.Path(path)
+    hyperparameters = dict(model)
+    name = hyperparameters.pop("name")
+    differences = ""
+    if path.is_file():
+        found, left_over = known_parameters(name, read_state_dict(path), **hyperparameters)
+        source = f"PyTorch checkpoint: {path}"
+    else:
+        checkpoint = checkpoints.load(path, which)
+        found, left_over = flatten_dict(checkpoint.variables["params"]), []
+        source = f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
+        differences = _differences(model, checkpoint.config["model"])
+    shapes = parameter_shapes(models.create(**model))
+    taken, reshaped, missing = {}, [], []
+    for key, shape in shapes.items():
+        if key not in found:
+            missing.append("/".join(key))
+        elif found[key].shape == shape:
+            taken[key] = found[key]
+        else:
+            reshaped.append(f"{'/'.join(key)} {list(found[key].shape)} for {list(shape)}")
+    left_over += ["/".join(key) for key in found if key not in shapes]
+    if not taken:
+        raise InputError(f"{path}: none of its parameters fits {name} by name and shape")
+    report = [f"{source}; {len(taken)} of {len(shapes)} parameters taken"]
+    for what, names in (
+        ("of another shape", reshaped),
+        ("missing there", missing),
+        ("left over", left_over),
+    ):
+        report.append(f"{len(names)} {what}{_listed(names)}")
+    return {"params": unflatten_dict(taken)}, "; ".join(report) + differences
+
+
+def _listed(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    shown = ", ".join(names[:_SHOWN])
+    return f" ({shown}{f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''})"
+
+
+def _differences(config: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
+    """The hyperparameters that differ: some, like the number of heads, have no shape."""
+    ours, theirs = _resolved(config), _resolved(stored)
+    differing = [
+        f"{field} {theirs.get(field)!r}, here {ours.get(field)!r}"
+        for field in sorted({*ours, *theirs})
+        if ours.get(field) != theirs.get(field)
+    ]
+    return f"; it was trained with {', '.join(differing)}" if differing else ""
+
+
 def _check_same_model(config: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
     ours, theirs = _resolved(config), _resolved(stored)
     for field in sorted({*ours, *theirs}):
@@ -56,6 +128,8 @@ def _resolved(model: Mapping[str, Any]) -> dict[str, Any]:
     defaults = models.hyperparameters(model["name"])
     return {name: value for name, value in defaults.items() if name not in _FREE} | given
 
+
+_SHOWN = 6  # names in a list
 
 # How a model computes; the same weights fit.
 _FREE = ("dtype", "remat")

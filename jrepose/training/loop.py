@@ -67,6 +67,7 @@ def train(
     *,
     devices: Sequence[jax.Device] | None = None,
     initial: Mapping[str, Any] | None = None,
+    partial: bool = False,
 ) -> TrainingResult:
     """Trains, or continues what the workdir holds.
 
@@ -83,6 +84,7 @@ def train(
         devices: of all processes; None takes all.
         initial: the model's variables to begin with; None draws them from the config's seed.
             A run that is continued does not need them.
+        partial: `initial` may lack parameters, which are drawn from the config's seed.
 
     Raises:
         InputError: values that cannot be, a workdir with another run, or a full disk.
@@ -107,7 +109,7 @@ def train(
 
     experiment = create_experiment(config, splits["train"], devices)
     if initial is not None:
-        state = with_parameters(experiment.state, initial["params"])
+        state = with_parameters(experiment.state, initial["params"], partial=partial)
         experiment = dataclasses.replace(experiment, state=state)
     with contextlib.ExitStack() as stack:
         stack.callback(experiment.batches.close)

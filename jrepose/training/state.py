@@ -12,6 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import PyTree
 
 from jrepose.errors import InputError
@@ -120,13 +121,20 @@ def create_state(
     return jax.device_get(create(jax.random.fold_in(jax.random.key(seed), 0)))
 
 
-def with_parameters(state: TrainState, params: PyTree) -> TrainState:
+def with_parameters(state: TrainState, params: PyTree, *, partial: bool = False) -> TrainState:
     """A state before the first step that begins with the given parameters.
+
+    Args:
+        state: before the first step.
+        params: the model's parameters.
+        partial: parameters may be absent; they begin as in `state`.
 
     Raises:
         InputError: they belong to another model.
     """
     plain = to_plain(state)
+    if partial:
+        params = unflatten_dict({**flatten_dict(plain["params"]), **flatten_dict(params)})
     plain["params"] = params
     if plain["ema"]:
         plain["ema"] = params

@@ -1,14 +1,18 @@
 """Attention maps against softmax written out, and their pictures."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from golden_arrays import with_prefix
 from training import tiny
 
 from jrepose import models
 from jrepose.errors import InputError
 from jrepose.evaluation import attention
+from jrepose.interop import from_torch
 from jrepose.models import layers
 
 FRAMES = 8
@@ -165,3 +169,27 @@ def test_bad_choices_are_one_line(small, tmp_path, choice, message):
     data = tiny.dataset(videos=2, frames=20)
     with pytest.raises(InputError, match=message):
         attention.draw_clip(model, variables, data, tiny.config(), tmp_path, **choice)
+
+
+def test_weights_of_the_official_code(golden):
+    arrays, config = golden("mixste")
+    names = ("num_frame", "num_joints", "in_chans", "embed_dim_ratio", "depth", "num_heads")
+    sizes = {name: config[name] for name in names}
+    variables = from_torch("mixste", with_prefix(arrays, "param/"), **sizes)
+    model = models.create("mixste", **sizes)
+    keypoints = arrays["input/keypoints_2d"]
+    _, stored = jax.jit(functools.partial(model.apply, mutable="attention"))(variables, keypoints)
+    for level in range(sizes["depth"]):
+        for kind, blocks in (("spatial", "STEblocks"), ("temporal", "TTEblocks")):
+            (weights,) = stored["attention"][f"{blocks}_{level}"]["attn"]["weights"]
+            expected = arrays[f"output/attention_{kind}_{level}"]
+            np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-5)
+
+    maps = attention.attention_maps(model, variables, keypoints[1])
+    assert [(m.block, m.layer, m.spatial) for m in maps[-2:]] == [
+        ("STEblocks_1", 1, True),
+        ("TTEblocks_1", 1, False),
+    ]
+    # Rows of the merged axes: frames 9 to 17 are the second clip's.
+    expected = arrays["output/attention_spatial_1"][9:18].mean(axis=1)
+    np.testing.assert_allclose(maps[-2].weights, expected, rtol=0, atol=1e-5)

@@ -11,7 +11,7 @@ from jrepose import checkpoints
 from jrepose.errors import InputError
 from jrepose.losses.objective import create_objective
 from jrepose.skeleton import HUMAN36M_17
-from jrepose.training.state import adamw, create_state, from_plain, to_plain
+from jrepose.training.state import adamw, create_state, from_plain, to_plain, with_parameters
 
 # What torch 2.13 computes: AdamW(lr=0.05, weight_decay=0.1), rate halved after steps 2 and 4.
 TORCH_START = [1.0, -2.0, 0.5, 3.0]
@@ -125,3 +125,22 @@ def test_survives_a_checkpoint(tmp_path):
         from_plain(make_state(width=5, learn=("velocity",)), dict(plain))
     with pytest.raises(InputError, match="does not fit the config"):
         from_plain(make_state(learn=()), dict(plain))
+
+
+def test_begins_with_given_parameters():
+    state, other = make_state(), make_state(seed=1)
+    whole = with_parameters(state, other.params)
+    jax.tree.map(np.testing.assert_array_equal, whole.params, other.params)
+    jax.tree.map(np.testing.assert_array_equal, whole.ema, other.params)
+
+    given = {"Dense_0": {"kernel": other.params["Dense_0"]["kernel"]}}
+    with pytest.raises(InputError, match="Dense_0/bias is absent"):
+        with_parameters(state, given)
+    some = with_parameters(state, given, partial=True)
+    for params in (some.params, some.ema):
+        np.testing.assert_array_equal(params["Dense_0"]["kernel"], given["Dense_0"]["kernel"])
+        for name in ("kernel", "bias"):
+            np.testing.assert_array_equal(params["Dense_1"][name], state.params["Dense_1"][name])
+    for wrong in ({"Dense_7": {"bias": np.zeros(3)}}, {"Dense_0": {"bias": np.zeros(5)}}):
+        with pytest.raises(InputError, match="does not fit the config"):
+            with_parameters(state, wrong, partial=True)

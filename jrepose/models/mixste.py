@@ -110,7 +110,7 @@ class MixSTE(nn.Module):
 
         def embedding(name: str, tokens: int) -> Array:
             shape = (1, tokens, self.embed_dim_ratio)
-            return self.param(name, nn.initializers.zeros, shape).astype(self.dtype)
+            return jnp.asarray(self.param(name, nn.initializers.zeros, shape), self.dtype)
 
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
 

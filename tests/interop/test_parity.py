@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from models import dstformer_oracle
+from models import dstformer_oracle, mixste_oracle
 
 from jrepose.interop import parity
 
@@ -62,6 +62,41 @@ def test_agreement_with_the_official_code(golden, shared_dir, name):
         "weighted_bonelen",
         "weighted_boneratio",
     }
+
+
+def test_agreement_with_official_mixste(golden, shared_dir):
+    arrays, _ = golden("mixste")
+    comparisons = parity.compare_fixture(shared_dir / "golden" / "mixste.npz")
+    assert [c.name for c in comparisons if not c.within(1e-5)] == []
+    compared = {comparison.name for comparison in comparisons}
+    results = {key for key in arrays if key.split("/")[0] in ("output", "loss", "grad")}
+    # Losses that no training uses; two steps of training are replayed in tests/training.
+    assert results - compared == {
+        "loss/two_steps",
+        "loss/bone_length_consistency_unused",
+        "loss/symmetry_penalty_unused",
+    }
+
+
+def test_mixste_of_another_size(tmp_path, capsys):
+    config = {"model": "MixSTE2", "num_frame": 5, "num_joints": 16, "in_chans": 2, "depth": 1,
+              "embed_dim_ratio": 8, "num_heads": 2, "mlp_ratio": 2.0, "qkv_bias": True,
+              "layer_norm_eps_blocks": 1e-6, "layer_norm_eps_head": 1e-5}  # fmt: skip
+    rng = np.random.default_rng(0)
+    weights = mixste_oracle.random_state_dict(rng, **config)
+    keypoints = rng.normal(size=(2, 5, 16, 2)).astype(np.float32)
+    target = rng.normal(size=(2, 5, 16, 3)).astype(np.float32)
+    arrays = {f"param/{key}": value for key, value in weights.items()} | {
+        "input/keypoints_2d": keypoints,
+        "target/pose_3d": target,
+        "output/pose_3d": mixste_oracle.forward(weights, keypoints, **config),
+    }
+    path = tmp_path / "f.npz"
+    np.savez(path, config=json.dumps(config), **arrays)
+    assert parity.main([str(path)]) == 0
+    np.savez(path, config=json.dumps({**config, "layer_norm_eps_head": 0.5}), **arrays)
+    assert parity.main([str(path)]) == 1
+    assert "output/pose_3d  PAST TOLERANCE" in capsys.readouterr().out
 
 
 def test_agreement_on_a_fixture_of_another_size(fixture_arrays, tmp_path, capsys):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from golden_arrays import with_prefix
-from models import dstformer_oracle
+from models import dstformer_oracle, mixste_oracle
 
 from jrepose import interop, models
 from jrepose.errors import InputError
@@ -43,6 +43,43 @@ def test_round_trip_of_official_weights(golden, name):
     arrays, config = golden(name)
     weights = with_prefix(arrays, "param/")
     back = interop.to_torch(name, interop.from_torch(name, weights, **config["constructor"]))
+    assert back.keys() == weights.keys()
+    assert all(np.array_equal(back[key], weights[key]) for key in weights)
+
+
+MIXSTE = {
+    "num_frame": 4,
+    "num_joints": 5,
+    "in_chans": 2,
+    "embed_dim_ratio": 8,
+    "depth": 3,
+    "mlp_ratio": 2.0,
+    "qkv_bias": True,
+}
+
+
+@pytest.mark.parametrize("changes", [{}, {"qkv_bias": False, "depth": 1, "mlp_ratio": 1.5}])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_mixste_round_trip_and_sizes(changes, prefix):
+    sizes = {**MIXSTE, **changes}
+    weights = mixste_oracle.random_state_dict(np.random.default_rng(0), **sizes)
+    given = {prefix + key: value for key, value in weights.items()}
+    found = interop.infer_hyperparameters("mixste", given)
+    assert found == sizes
+    back = interop.to_torch("mixste", interop.from_torch("mixste", given, num_heads=2, **found))
+    assert back.keys() == weights.keys()
+    assert all(np.array_equal(back[key], weights[key]) for key in weights)
+    with pytest.raises(InputError, match="does not fit mixste: no "):
+        interop.infer_hyperparameters("mixste", small_state_dict())
+
+
+def test_round_trip_of_official_mixste_weights(golden):
+    arrays, config = golden("mixste")
+    weights = with_prefix(arrays, "param/")
+    sizes = interop.infer_hyperparameters("mixste", weights)
+    assert all(config[name] == value for name, value in sizes.items())
+    variables = interop.from_torch("mixste", weights, num_heads=config["num_heads"], **sizes)
+    back = interop.to_torch("mixste", variables)
     assert back.keys() == weights.keys()
     assert all(np.array_equal(back[key], weights[key]) for key in weights)
 

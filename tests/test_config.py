@@ -13,6 +13,7 @@ from jrepose.config import (
     to_json,
 )
 from jrepose.errors import InputError
+from jrepose.evaluation.published import benchmark_of, published_row
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -27,6 +28,31 @@ def test_every_config_file_is_complete_and_documented(path):
     config = parse(f"--config={path}")
     assert config.name.startswith(path.stem.split("_")[0])
     assert '"""' in path.read_text()[:5], "the docstring gives the command and the expectation"
+
+
+VARIANTS = {
+    "repose_h36m": ("", "spatial", "temporal", "mpjpe", "small"),
+    "repose_h36m_cpn": ("", "gt", "small"),
+    "repose_mpi_inf_3dhp": ("", "small"),
+    "mixste_h36m": ("", "81", "gt", "gt_81", "small"),
+    "mixste_humaneva": ("", "interval1", "finetuned"),
+    "mixste_mpi_inf_3dhp": ("", "1"),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant_fits_together(name):
+    names = set()
+    for variant in VARIANTS[name]:
+        config = parse(f"--config={ROOT / 'configs' / name}.py" + (variant and f":{variant}"))
+        names.add(config.name)
+        model = models.create(**config.model.to_dict())
+        assert model.input_shape[0] == config.clip.frames == config.clip.evaluation_stride
+        if config.published:
+            published_row(benchmark_of(config.data), config.published)
+    assert len(names) == len(VARIANTS[name])
+    with pytest.raises(InputError, match="no variant 'huge'"):
+        parse(f"--config={ROOT / 'configs' / name}.py:huge")
 
 
 def test_overrides_reach_nested_fields():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
 import multiprocessing
 import pathlib
@@ -18,6 +19,7 @@ import numpy as np
 from jrepose import models
 from jrepose.host_memory import reuse_freed_memory
 from jrepose.interop import to_torch
+from jrepose.models.complexity import measure
 from jrepose.precision import multiply_float32_in_full
 
 # Dense peak in TFLOP/s as the vendor states it; float32 there means TF32 off.
@@ -35,6 +37,10 @@ def parse_arguments(description: str | None) -> argparse.Namespace:
     """The common flags; also fixes how the process uses memory."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--model", default="repose", choices=list(models.MODELS))
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
+        help="a hyperparameter of the model, such as num_frame=81",
+    )  # fmt: skip
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--frames", type=int, default=243)
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
@@ -53,17 +59,29 @@ def parse_arguments(description: str | None) -> argparse.Namespace:
     return arguments
 
 
-def create_clips(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
-    """Random keypoints and poses, `[batch, frames, 17, 3]` each."""
+def create_clips(arguments: argparse.Namespace, model) -> tuple[np.ndarray, np.ndarray]:
+    """Random keypoints and poses, `[batch, frames, joints, channels]` and 3 channels."""
     random = np.random.default_rng(0)
-    shape = (2, arguments.batch, arguments.frames, 17, 3)
-    keypoints, target = random.normal(size=shape).astype(np.float32)
-    return keypoints, target
+    _, joints, channels = model.input_shape
+    shape = (arguments.batch, arguments.frames, joints)
+    keypoints = random.normal(size=(*shape, channels)).astype(np.float32)
+    return keypoints, random.normal(size=(*shape, 3)).astype(np.float32)
+
+
+def hyperparameters(arguments: argparse.Namespace) -> dict[str, object]:
+    """The model's, as given, and without stochastic depth: its draws cannot be compared."""
+    given = (change.partition("=") for change in arguments.changes)
+    return {
+        **models.hyperparameters(arguments.model),
+        "drop_path_rate": 0.0,
+        **{name: ast.literal_eval(value) for name, _, value in given},
+        "dtype": arguments.precision,
+    }
 
 
 def create_model(arguments: argparse.Namespace):
     """The model and random variables."""
-    model = models.create(arguments.model, dtype=arguments.precision)
+    model = models.create(arguments.model, **hyperparameters(arguments))
     clip = jnp.zeros((1, *model.input_shape), jnp.float32)
     return model, jax.jit(model.init)(jax.random.key(0), clip)
 
@@ -125,7 +143,7 @@ def official_model(arguments: argparse.Namespace, state: Mapping[str, np.ndarray
     from jrepose.interop.gradients.pytorch import official
 
     built = official.official_model(
-        arguments.torch_root, arguments.torch_class, models.hyperparameters(arguments.model)
+        arguments.torch_root, arguments.torch_class, hyperparameters(arguments)
     )
     built.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
     built = built.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -161,17 +179,9 @@ def peak_flops(arguments: argparse.Namespace) -> tuple[float, str]:
     return 2 * size**3 / best, f"best of ten {size} x {size} products"
 
 
-def model_flops(arguments: argparse.Namespace) -> float:
-    """Floating point operations of one forward pass of a DSTformer: linear layers, attention."""
-    h = models.hyperparameters(arguments.model)
-    width, depth, joints = h["dim_feat"], h["depth"], h["num_joints"]
-    tokens = arguments.batch * arguments.frames * joints
-    block = 2 * (4 + 2 * h["mlp_ratio"]) * width**2  # a spatial and a temporal half
-    ends = h["dim_in"] * width + width * h["dim_rep"] + h["dim_rep"] * h["dim_out"]
-    fusion = 4 * width
-    attention = 2 * width * (joints + arguments.frames)
-    per_token = ends + depth * (fusion + 2 * (block + attention))
-    return 2.0 * tokens * per_token
+def model_flops(model, clips: np.ndarray) -> float:
+    """Floating point operations of one forward pass: linear layers and attention's products."""
+    return 2.0 * len(clips) * measure(model, clips.shape[1:]).macs
 
 
 def report(

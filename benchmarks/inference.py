@@ -2,6 +2,8 @@
 
     python benchmarks/inference.py --model repose --batch 2 --frames 243 \
         --torch-root CHECKOUT_OF_REPOSE
+    python benchmarks/inference.py --model mixste --set num_frame=81 --batch 1 --frames 81 \
+        --torch-root CHECKOUT_OF_MIXSTE --torch-class common.model_cross:MixSTE2
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ import numpy as np
 
 def main() -> None:
     arguments = contest.parse_arguments(__doc__)
-    keypoints, _ = contest.create_clips(arguments)
     model, variables = contest.create_model(arguments)
+    keypoints, _ = contest.create_clips(arguments, model)
     keypoints_on_device = jax.device_put(keypoints)
     program, compile_seconds = contest.compiled(model.apply, variables, keypoints_on_device)
 
@@ -29,7 +31,7 @@ def main() -> None:
         arguments,
         ours,
         theirs,
-        flops=contest.model_flops(arguments),
+        flops=contest.model_flops(model, keypoints),
         compile_seconds=compile_seconds,
         program=program,
     )

@@ -1,4 +1,4 @@
-"""One training step (RePOSE's objective, gradients, AdamW), against the official PyTorch code.
+"""One training step (the system's objective, gradients, AdamW), against the official PyTorch code.
 
     python benchmarks/train_step.py --model repose --batch 2 --frames 243 \
         --torch-root CHECKOUT_OF_REPOSE
@@ -15,18 +15,22 @@ import jax
 import numpy as np
 import optax
 
-from jrepose.losses import create_objective
+from jrepose import models
+from jrepose.losses import create_objective, joint_weights
 from jrepose.skeleton import HUMAN36M_17
 from jrepose.training.state import adamw
 
-WEIGHTS = {"mpjpe": 1.0, "spatial_ranking": 20.0, "temporal_ranking": 20.0}
+REPOSE = {"mpjpe": 1.0, "spatial_ranking": 20.0, "temporal_ranking": 20.0}
+MIXSTE = {"weighted_mpjpe": 1.0, "temporal_consistency": 0.5, "velocity": 2.0}
+# Models of other systems train with RePOSE's.
+OBJECTIVES = {**dict.fromkeys(models.MODELS, REPOSE), "mixste": MIXSTE}
 
 
 def main() -> None:
     arguments = contest.parse_arguments(__doc__)
-    keypoints, target = contest.create_clips(arguments)
     model, variables = contest.create_model(arguments)
-    objective = create_objective(WEIGHTS, HUMAN36M_17)
+    keypoints, target = contest.create_clips(arguments, model)
+    objective = create_objective(OBJECTIVES[arguments.model], HUMAN36M_17)
     optimizer = adamw(lambda step: 5e-4, weight_decay=0.01)
 
     def step(trainable, moments, keypoints, target):
@@ -58,7 +62,7 @@ def main() -> None:
         arguments,
         ours,
         theirs,
-        flops=3 * contest.model_flops(arguments),
+        flops=3 * contest.model_flops(model, keypoints),
         compile_seconds=compile_seconds,
         program=program,
     )
@@ -72,7 +76,7 @@ def _official_step(arguments, state, keypoints, target):
     import torch
 
     official = contest.official_model(arguments, state).train()
-    losses = importlib.import_module("lib.model.loss")
+    objective = _OFFICIAL[arguments.model]
     device = next(official.parameters()).device
     optimizer = torch.optim.AdamW(official.parameters(), lr=5e-4, weight_decay=0.01)
     inputs, labels = (torch.tensor(array, device=device) for array in (keypoints, target))
@@ -81,15 +85,31 @@ def _official_step(arguments, state, keypoints, target):
         with torch.autocast(device.type, torch.bfloat16, enabled=not _exact(arguments)):
             poses = official(inputs)
         poses = poses.float()
-        loss = losses.loss_mpjpe(poses, labels)
-        loss = loss + 20 * losses.loss_spatial_rank(poses, labels)
-        loss = loss + 20 * losses.loss_temporal_rank(poses, labels)
+        loss = objective(poses, labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         return loss.item()
 
     return run
+
+
+def _official_repose(poses, labels):
+    losses = importlib.import_module("lib.model.loss")
+    loss = losses.loss_mpjpe(poses, labels)
+    loss = loss + 20 * losses.loss_spatial_rank(poses, labels)
+    return loss + 20 * losses.loss_temporal_rank(poses, labels)
+
+
+def _official_mixste(poses, labels):
+    losses = importlib.import_module("common.loss")
+    weights = poses.new_tensor(joint_weights(HUMAN36M_17))
+    consistency = (weights[:, None] * poses.diff(dim=1) ** 2).mean()
+    velocity = losses.mean_velocity_error_train(poses, labels, axis=1)
+    return losses.weighted_mpjpe(poses, labels, weights) + 0.5 * consistency + 2 * velocity
+
+
+_OFFICIAL = {**dict.fromkeys(models.MODELS, _official_repose), "mixste": _official_mixste}
 
 
 if __name__ == "__main__":

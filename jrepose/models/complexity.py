@@ -73,6 +73,13 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             "The released network (mlp_ratio 4) has these parameters; the MACs fit mlp_ratio 2, "
             "linear layers only (43.89 G, 10.7 M parameters).",
         ),
+        "mixste": Published(
+            "33.7 M",
+            "645 M FLOPs per frame of a clip of 243",
+            "MixSTE, CVPR 2022",
+            "The released network has 33.78 M; its multiply-accumulates are 606.7 M per frame.  "
+            "What the paper counts besides is not said.",
+        ),
     }
 )
 """Model name -> what its paper prints."""

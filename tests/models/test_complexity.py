@@ -43,6 +43,7 @@ def test_counts_by_hand():
         ("repose", {"mlp_ratio": 2}, 10_748_429, 43.89, 5.50),
         ("repose", {"maxlen": 81, "remat": True}, 15_960_077, 21.85, 0.69),
         ("motionbert", {"dtype": "bfloat16"}, 42_466_317, 174.40, 11.00),
+        ("mixste", {}, 33_783_811, 138.62, 8.80),
     ],
 )
 def test_full_sizes(name, changes, parameters, linear, attention):
@@ -52,6 +53,15 @@ def test_full_sizes(name, changes, parameters, linear, attention):
     assert found.parameters == parameters
     assert round(found.linear_macs / 1e9, 2) == linear
     assert round(found.attention_macs / 1e9, 2) == attention
+
+
+def test_mixste_per_frame():
+    model = models.create("mixste")
+    found = complexity.measure(model, model.input_shape)
+    assert round(found.linear_macs / 243e6, 1) == 570.5
+    assert round(found.macs / 243e6, 1) == 606.7
+    said = complexity.describe("mixste", found, None)
+    assert "606.7 M" in said.splitlines()[4] and "645 M FLOPs per frame" in said
 
 
 def test_a_convolution_is_not_passed_over():

@@ -38,7 +38,9 @@ def main(argv: Sequence[str]) -> int:
     text, default = {"flag_values": values}, comparison.Options()
     flags.DEFINE_string("checkpoint", None, "Workdir of a run, one checkpoint of it, or a PyTorch "
                         "file (weights as training begins with).", **text)  # fmt: skip
-    flags.DEFINE_string("output", "gradients", "Folder for the JSON and the HTML page.", **text)
+    flags.DEFINE_string(
+        "output", "runs/gradients", "Folder for the JSON and the HTML page.", **text
+    )
     flags.DEFINE_string("torch-root", None, "Checkout of official code, which is run (our own "
                         "rendition of RePOSE).", **text)  # fmt: skip
     flags.DEFINE_string("torch-class", default.torch_class, "MODULE:CLASS in the checkout.", **text)

@@ -258,7 +258,8 @@ def trajectory(comparison: Comparison):
     layers.plot([last[name] for name in names], rows, "o", color=VERMILLION, markersize=4)
     layers.set_yticks(rows, names, fontsize=7)
     layers.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
-    layers.set(xlim=(0, None), xlabel=f"of their way, by layer, step {steps[-1].step}")
+    layers.set_xlim(0, None)
+    layers.set_xlabel(f"of their way, after step {steps[-1].step}", loc="left")
     layers.grid(axis="y", color="#EEEEEE", linewidth=0.6)
     layers.tick_params(axis="y", length=0)
     for axes in (curves, apart):

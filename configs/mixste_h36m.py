@@ -48,7 +48,7 @@ hold out a training subject:
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config
+from jrepose.config import default_config, model_config, objective_weights
 from jrepose.errors import InputError
 
 # Variant -> 2D detections, frames, name of the published row.
@@ -83,8 +83,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config.clip.windows = "replicate"
     config.clip.evaluation_windows = "cover"
     config.model = model_config("mixste", num_frame=frames)
-    config.objective.weights = ConfigDict(
-        {"weighted_mpjpe": 1.0, "temporal_consistency": 0.5, "velocity": 2.0}
+    config.objective.weights = objective_weights(
+        weighted_mpjpe=1, temporal_consistency=0.5, velocity=2
     )
     config.training.epochs = 240
     config.training.batch_size = 1024 // frames

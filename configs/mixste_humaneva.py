@@ -39,7 +39,7 @@ part also chooses the epoch to keep, as there is no third part.
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config
+from jrepose.config import default_config, model_config, objective_weights
 from jrepose.errors import InputError
 
 FRAMES = 43
@@ -73,8 +73,8 @@ def get_config(variant: str = "") -> ConfigDict:
         config.clip.windows = "replicate"
     config.clip.evaluation_windows = "cover"
     config.model = model_config("mixste", num_frame=FRAMES, num_joints=15)
-    config.objective.weights = ConfigDict(
-        {"weighted_mpjpe": 1.0, "temporal_consistency": 0.5, "velocity": 2.0}
+    config.objective.weights = objective_weights(
+        weighted_mpjpe=1, temporal_consistency=0.5, velocity=2
     )
     config.training.epochs = 240
     config.training.batch_size = 1024 // FRAMES

@@ -40,7 +40,7 @@ with nothing.
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config
+from jrepose.config import default_config, objective_weights
 from jrepose.errors import InputError
 
 # Variant -> its ranking losses and the name of its published row.
@@ -72,7 +72,7 @@ def get_config(variant: str = "") -> ConfigDict:
         config.model.update(dim_feat=32, dim_rep=64, depth=2, num_heads=2, mlp_ratio=2, maxlen=27)
     elif variant in ABLATION:
         losses, config.published = ABLATION[variant]
-        config.objective.weights = ConfigDict({"mpjpe": 1.0, **dict.fromkeys(losses, 20.0)})
+        config.objective.weights = objective_weights(mpjpe=1, **dict.fromkeys(losses, 20))
     else:
         raise InputError(
             f"configs/repose_h36m.py has no variant {variant!r}; it has spatial, temporal, mpjpe "

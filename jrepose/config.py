@@ -20,6 +20,7 @@ from jrepose.command import parse_config
 from jrepose.data.simulation.detector import DetectorConfig
 from jrepose.data.simulation.rig import RigConfig
 from jrepose.errors import InputError
+from jrepose.losses.objective import LOSSES
 
 
 def default_config() -> ConfigDict:
@@ -72,9 +73,7 @@ def default_config() -> ConfigDict:
     config.model = model_config("repose")
 
     config.objective = ConfigDict()
-    config.objective.weights = ConfigDict(
-        {"mpjpe": 1.0, "spatial_ranking": 20.0, "temporal_ranking": 20.0}
-    )
+    config.objective.weights = objective_weights(mpjpe=1, spatial_ranking=20, temporal_ranking=20)
     config.objective.ranking_reduction = "mean"  # or sum: Eq. 2-3 as printed
     config.objective.learn_weights = ()  # terms whose weight is learned (homoscedastic)
 
@@ -136,6 +135,22 @@ def model_config(name: str, **changes: Any) -> ConfigDict:
             section[field] = config_dict.placeholder(float) if value is None else value
     section.lock()
     section.update(changes)
+    return section
+
+
+def objective_weights(**weights: float | int) -> ConfigDict:
+    """The `objective.weights` section: every loss, so that each can be set by a flag.
+
+    Args:
+        **weights: loss names (`jrepose.losses.objective.LOSSES`) and weights.  A loss of weight
+            0 is evaluated and reported without being trained on; the others, None, are left out.
+
+    Raises:
+        KeyError: no such loss.
+    """
+    section = ConfigDict({name: config_dict.placeholder(float) for name in LOSSES})
+    section.lock()
+    section.update({name: float(weight) for name, weight in weights.items()})
     return section
 
 

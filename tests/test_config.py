@@ -9,11 +9,14 @@ from jrepose.config import (
     default_config,
     from_json,
     model_config,
+    objective_weights,
     parse_flags,
     to_json,
 )
 from jrepose.errors import InputError
 from jrepose.evaluation.published import benchmark_of, published_row
+from jrepose.skeleton import HUMAN36M_17
+from jrepose.training.experiment import batch_objective
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -138,3 +141,18 @@ def test_every_hyperparameter_of_the_model_is_a_field():
         model_config("nobody")
     with pytest.raises(KeyError, match="depht"):
         model_config("repose", depht=3)
+
+
+def test_any_loss_can_be_set_by_a_flag():
+    config = parse(
+        f"--config={ROOT / 'configs/demo.py'}",
+        "--config.objective.weights.velocity=20",
+        "--config.objective.weights.angle=0",
+    )
+    objective = batch_objective(config, HUMAN36M_17)
+    assert objective.weights["velocity"] == 20 and objective.weights["angle"] == 0
+    assert set(objective.weights) == {
+        "mpjpe", "spatial_ranking", "temporal_ranking", "velocity", "angle"
+    }  # fmt: skip
+    with pytest.raises(KeyError, match="velocty"):
+        objective_weights(velocty=1)

@@ -71,7 +71,8 @@ def batch_objective(config: ConfigDict, skeleton: Skeleton) -> Objective:
     Raises:
         InputError: unknown loss or reduction, or weights that cannot be.
     """
-    weights, reduction = config.objective.weights.to_dict(), config.objective.ranking_reduction
+    given, reduction = config.objective.weights.to_dict(), config.objective.ranking_reduction
+    weights = {name: weight for name, weight in given.items() if weight is not None}
     if reduction == "sum":
         frames, joints = config.clip.frames, skeleton.num_joints
         poses = config.training.batch_size * frames * joints

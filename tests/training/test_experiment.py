@@ -16,7 +16,8 @@ def test_objective_of_a_batch_is_the_mean_of_its_parts(reduction):
     config = tiny.config(objective__ranking_reduction=reduction)
     random = np.random.default_rng(0)
     batch = [jnp.asarray(random.normal(size=(8, 8, 17, 3)), jnp.float32) for _ in range(3)]
-    weights = config.objective.weights
+    given = config.objective.weights.to_dict()
+    weights = {name: weight for name, weight in given.items() if weight is not None}
     whole, _ = create_objective(weights, HUMAN36M_17, ranking_reduction=reduction)({}, *batch)
     objective = batch_objective(config, HUMAN36M_17)
     parts = [objective({}, *(part[k : k + 2] for part in batch))[0] for k in range(0, 8, 2)]

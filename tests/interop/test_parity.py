@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from lifters import LIFTERS
 from models import dstformer_oracle, mixste_oracle
 
 from jrepose.interop import parity
@@ -47,7 +48,17 @@ def write(path, arrays, model="RePOSE"):
     return str(path)
 
 
-@pytest.mark.parametrize("name", ["repose", "motionbert", "repose_losses"])
+# Losses that no training uses; two training steps, which are replayed in tests/training.
+WITHOUT_COUNTERPART = {
+    "weighted_bonelen",
+    "weighted_boneratio",
+    "bone_length_consistency_unused",
+    "symmetry_penalty_unused",
+    "two_steps",
+}
+
+
+@pytest.mark.parametrize("name", sorted({"repose_losses", *(lifter.fixture for lifter in LIFTERS)}))
 def test_agreement_with_the_official_code(golden, shared_dir, name):
     arrays, _ = golden(name)
     comparisons = parity.compare_fixture(shared_dir / "golden" / f"{name}.npz")
@@ -57,25 +68,7 @@ def test_agreement_with_the_official_code(golden, shared_dir, name):
         "output", "loss", "loss_short", "grad", "grad_short", "grad_all", "grad_2d",
         "intermediate_short",
     )}  # fmt: skip
-    # Two MotionBERT losses that no training uses are the only results without a counterpart.
-    assert {key.split("/")[-1] for key in results - compared} <= {
-        "weighted_bonelen",
-        "weighted_boneratio",
-    }
-
-
-def test_agreement_with_official_mixste(golden, shared_dir):
-    arrays, _ = golden("mixste")
-    comparisons = parity.compare_fixture(shared_dir / "golden" / "mixste.npz")
-    assert [c.name for c in comparisons if not c.within(1e-5)] == []
-    compared = {comparison.name for comparison in comparisons}
-    results = {key for key in arrays if key.split("/")[0] in ("output", "loss", "grad")}
-    # Losses that no training uses; two steps of training are replayed in tests/training.
-    assert results - compared == {
-        "loss/two_steps",
-        "loss/bone_length_consistency_unused",
-        "loss/symmetry_penalty_unused",
-    }
+    assert {key.split("/")[-1] for key in results - compared} <= WITHOUT_COUNTERPART
 
 
 def test_mixste_of_another_size(tmp_path, capsys):

@@ -1,0 +1,33 @@
+"""Every registered model, in a size of seconds: the list that tests/test_every_lifter.py and
+tests/interop/test_parity.py go through."""
+
+from typing import Any, NamedTuple
+
+
+class Lifter(NamedTuple):
+    """A model to test.
+
+    Args:
+        name: key of `models.MODELS`.
+        small: hyperparameters of a tiny one, for clips of 4 frames; those of them that leave no
+            trace in the shapes of the weights are in `traceless`.
+        traceless: names of these.
+        fixture: recorded results of the official code, `golden/FIXTURE.npz`.
+    """
+
+    name: str
+    small: dict[str, Any]
+    traceless: tuple[str, ...]
+    fixture: str
+
+
+_DSTFORMER = {"dim_feat": 8, "dim_rep": 6, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0,
+              "maxlen": 4}  # fmt: skip
+_MIXSTE = {"embed_dim_ratio": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "num_frame": 4}
+
+LIFTERS = (
+    Lifter("repose", _DSTFORMER, ("num_heads",), "repose"),
+    Lifter("motionbert", _DSTFORMER, ("num_heads",), "motionbert"),
+    Lifter("motionbert_lite", _DSTFORMER, ("num_heads",), "motionbert"),
+    Lifter("mixste", _MIXSTE, ("num_heads",), "mixste"),
+)

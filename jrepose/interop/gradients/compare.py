@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from jrepose import interop, models
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError, MissingExtra
+from jrepose.host_memory import return_freed_memory
 from jrepose.interop.gradients.clips import training_clips
 from jrepose.interop.gradients.comparison import Comparison, Options, PrecisionResult
 from jrepose.interop.gradients.edge_cases import run_edge_cases
@@ -288,8 +289,9 @@ def _by_clip(side: Side, clips: Clips) -> BackwardPass:
 
 @contextlib.contextmanager
 def _stage(comparison: Comparison, name: str) -> Iterator[None]:
-    """Takes the time of a stage and says when it is done."""
+    """Takes the time of a stage and says when it is done; the next one gets its memory."""
     begun = time.perf_counter()
     yield
+    return_freed_memory()
     comparison.seconds[name] = time.perf_counter() - begun
     _LOG.info("%6.1f s  %s", comparison.seconds[name], name)

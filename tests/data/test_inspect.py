@@ -12,8 +12,8 @@ import mpi_inf_3dhp_source
 import numpy as np
 import pytest
 from data.formats import test_human36m_sh, test_videopose3d
-from data.prepare import human36m_source
 from data.formats.test_videopose3d import boxed, humaneva_contents, metadata, motion, pixels
+from data.prepare import human36m_source
 from evaluation.conftest import make_dataset
 from evaluation.test_tables import evaluated
 

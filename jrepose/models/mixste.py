@@ -108,9 +108,11 @@ class MixSTE(nn.Module):
                 f"{self.num_joints} joints of at least {self.in_chans} channels"
             )
 
-        def embedding(name: str, tokens: int) -> Array:
+        def embedded(x: Array, name: str, tokens: int) -> Array:
             shape = (1, tokens, self.embed_dim_ratio)
-            return jnp.asarray(self.param(name, nn.initializers.zeros, shape), self.dtype)
+            # In float32, so that the embedding's gradient is summed in it too.
+            x = x.astype(jnp.float32) + self.param(name, nn.initializers.zeros, shape)
+            return dropout(x.astype(self.dtype))
 
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
 
@@ -139,12 +141,12 @@ class MixSTE(nn.Module):
             dtype=self.dtype,
             name="Spatial_patch_to_embedding",
         )(jnp.asarray(keypoints)[..., : self.in_chans])
-        x = dropout(x + embedding("Spatial_pos_embed", joints))
+        x = embedded(x, "Spatial_pos_embed", joints)
         for level, rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth).tolist()):
             x = spatial_norm(block(f"STEblocks_{level}", rate)(x, train))
             x = x.swapaxes(1, 2)
             if level == 0:
-                x = dropout(x + embedding("Temporal_pos_embed", frames))
+                x = embedded(x, "Temporal_pos_embed", frames)
             x = temporal_norm(block(f"TTEblocks_{level}", rate)(x, train))
             x = x.swapaxes(1, 2)
 

@@ -65,7 +65,9 @@ def compare_fixture(path: pathlib.Path) -> list[Comparison]:
         InputError: not a readable fixture, or one of another system.
     """
     arrays, config = _read(path)
-    system = config.get("model", LOSSES_ALONE if _holds_losses(arrays) else "an unknown system")
+    system = config.get("model", "an unknown system")
+    if system not in READERS and _holds_losses(arrays):
+        system = LOSSES_ALONE
     if system not in READERS:
         raise InputError(f"{path}: holds {system}, expected one of {', '.join(READERS)}")
     with jax.default_matmul_precision("highest"):

@@ -26,7 +26,7 @@ import fake_archives
 import numpy as np
 
 from jrepose.data.sources import load_splits
-from jrepose.data.windows import evaluation_windows, training_windows
+from jrepose.data.windows import clips_for_evaluation, clips_for_training
 from jrepose.evaluation.protocol import counted_entries
 from jrepose.evaluation.scores import evaluate_predictions
 
@@ -80,10 +80,8 @@ def _windows(config) -> Callable:
     train, test = splits["train"], splits["test"]
 
     def step():
-        trained = training_windows(train.videos, clip.frames, clip.stride, clip.windows)
-        scored = evaluation_windows(
-            test.videos, clip.frames, clip.evaluation_stride, clip.evaluation_windows, test.valid
-        )
+        trained = clips_for_training(train, clip)
+        scored = clips_for_evaluation(test, clip)
         return f"{len(trained)} training and {len(scored.index)} test clips of {clip.frames}"
 
     return step
@@ -91,9 +89,7 @@ def _windows(config) -> Callable:
 
 def _score(config) -> Callable:
     test, clip = load_splits(config.data, ("test",))["test"], config.clip
-    windows = evaluation_windows(
-        test.videos, clip.frames, clip.evaluation_stride, clip.evaluation_windows, test.valid
-    )
+    windows = clips_for_evaluation(test, clip)
     predictions = test.model_targets()[windows.index]
     noise = np.random.default_rng(0).standard_normal(predictions.shape, np.float32)
     predictions += 0.02 * noise

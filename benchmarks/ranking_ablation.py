@@ -23,7 +23,7 @@ from absl import flags
 from jrepose import checkpoints, cli
 from jrepose.config import parse_flags
 from jrepose.data.sources import load_splits
-from jrepose.data.windows import evaluation_windows
+from jrepose.data.windows import clips_for_evaluation
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.evaluation.report import write_report
@@ -91,10 +91,7 @@ def _run(config, objective: str, seed: int, workdir: pathlib.Path, splits) -> No
 
 def _score_flat(config, dataset, output: pathlib.Path) -> None:
     """What a model scores that passes the keypoints through and puts every joint at depth 0."""
-    clip = config.clip
-    index, _, scored = evaluation_windows(
-        dataset.videos, clip.frames, clip.evaluation_stride, clip.evaluation_windows
-    )
+    index, _, scored = clips_for_evaluation(dataset, config.clip)
     flat = dataset.model_inputs()
     flat[..., 2] = 0.0
     result = evaluate_predictions(dataset, flat[index], index, scored)

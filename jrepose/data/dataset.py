@@ -196,8 +196,7 @@ class PoseDataset:
         Raises:
             InputError: image space, and the source lacks the factor to millimetres.
         """
-        lengths = [video.frames for video in self.videos]
-        owner = np.repeat(np.arange(len(lengths)), lengths)[frames]
+        owner = self.video_of(frames)
         if self.target_space != "image":
             unit = np.array([self._unit_mm(video) for video in self.videos], np.float32)
             return poses * unit[owner][..., None, None]
@@ -214,6 +213,11 @@ class PoseDataset:
         """Millimetres in one unit of a camera-space target."""
         units = {"camera_m": 1000.0, "camera_mm": 1.0, "camera_by_width": video.width / 2}
         return np.float32(units[self.target_space])
+
+    def video_of(self, frames: Int[np.ndarray, "*entries"]) -> Int[np.ndarray, "*entries"]:
+        """The position in `videos` of each frame's video."""
+        starts = [video.start for video in self.videos]
+        return np.searchsorted(starts, frames, side="right") - 1
 
     def per_frame(self, attribute: str) -> np.ndarray:
         """A video attribute (`"action"`, `"subject"`, `"camera"`, ...) repeated per frame."""

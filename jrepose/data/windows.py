@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int32
+from ml_collections import ConfigDict
 
-from jrepose.data.dataset import Video
+from jrepose.data.dataset import PoseDataset, Video
 from jrepose.errors import InputError
 
 TRAINING_KINDS = ("cover", "drop", "resample", "replicate", "stretch")
@@ -41,6 +42,18 @@ class EvaluationWindows(NamedTuple):
     index: Int32[np.ndarray, "clips frames"]
     distinct: Bool[np.ndarray, "clips frames"]
     scored: Bool[np.ndarray, "clips frames"]
+
+
+def clips_for_training(dataset: PoseDataset, clip: ConfigDict) -> Int32[np.ndarray, "clips frames"]:
+    """`training_windows` of a dataset as a config's `clip` section wants them."""
+    return training_windows(dataset.videos, clip.frames, clip.stride, clip.windows)
+
+
+def clips_for_evaluation(dataset: PoseDataset, clip: ConfigDict) -> EvaluationWindows:
+    """`evaluation_windows` of a dataset as a config's `clip` section wants them."""
+    return evaluation_windows(
+        dataset.videos, clip.frames, clip.evaluation_stride, clip.evaluation_windows, dataset.valid
+    )
 
 
 def training_windows(

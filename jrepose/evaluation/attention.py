@@ -36,7 +36,7 @@ from jaxtyping import Float, Float32, PyTree
 from ml_collections import ConfigDict
 
 from jrepose.data.dataset import PoseDataset
-from jrepose.data.windows import evaluation_windows
+from jrepose.data.windows import clips_for_evaluation
 from jrepose.drawing import STYLE, load_matplotlib, new_figure, save_figure
 from jrepose.errors import InputError
 from jrepose.models.layers import ATTENTION
@@ -97,10 +97,7 @@ def draw_clip(
     """
     load_matplotlib()
     choice, joints = config.clip, dataset.layout_2d.joint_names
-    windows = evaluation_windows(
-        dataset.videos, choice.frames, choice.evaluation_stride, choice.evaluation_windows,
-        dataset.valid,
-    ).index  # fmt: skip
+    windows = clips_for_evaluation(dataset, choice).index
     for name, value, count in (("clip", clip, len(windows)), ("frame", frame, choice.frames)):
         if value is not None and not 0 <= value < count:
             raise InputError(f"--{name} is {value}, expected 0 to {count - 1}")

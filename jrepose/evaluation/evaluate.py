@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from jrepose import parallel
 from jrepose.data.dataset import PoseDataset
-from jrepose.data.windows import evaluation_windows
+from jrepose.data.windows import clips_for_evaluation
 from jrepose.evaluation.predict import predict_clips
 from jrepose.evaluation.protocol import counted_entries
 from jrepose.evaluation.published import benchmark_of, published_row
@@ -42,9 +42,7 @@ def evaluate_dataset(
     clip, evaluation = config.clip, config.evaluation
     benchmark = benchmark_of(config.data)
     published = published_row(benchmark, config.published) if config.published else None
-    windows = evaluation_windows(
-        dataset.videos, clip.frames, clip.evaluation_stride, clip.evaluation_windows, dataset.valid
-    )
+    windows = clips_for_evaluation(dataset, clip)
     counted = counted_entries(windows, evaluation.overlap)
     predictions = predict_clips(
         model,

@@ -239,10 +239,9 @@ def _velocity_of_slots(
     evaluated: Bool[np.ndarray, " all_frames"],
 ) -> Float64[np.ndarray, "2 videos joints"]:
     """Velocity errors of each video's clips laid end to end: see `FrameErrors.velocity`."""
-    videos = in_mm.dataset.videos
-    owner = np.searchsorted([video.start for video in videos], in_mm.index[:, 0], "right") - 1
+    owner = in_mm.dataset.video_of(in_mm.index[:, 0])
     velocity = []
-    for number in range(len(videos)):
+    for number in range(len(in_mm.dataset.videos)):
         clips = np.flatnonzero(owner == number)
         poses, targets, frames = in_mm(clips, np.flatnonzero(counted[clips]))
         velocity.append(_velocity(poses, targets, evaluated[frames]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -13,6 +13,11 @@ from jrepose import checkpoints, models
 from jrepose.errors import InputError
 from jrepose.interop.state_dicts import from_torch, known_parameters, parameter_shapes
 from jrepose.interop.torch_files import read_state_dict
+
+_SHOWN = 6  # names in a list
+
+# How a model computes; the same weights fit.
+_FREE = ("dtype", "remat")
 
 
 def load_variables(
@@ -38,7 +43,10 @@ def load_variables(
         variables = from_torch(name, read_state_dict(path), **hyperparameters)
         return variables, f"PyTorch checkpoint: {path}"
     checkpoint = checkpoints.load(path, which)
-    _check_same_model(model, checkpoint.config["model"])
+    for field, ours, theirs in _differences(model, checkpoint.config["model"]):
+        raise InputError(
+            f"config.model.{field} is {ours!r}, the checkpoint was trained with {theirs!r}"
+        )
     return checkpoint.variables, f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
 
 
@@ -63,7 +71,7 @@ def load_matching_variables(
     path = pathlib.Path(path)
     hyperparameters = dict(model)
     name = hyperparameters.pop("name")
-    differences = ""
+    differences: list[str] = []
     if path.is_file():
         found, left_over = known_parameters(name, read_state_dict(path), **hyperparameters)
         source = f"PyTorch checkpoint: {path}"
@@ -71,7 +79,10 @@ def load_matching_variables(
         checkpoint = checkpoints.load(path, which)
         found, left_over = flatten_dict(checkpoint.variables["params"]), []
         source = f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
-        differences = _differences(model, checkpoint.config["model"])
+        differences = [
+            f"{field} {theirs!r}, here {ours!r}"
+            for field, ours, theirs in _differences(model, checkpoint.config["model"])
+        ]
     shapes = parameter_shapes(models.create(**model))
     taken, reshaped, missing = {}, [], []
     for key, shape in shapes.items():
@@ -91,7 +102,9 @@ def load_matching_variables(
         ("left over", left_over),
     ):
         report.append(f"{len(names)} {what}{_listed(names)}")
-    return {"params": unflatten_dict(taken)}, "; ".join(report) + differences
+    if differences:
+        report.append(f"it was trained with {', '.join(differences)}")
+    return {"params": unflatten_dict(taken)}, "; ".join(report)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -101,25 +114,14 @@ def _listed(names: Sequence[str]) -> str:
     return f" ({shown}{f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''})"
 
 
-def _differences(config: Mapping[str, Any], stored: Mapping[str, Any]) -> str:
-    """The hyperparameters that differ: some, like the number of heads, have no shape."""
-    ours, theirs = _resolved(config), _resolved(stored)
-    differing = [
-        f"{field} {theirs.get(field)!r}, here {ours.get(field)!r}"
-        for field in sorted({*ours, *theirs})
-        if ours.get(field) != theirs.get(field)
-    ]
-    return f"; it was trained with {', '.join(differing)}" if differing else ""
-
-
-def _check_same_model(config: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
+def _differences(
+    config: Mapping[str, Any], stored: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Hyperparameters that differ: name, ours, theirs.  Some, such as num_heads, have no shape."""
     ours, theirs = _resolved(config), _resolved(stored)
     for field in sorted({*ours, *theirs}):
         if ours.get(field) != theirs.get(field):
-            raise InputError(
-                f"config.model.{field} is {ours.get(field)!r}, the checkpoint was trained with "
-                f"{theirs.get(field)!r}"
-            )
+            yield field, ours.get(field), theirs.get(field)
 
 
 def _resolved(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,9 +129,3 @@ def _resolved(model: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in model.items() if name not in _FREE}
     defaults = models.hyperparameters(model["name"])
     return {name: value for name, value in defaults.items() if name not in _FREE} | given
-
-
-_SHOWN = 6  # names in a list
-
-# How a model computes; the same weights fit.
-_FREE = ("dtype", "remat")

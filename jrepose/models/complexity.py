@@ -159,10 +159,9 @@ def clips_per_second(
 
 def describe(name: str, complexity: Complexity, speed: float | None) -> str:
     """A table of a model's size, with its paper's numbers beside it."""
-    per_frame = complexity.frames
 
     def macs(count: int) -> str:
-        return f"{count / 1e9:10.2f} G {count / per_frame / 1e6:12.1f} M"
+        return f"{count / 1e9:10.2f} G {count / complexity.frames / 1e6:12.1f} M"
 
     lines = [
         f"{name}: {complexity.parameters:,} parameters, {complexity.frames} frames a clip",

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from jrepose import models, parallel
 from jrepose.data.batches import ClipOrder, ResidentBatches, StreamedBatches, create_batches
 from jrepose.data.dataset import PoseDataset
-from jrepose.data.windows import training_windows
+from jrepose.data.windows import clips_for_training
 from jrepose.errors import InputError
 from jrepose.losses.objective import Objective, create_objective
 from jrepose.skeleton import Skeleton
@@ -111,7 +111,7 @@ def create_experiment(
         )
     model = create_model(config)
     objective = batch_objective(config, dataset.skeleton)
-    windows = training_windows(dataset.videos, clip.frames, clip.stride, clip.windows)
+    windows = clips_for_training(dataset, clip)
     order = ClipOrder(len(windows), training.batch_size, config.seed, training.flip)
     schedule = decay_per_epoch(
         training.learning_rate,

@@ -6,13 +6,13 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
-from golden_arrays import with_prefix
 from training import tiny
 
 from jrepose import models
 from jrepose.errors import InputError
 from jrepose.evaluation import attention
 from jrepose.interop import from_torch
+from jrepose.interop.fixtures.arrays import below
 from jrepose.models import layers
 
 FRAMES = 8
@@ -175,7 +175,7 @@ def test_weights_of_the_official_code(golden):
     arrays, config = golden("mixste")
     names = ("num_frame", "num_joints", "in_chans", "embed_dim_ratio", "depth", "num_heads")
     sizes = {name: config[name] for name in names}
-    variables = from_torch("mixste", with_prefix(arrays, "param/"), **sizes)
+    variables = from_torch("mixste", below(arrays, "param/"), **sizes)
     model = models.create("mixste", **sizes)
     keypoints = arrays["input/keypoints_2d"]
     _, stored = jax.jit(functools.partial(model.apply, mutable="attention"))(variables, keypoints)

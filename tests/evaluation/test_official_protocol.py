@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from golden_arrays import with_prefix
 
 from jrepose.data.formats.human36m_sh import FILE_NAME, read_human36m_sh
 from jrepose.evaluation.predict import predict_clips
 from jrepose.evaluation.scores import evaluate_predictions
+from jrepose.interop.fixtures.arrays import below
 from jrepose.skeleton import HUMAN36M_17
 
 
@@ -23,7 +23,7 @@ def arrays(golden):
 @pytest.fixture(scope="module")
 def dataset(arrays, tmp_path_factory):
     path = tmp_path_factory.mktemp("human36m_sh") / FILE_NAME
-    content = {split: with_prefix(arrays, f"{split}/") for split in ("train", "test")}
+    content = {split: below(arrays, f"{split}/") for split in ("train", "test")}
     path.write_bytes(pickle.dumps(content))
     return read_human36m_sh(path)["test"]
 

@@ -10,11 +10,11 @@ import sys
 import jax
 import numpy as np
 import pytest
-from golden_arrays import with_prefix
 from training import tiny
 
 from jrepose import interop, models
 from jrepose.errors import InputError
+from jrepose.interop.fixtures.arrays import below
 from jrepose.interop.gradients.compare import compare_gradients
 from jrepose.interop.gradients.comparison import Options
 from jrepose.interop.gradients.jax_side import JaxSide
@@ -43,7 +43,7 @@ def compared():
 @pytest.fixture(scope="module")
 def rendition(golden):
     arrays, config = golden("repose")
-    weights = with_prefix(arrays, "param/")
+    weights = below(arrays, "param/")
     network = model.create(
         models.hyperparameters("repose") | config["constructor"] | {"norm_eps": config["norm_eps"]}
     )
@@ -62,7 +62,7 @@ def test_rendition_agrees_with_the_official_code(rendition, suffix):
         ("temporal_ranking", "temporal_rank"),
     ):
         assert found.terms[ours] == pytest.approx(arrays[f"loss{suffix}/{theirs}"], rel=1e-5)
-    expected = with_prefix(arrays, f"grad{suffix}/")
+    expected = below(arrays, f"grad{suffix}/")
     assert found.gradients["total"].keys() == expected.keys()
     for name, gradient in found.gradients["total"].items():
         scale = np.abs(expected[name]).max()

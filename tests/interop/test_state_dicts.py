@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_arrays import with_prefix
 from models import dstformer_oracle, mixste_oracle
 
 from jrepose import interop, models
 from jrepose.errors import InputError
+from jrepose.interop.fixtures.arrays import below
 
 SMALL = {
     "dim_feat": 8,
@@ -41,7 +41,7 @@ def test_round_trip_is_bit_exact(changes):
 @pytest.mark.parametrize("name", ["repose", "motionbert"])
 def test_round_trip_of_official_weights(golden, name):
     arrays, config = golden(name)
-    weights = with_prefix(arrays, "param/")
+    weights = below(arrays, "param/")
     back = interop.to_torch(name, interop.from_torch(name, weights, **config["constructor"]))
     assert back.keys() == weights.keys()
     assert all(np.array_equal(back[key], weights[key]) for key in weights)
@@ -75,7 +75,7 @@ def test_mixste_round_trip_and_sizes(changes, prefix):
 
 def test_round_trip_of_official_mixste_weights(golden):
     arrays, config = golden("mixste")
-    weights = with_prefix(arrays, "param/")
+    weights = below(arrays, "param/")
     sizes = interop.infer_hyperparameters("mixste", weights)
     assert all(config[name] == value for name, value in sizes.items())
     variables = interop.from_torch("mixste", weights, num_heads=config["num_heads"], **sizes)

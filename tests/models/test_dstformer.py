@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
-from golden_arrays import with_prefix
 from models import dstformer_oracle
 
 from jrepose import models
 from jrepose.errors import InputError
 from jrepose.interop import from_torch
+from jrepose.interop.fixtures.arrays import below
 
 SMALL = {
     "dim_feat": 16,
@@ -60,10 +60,10 @@ def test_official_outputs(golden, name):
     for instance in ("", "alt_") if name == "motionbert" else ("",):
         hyperparameters = config[f"{instance}constructor"]
         model = models.create(name, **hyperparameters)
-        weights = with_prefix(arrays, f"{instance}param/")
+        weights = below(arrays, f"{instance}param/")
         apply = jax.jit(model.apply, static_argnames="return_representation")
         variables = from_torch(name, weights, **hyperparameters)
-        for suffix, keypoints in with_prefix(arrays, f"{instance}input/x").items():
+        for suffix, keypoints in below(arrays, f"{instance}input/x").items():
             poses = apply(variables, keypoints)
             np.testing.assert_allclose(
                 poses, arrays[f"{instance}output/pred{suffix}"], rtol=0, atol=1e-5

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_arrays import with_prefix
 from models import mixste_oracle
 
 from jrepose import models
 from jrepose.errors import InputError
 from jrepose.interop import from_torch
+from jrepose.interop.fixtures.arrays import below
 from jrepose.interop.fixtures.mixste import model_hyperparameters
 
 SMALL = {
@@ -67,7 +67,7 @@ def test_official_outputs(golden):
     arrays, config = golden("mixste")
     hyperparameters = model_hyperparameters(config)
     model = models.create("mixste", **hyperparameters)
-    variables = from_torch("mixste", with_prefix(arrays, "param/"), **hyperparameters)
+    variables = from_torch("mixste", below(arrays, "param/"), **hyperparameters)
     poses = jax.jit(model.apply)(variables, arrays["input/keypoints_2d"])
     expected = arrays["output/pose_3d"]
     np.testing.assert_allclose(poses, expected, rtol=0, atol=1e-5 * np.abs(expected).max())

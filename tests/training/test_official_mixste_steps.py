@@ -2,9 +2,9 @@
 
 import jax
 import numpy as np
-from golden_arrays import with_prefix
 
 from jrepose import interop, models, parallel
+from jrepose.interop.fixtures.arrays import below
 from jrepose.interop.fixtures.mixste import OBJECTIVE, model_hyperparameters
 from jrepose.losses import create_objective
 from jrepose.skeleton import HUMAN36M_17
@@ -25,7 +25,7 @@ def replay(arrays, config, backward_seed):
     state = create_state(
         model, objective, optimizer, clip_shape=model.input_shape, seed=0, average=False
     )
-    variables = interop.from_torch("mixste", with_prefix(arrays, "param/"), **sizes)
+    variables = interop.from_torch("mixste", below(arrays, "param/"), **sizes)
     devices = parallel.select_devices(1)
     state = parallel.replicate(with_parameters(state, variables["params"]), devices)
     step = make_train_step(
@@ -52,7 +52,7 @@ def replay(arrays, config, backward_seed):
 def distance(params, arrays, width):
     """Largest difference from the official parameters after two steps."""
     largest = 0.0
-    for key, expected in with_prefix(arrays, "param_after_2_steps/").items():
+    for key, expected in below(arrays, "param_after_2_steps/").items():
         difference = np.abs(params[key] - expected)
         if key.endswith("qkv.bias"):
             # The keys' biases have no gradient; Adam makes steps of the rounding there.

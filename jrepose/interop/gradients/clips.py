@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from jrepose.data.batches import ClipOrder, StreamedBatches
 from jrepose.data.dataset import PoseDataset
-from jrepose.data.windows import training_windows
+from jrepose.data.windows import clips_for_training
 from jrepose.errors import InputError
 from jrepose.interop.gradients.results import Clips
 from jrepose.training.step import ROOTS, relative_labels
@@ -29,7 +29,7 @@ def training_clips(config: ConfigDict, dataset: PoseDataset, steps: int) -> list
     clip, training = config.clip, config.training
     if training.root not in ROOTS:
         raise InputError(f"training.root is {training.root!r}, expected {' or '.join(ROOTS)}")
-    windows = training_windows(dataset.videos, clip.frames, clip.stride, clip.windows)
+    windows = clips_for_training(dataset, clip)
     batches = StreamedBatches(
         dataset.model_inputs(),
         dataset.model_targets(),

@@ -3,11 +3,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from golden_arrays import with_prefix
 
 from jrepose.data.formats.human36m_sh import BLOCKED_SEQUENCES, FILE_NAME, read_human36m_sh
 from jrepose.data.windows import evaluation_windows, training_windows
 from jrepose.errors import InputError
+from jrepose.interop.fixtures.arrays import below
 
 TRAIN = (
     ("s_01_act_02_subact_01_ca_01", "54138969", None, 5),
@@ -313,7 +313,7 @@ def official(golden, request, tmp_path):
     arrays, config = golden("h36m_sh_mini")
     protocol, form = request.param
     content = {
-        split: {k: form(column) for k, column in with_prefix(arrays, f"{split}/").items()}
+        split: {k: form(column) for k, column in below(arrays, f"{split}/").items()}
         for split in ("train", "test")
     }
     (tmp_path / FILE_NAME).write_bytes(pickle.dumps(content, protocol))

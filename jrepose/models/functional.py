@@ -144,14 +144,23 @@ def _layer_norm_backward(epsilon, kept, g):
     x, scale = kept
     normalised, inverse_std = _normalise(_recomputed(g, x), epsilon)
     g = g.astype(jnp.float32)
-    h = g * scale
+    dscale = g * normalised
+    weights = scale / x.shape[-1]
     dx = inverse_std * (
-        h
-        - jnp.mean(h, axis=-1, keepdims=True)
-        - normalised * jnp.mean(h * normalised, axis=-1, keepdims=True)
+        g * scale - _weighted_sum(g, weights) - normalised * _weighted_sum(dscale, weights)
     )
     rows = tuple(range(x.ndim - 1))
-    return dx.astype(x.dtype), jnp.sum(g * normalised, axis=rows), jnp.sum(g, axis=rows)
+    return dx.astype(x.dtype), jnp.sum(dscale, axis=rows), jnp.sum(g, axis=rows)
+
+
+def _weighted_sum(x, weights):
+    """Sum of `x * weights` over the channels, `[..., 1]`; on CPUs faster as a product."""
+    return jax.lax.platform_dependent(
+        x,
+        weights,
+        cpu=lambda x, weights: (x @ weights)[..., None],
+        default=lambda x, weights: jnp.sum(x * weights, axis=-1, keepdims=True),
+    )
 
 
 layer_norm.defvjp(_layer_norm_forward, _layer_norm_backward)
@@ -194,16 +203,40 @@ def _attention_forward(q, k, v, scale):
 
 def _attention_backward(scale, kept, g):
     q, k, v, out = kept
-    weights = _unnormalised_weights(_recomputed(g, q), k, scale)
-    g = g / jnp.sum(weights, axis=-1, keepdims=True)
+    q, g = _recomputed(g, q), g.astype(jnp.float32)
+    weights = _unnormalised_weights(q, k, scale)
+    # The barrier keeps the compiler from computing the weights again for every product below.
+    weights, total = jax.lax.optimization_barrier(
+        (weights, jnp.sum(weights, axis=-1, keepdims=True))
+    )
     along = jnp.sum(g * out, axis=-1, keepdims=True)
-    g = g.astype(v.dtype)
-    dscores = weights * (attention_scores(g, v, 1.0) - along) * scale
-    weights, dscores = weights.astype(v.dtype), dscores.astype(v.dtype)
-    return dscores @ k, dscores.swapaxes(-1, -2) @ q, weights.swapaxes(-1, -2) @ g
+    dscores = weights * (attention_scores(g.astype(v.dtype), v, 1.0) - along)
+    # Normalised after the products; by a sum of its own here, as in the forward pass: on CPUs XLA
+    # compiles a product and a sum of its operand into one pass on all cores, a product alone
+    # into one on a single core.
+    dq = jnp.matmul(dscores.astype(v.dtype), k, preferred_element_type=jnp.float32)
+    dq = dq * scale / jnp.sum(weights, axis=-1, keepdims=True)
+    return (
+        dq.astype(v.dtype),
+        _head_products(dscores.astype(v.dtype), (q * (scale / total)).astype(v.dtype)),
+        _head_products(weights.astype(v.dtype), (g / total).astype(v.dtype)),
+    )
 
 
 attention.defvjp(_attention_forward, _attention_backward)
+
+
+def _head_products(x, g):
+    """`x^T g` for every head."""
+    if x.shape[-1] > g.shape[-1]:
+        return x.swapaxes(-1, -2) @ g
+    # Of small matrices the one to transpose is cheaper written down, on CPUs.
+    return jax.lax.platform_dependent(
+        x,
+        g,
+        cpu=lambda x, g: jax.lax.optimization_barrier(x.swapaxes(-1, -2)) @ g,
+        default=lambda x, g: x.swapaxes(-1, -2) @ g,
+    )
 
 
 def _recomputed(g, x):

@@ -68,7 +68,7 @@ def train(argv: Sequence[str]) -> int:
     if init is not None:
         load = interop.load_matching_variables if partial else interop.load_variables
         initial, described = load(init, config.model.to_dict())
-        print(f"beginning with {described}")
+        print(f"weights to begin with: {described}")
     result = run(config, workdir, splits, devices=devices, initial=initial, partial=partial)
     # A run stopped early may have no numbers to draw yet.
     if result.finished and parallel.is_primary():

@@ -7,6 +7,10 @@ a single line that says what is wrong, where, and what was expected.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+_LISTED = 6
+
 
 class InputError(ValueError):
     """Input that cannot be used; the message is one line written for the user."""
@@ -23,3 +27,9 @@ class MissingExtra(InputError):
 
     def __init__(self, package: str, purpose: str, extra: str):
         super().__init__(f"{purpose} needs {package}: pip install 'jrepose[{extra}]'")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: the first six, and how many more there are."""
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

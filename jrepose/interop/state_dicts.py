@@ -13,7 +13,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jrepose import models
-from jrepose.errors import InputError
+from jrepose.errors import InputError, listed
 from jrepose.interop import dstformer, mixste
 from jrepose.interop.torch_files import without_module
 
@@ -43,7 +43,7 @@ def from_torch(
         bfloat16 are converted.
 
     Raises:
-        InputError: keys are missing or left over, or a shape is wrong; all are listed.
+        InputError: keys are missing or left over, or shapes are wrong; the first of each are named.
     """
     state_dict = without_module(state_dict)
     shapes = parameter_shapes(models.create(model_name, **hyperparameters))
@@ -51,10 +51,10 @@ def from_torch(
 
     problems = []
     if missing := sorted(set(keys.values()) - set(state_dict)):
-        problems.append(f"missing {', '.join(missing)}")
+        problems.append(f"missing {listed(missing)}")
     if unknown := sorted(set(state_dict) - set(keys.values())):
-        problems.append(f"unexpected {', '.join(unknown)}")
-    params = {}
+        problems.append(f"unexpected {listed(unknown)}")
+    params, misfits = {}, []
     for path, shape in shapes.items():
         if keys[path] not in state_dict:
             continue
@@ -62,11 +62,13 @@ def from_torch(
         if not jnp.issubdtype(value.dtype, jnp.floating) or value.shape != shape:
             expected = _swap_layout(path, np.broadcast_to(np.float32(0), shape)).shape
             found = np.asarray(state_dict[keys[path]])
-            problems.append(
+            misfits.append(
                 f"{keys[path]} is {found.dtype} {list(found.shape)}, "
                 f"expected float32 {list(expected)}"
             )
         params[path] = np.array(value, dtype=np.float32, order="C")
+    if misfits:
+        problems.append(listed(misfits))
     if problems:
         raise InputError(f"state dict does not fit {model_name}: {'; '.join(problems)}")
     return {"params": unflatten_dict(params)}

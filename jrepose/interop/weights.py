@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jrepose import checkpoints, models
-from jrepose.errors import InputError
+from jrepose.errors import InputError, listed
 from jrepose.interop.state_dicts import from_torch, known_parameters, parameter_shapes
 from jrepose.interop.torch_files import read_state_dict
-
-_SHOWN = 6  # names in a list
 
 # How a model computes; the same weights fit.
 _FREE = ("dtype", "remat")
@@ -101,17 +99,10 @@ def load_matching_variables(
         ("missing there", missing),
         ("left over", left_over),
     ):
-        report.append(f"{len(names)} {what}{_listed(names)}")
+        report.append(f"{len(names)} {what}" + (f" ({listed(names)})" if names else ""))
     if differences:
         report.append(f"it was trained with {', '.join(differences)}")
     return {"params": unflatten_dict(taken)}, "; ".join(report)
-
-
-def _listed(names: Sequence[str]) -> str:
-    if not names:
-        return ""
-    shown = ", ".join(names[:_SHOWN])
-    return f" ({shown}{f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''})"
 
 
 def _differences(

@@ -106,6 +106,8 @@ def train(
     if found is not None:
         check_same_config(found.config, resolved, workdir)
         check_same_data(found.data, fingerprints, workdir)
+        if initial is not None:
+            _say(logging.INFO, "%s holds a run; its weights count, not the given ones", workdir)
 
     experiment = create_experiment(config, splits["train"], devices)
     if initial is not None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from jrepose.camera import Camera
 from jrepose.data.formats.humaneva import PlacedCamera
-from jrepose.errors import InputError
+from jrepose.errors import InputError, listed
 from jrepose.restricted_pickle import read_npz
 from jrepose.skeleton import COCO_17, HUMAN36M_17, HUMANEVA_15, MPII_16, Skeleton
 
@@ -162,9 +162,8 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
 
 
 def _some(names: Collection[Any]) -> str:
-    """The first few names, for a message."""
-    shown = ", ".join(reprlib.repr(name) for name in list(names)[:5])
-    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    """The first few names of a file, for a message."""
+    return listed([reprlib.repr(name) for name in names])
 
 
 def _check_actions(

@@ -24,10 +24,12 @@ class Lifter(NamedTuple):
 _DSTFORMER = {"dim_feat": 8, "dim_rep": 6, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0,
               "maxlen": 4}  # fmt: skip
 _MIXSTE = {"embed_dim_ratio": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "num_frame": 4}
+_STCFORMER = {"d_hid": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "frames": 4}
 
 LIFTERS = (
     Lifter("repose", _DSTFORMER, ("num_heads",), "repose"),
     Lifter("motionbert", _DSTFORMER, ("num_heads",), "motionbert"),
     Lifter("motionbert_lite", _DSTFORMER, ("num_heads",), "motionbert"),
     Lifter("mixste", _MIXSTE, ("num_heads",), "mixste"),
+    Lifter("stcformer", _STCFORMER, ("num_heads", "frames"), "stcformer"),
 )

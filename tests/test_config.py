@@ -40,6 +40,7 @@ VARIANTS = {
     "mixste_h36m": ("", "81", "gt", "gt_81", "small"),
     "mixste_humaneva": ("", "interval1", "finetuned"),
     "mixste_mpi_inf_3dhp": ("", "1"),
+    "stcformer_h36m": ("", "81", "27", "gt", "small"),
 }
 
 

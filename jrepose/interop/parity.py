@@ -65,7 +65,7 @@ def compare_fixture(path: pathlib.Path) -> list[Comparison]:
         InputError: not a readable fixture, or one of another system.
     """
     arrays, config = _read(path)
-    system = config.get("model", "an unknown system")
+    system = config.get("model", config.get("source", "an unknown system"))
     if system not in READERS and _holds_losses(arrays):
         system = LOSSES_ALONE
     if system not in READERS:

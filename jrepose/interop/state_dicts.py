@@ -14,7 +14,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jrepose import models
 from jrepose.errors import InputError, listed
-from jrepose.interop import dstformer, mixste
+from jrepose.interop import dstformer, mixste, stcformer
 from jrepose.interop.torch_files import without_module
 
 # Per model the module that knows its names: `torch_key(path)` gives the PyTorch key of a
@@ -24,6 +24,7 @@ NAME_MAPS: Mapping[str, ModuleType] = {
     "motionbert": dstformer,
     "motionbert_lite": dstformer,
     "mixste": mixste,
+    "stcformer": stcformer,
 }
 
 
@@ -58,9 +59,9 @@ def from_torch(
     for path, shape in shapes.items():
         if keys[path] not in state_dict:
             continue
-        value = _swap_layout(path, np.asarray(state_dict[keys[path]]))
+        value = _flax_layout(path, np.asarray(state_dict[keys[path]]))
         if not jnp.issubdtype(value.dtype, jnp.floating) or value.shape != shape:
-            expected = _swap_layout(path, np.broadcast_to(np.float32(0), shape)).shape
+            expected = _torch_layout(path, np.broadcast_to(np.float32(0), shape)).shape
             found = np.asarray(state_dict[keys[path]])
             misfits.append(
                 f"{keys[path]} is {found.dtype} {list(found.shape)}, "
@@ -90,7 +91,7 @@ def to_torch(model_name: str, variables: Mapping[str, Any]) -> dict[str, np.ndar
     models.hyperparameters(model_name)  # an unknown name is refused here
     return {
         NAME_MAPS[model_name].torch_key(path): np.array(
-            _swap_layout(path, np.asarray(value)), dtype=np.float32, order="C"
+            _torch_layout(path, np.asarray(value)), dtype=np.float32, order="C"
         )
         for path, value in flatten_dict(variables["params"]).items()
     }
@@ -132,7 +133,7 @@ def known_parameters(
     for path in parameter_shapes(models.create(model_name, **hyperparameters)):
         key = NAME_MAPS[model_name].torch_key(path)
         if key in state_dict and jnp.issubdtype(state_dict[key].dtype, jnp.floating):
-            value = _swap_layout(path, state_dict.pop(key))
+            value = _flax_layout(path, state_dict.pop(key))
             found[path] = np.array(value, dtype=np.float32, order="C")
     return found, list(state_dict)
 
@@ -144,6 +145,13 @@ def parameter_shapes(model: nn.Module) -> dict[tuple[str, ...], tuple[int, ...]]
     return {path: leaf.shape for path, leaf in flatten_dict(variables["params"]).items()}
 
 
-def _swap_layout(path: tuple[str, ...], value: np.ndarray) -> np.ndarray:
-    """Linear weights are [in, out] in Flax and [out, in] in PyTorch; the rest is alike."""
-    return value.T if path[-1] == "kernel" else value
+def _flax_layout(path: tuple[str, ...], value: np.ndarray) -> np.ndarray:
+    """A PyTorch kernel [out, in, *window] as Flax has it, [*window, in, out]; the rest is alike."""
+    if path[-1] != "kernel" or value.ndim < 2:
+        return value
+    return np.moveaxis(value, (0, 1), (-1, -2))
+
+
+def _torch_layout(path: tuple[str, ...], value: np.ndarray) -> np.ndarray:
+    """The inverse of `_flax_layout`."""
+    return np.moveaxis(value, (-1, -2), (0, 1)) if path[-1] == "kernel" else value

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jrepose.errors import InputError
 from jrepose.models.dstformer import DSTformer
 from jrepose.models.mixste import MixSTE
+from jrepose.models.stcformer import STCFormer
 
 MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
     {
@@ -23,6 +24,7 @@ MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyTy
         "motionbert": (DSTformer, {"dim_feat": 512, "mlp_ratio": 2.0}),
         "motionbert_lite": (DSTformer, {}),
         "mixste": (MixSTE, {}),
+        "stcformer": (STCFormer, {}),
     }
 )
 """Name -> (module class, hyperparameters in which it differs from the class defaults)."""

@@ -6,14 +6,25 @@ import flax.linen as nn
 
 from jrepose.errors import InputError
 
+DROPOUTS = ("drop_rate", "attn_drop_rate", "drop_path_rate")
 
-def check_hyperparameters(module: nn.Module, sizes: tuple[str, ...], width: str) -> None:
+
+def check_hyperparameters(
+    module: nn.Module,
+    sizes: tuple[str, ...],
+    width: str,
+    *,
+    streams: int = 1,
+    rates: tuple[str, ...] = DROPOUTS,
+) -> None:
     """Checks sizes, number of heads and dropout rates.
 
     Args:
-        module: has the fields `num_heads`, `drop_rate`, `attn_drop_rate` and `drop_path_rate`.
+        module: has the fields named below, and `num_heads`.
         sizes: fields that are numbers of something.
         width: the field with the channels that the heads divide.
+        streams: equal parts of these channels, each with `num_heads` heads of its own.
+        rates: fields that are probabilities of dropping something.
 
     Raises:
         InputError: a size below 1, heads that do not divide the width, a rate outside [0, 1).
@@ -22,11 +33,12 @@ def check_hyperparameters(module: nn.Module, sizes: tuple[str, ...], width: str)
     for field in (*sizes, "num_heads"):
         if getattr(module, field) < 1:
             raise InputError(f"{name}: {field} is {getattr(module, field)}, expected >= 1")
-    if getattr(module, width) % module.num_heads:
+    if getattr(module, width) % (streams * module.num_heads):
+        times = f"{streams} times " if streams > 1 else ""
         raise InputError(
             f"{name}: {width} {getattr(module, width)} does not divide over "
-            f"num_heads {module.num_heads}"
+            f"{times}num_heads {module.num_heads}"
         )
-    for field in ("drop_rate", "attn_drop_rate", "drop_path_rate"):
+    for field in rates:
         if not 0 <= getattr(module, field) < 1:
             raise InputError(f"{name}: {field} is {getattr(module, field)}, expected [0, 1)")

@@ -117,6 +117,69 @@ def _gelu_linear_backward(kept, g):
 gelu_linear.defvjp(_gelu_linear_forward, _gelu_linear_backward)
 
 
+@jax.custom_vjp
+def depthwise_conv(
+    x: Float[Array, "batch frames joints channels"],
+    kernel: Float32[Parameter, "height width 1 channels"],
+    bias: Float32[Parameter, " channels"],
+) -> Float[Array, "batch frames joints channels"]:
+    """Cross-correlation of every channel with its own kernel, zeros beyond the borders.
+
+    The kernel's height goes over frames and its width over joints; both are odd.
+    """
+    return _correlation(x, jnp.asarray(kernel)) + bias.astype(x.dtype)
+
+
+def _correlation(x, kernel):
+    # On CPUs the compiler's own takes as long as a dense layer of as many channels.
+    return jax.lax.platform_dependent(
+        x, kernel.astype(x.dtype), cpu=_correlation_on_cpu, default=_correlation_elsewhere
+    )
+
+
+def _correlation_on_cpu(x, kernel):
+    height, width, _, channels = kernel.shape
+    taps = kernel.reshape(height * width, channels)
+    return sum(part * tap for part, tap in zip(_shifted(x, height, width), taps, strict=True))
+
+
+def _correlation_elsewhere(x, kernel):
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(1, 1),
+        padding="SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
+
+
+def _shifted(x, height, width):
+    """What each place of a kernel meets: `x` moved by every offset, row by row."""
+    frames, joints = x.shape[1:3]
+    x = jnp.pad(x, ((0, 0), (height // 2, height // 2), (width // 2, width // 2), (0, 0)))
+    return [x[:, i : i + frames, j : j + joints] for i in range(height) for j in range(width)]
+
+
+def _depthwise_conv_forward(x, kernel, bias):
+    return depthwise_conv(x, kernel, bias), (x, kernel)
+
+
+def _depthwise_conv_backward(kept, g):
+    x, kernel = kept
+    kernel = jnp.asarray(kernel)
+    taps = [_sum_of_places(part * g) for part in _shifted(x, *kernel.shape[:2])]
+    dkernel = jnp.stack(taps).reshape(kernel.shape)
+    return _correlation(g, kernel[::-1, ::-1]), dkernel, _sum_of_places(g)
+
+
+def _sum_of_places(x):
+    return jnp.sum(x, axis=(0, 1, 2), dtype=jnp.float32)
+
+
+depthwise_conv.defvjp(_depthwise_conv_forward, _depthwise_conv_backward)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def layer_norm(
     x: Float[Array, "*batch channels"],

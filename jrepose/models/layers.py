@@ -1,12 +1,14 @@
 """Transformer parts that the lifters share: linear layer, LayerNorm, attention, MLP, block.
 
 All of them work on `[..., tokens, channels]`, whatever the tokens are: the joints of one
-frame or the frames of one joint.  Parameters are float32; `dtype` is the compute dtype.
-LayerNorm and softmax statistics are float32 whatever `dtype` is.
+frame or the frames of one joint; the convolution on `[batch, frames, joints, channels]`.
+Parameters are float32; `dtype` is the compute dtype.  LayerNorm and softmax statistics are
+float32 whatever `dtype` is.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -66,6 +68,8 @@ class Linear(nn.Module):
         features: output channels.
         use_bias: whether it adds a bias.
         function: `functional.linear`, or `functional.gelu_linear` to activate the input.
+        interleaved: the parameters hold channel c of the m-th of so many equal outputs at
+            `interleaved * c + m`; the outputs come one after another all the same.
         parts: returns the output in this many arrays of equal channels, if more than one.
         initialisation: of kernel and bias.
         dtype: compute dtype.
@@ -74,6 +78,7 @@ class Linear(nn.Module):
     features: int
     use_bias: bool = True
     function: Callable = functional.linear
+    interleaved: int = 1
     parts: int = 1
     initialisation: Initialisation = VISION_TRANSFORMER
     dtype: DTypeLike = jnp.float32
@@ -87,12 +92,44 @@ class Linear(nn.Module):
         bias = None
         if self.use_bias:
             bias = self.param("bias", self.initialisation.bias(inputs), (self.features,))
+        if self.interleaved > 1:
+            kernel = self._one_after_another(kernel)
+            bias = None if bias is None else self._one_after_another(bias)
         x = x.astype(self.dtype)
         if self.parts == 1:
             return self.function(x, kernel, bias)
         kernels = jnp.split(kernel, self.parts, axis=1)
         biases = [None] * self.parts if bias is None else jnp.split(bias, self.parts)
         return tuple(self.function(x, *part) for part in zip(kernels, biases, strict=True))
+
+    def _one_after_another(self, parameter: functional.Parameter) -> functional.Parameter:
+        grouped = parameter.reshape(*parameter.shape[:-1], -1, self.interleaved)
+        return grouped.swapaxes(-1, -2).reshape(parameter.shape)
+
+
+class DepthwiseConv(nn.Module):
+    """Convolution over frames and joints, each channel by itself; zeros beyond the borders.
+
+    It is PyTorch's cross-correlation, `Conv2d` with as many groups as channels.
+
+    Attributes:
+        window: frames and joints that an output looks at, odd numbers.
+        initialisation: of kernel `[*window, 1, channels]` and bias, for the window's size.
+        dtype: compute dtype.
+    """
+
+    window: tuple[int, int] = (3, 3)
+    initialisation: Initialisation = TORCH_DEFAULT
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch frames joints channels"]
+    ) -> Float[Array, "batch frames joints channels"]:
+        channels = x.shape[-1]
+        kernel = self.param("kernel", self.initialisation.kernel, (*self.window, 1, channels))
+        bias = self.param("bias", self.initialisation.bias(math.prod(self.window)), (channels,))
+        return functional.depthwise_conv(x.astype(self.dtype), kernel, bias)
 
 
 class LayerNorm(nn.Module):
@@ -111,6 +148,20 @@ class LayerNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
         return functional.layer_norm(x.astype(self.dtype), scale, bias, self.epsilon)
+
+
+def keep_attention(module: nn.Module, q: Array, k: Array, scale: float) -> None:
+    """Stores the weights of attention in the module, if it is applied with `mutable="attention"`.
+
+    Args:
+        module: where they are kept, as `weights` `[rows, heads, queries, keys]` in float32.
+        q, k: queries and keys, `[rows, heads, tokens, head_dim]`.
+        scale: factor of the scores.
+    """
+    # Only whoever asks for the collection pays for the weights.
+    if module.is_mutable_collection(ATTENTION) and not module.is_initializing():
+        scores = functional.attention_scores(q, k, scale)
+        module.sow(ATTENTION, "weights", nn.softmax(scores))
 
 
 class Attention(nn.Module):
@@ -159,9 +210,7 @@ class Attention(nn.Module):
             part.reshape(-1, tokens, self.num_heads, head_dim).swapaxes(1, 2)
             for part in (jnp.split(qkv, 3, axis=-1) if train else qkv)
         )
-        # Only whoever asks for the collection pays for the weights.
-        if self.is_mutable_collection(ATTENTION) and not self.is_initializing():
-            self.sow(ATTENTION, "weights", nn.softmax(functional.attention_scores(q, k, scale)))
+        keep_attention(self, q, k, scale)
         if train and self.attn_drop_rate:
             weights = nn.softmax(functional.attention_scores(q, k, scale)).astype(self.dtype)
             x = nn.Dropout(self.attn_drop_rate, deterministic=False)(weights) @ v
@@ -178,12 +227,14 @@ class Mlp(nn.Module):
     Attributes:
         hidden_dim: channels between the two layers.
         drop_rate: dropout after the activation and after the second layer.
+        use_bias: whether the layers add biases.
         initialisation: of the linear layers.
         dtype: compute dtype.
     """
 
     hidden_dim: int
     drop_rate: float = 0.0
+    use_bias: bool = True
     initialisation: Initialisation = VISION_TRANSFORMER
     dtype: DTypeLike = jnp.float32
 
@@ -193,7 +244,11 @@ class Mlp(nn.Module):
     ) -> Float[Array, "*batch channels"]:
         channels = x.shape[-1]
         x = Linear(
-            self.hidden_dim, initialisation=self.initialisation, dtype=self.dtype, name="fc1"
+            self.hidden_dim,
+            self.use_bias,
+            initialisation=self.initialisation,
+            dtype=self.dtype,
+            name="fc1",
         )(x)
         if train and self.drop_rate:
             x = nn.Dropout(self.drop_rate, deterministic=False)(functional.gelu(x))
@@ -202,6 +257,7 @@ class Mlp(nn.Module):
             function = functional.gelu_linear
         x = Linear(
             channels,
+            self.use_bias,
             function=function,
             initialisation=self.initialisation,
             dtype=self.dtype,

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import pytest
 
 from jrepose import models
-from jrepose.errors import InputError
 from jrepose.models import complexity
 
 
@@ -44,6 +43,10 @@ def test_counts_by_hand():
         ("repose", {"maxlen": 81, "remat": True}, 15_960_077, 21.85, 0.69),
         ("motionbert", {"dtype": "bfloat16"}, 42_466_317, 174.40, 11.00),
         ("mixste", {}, 33_783_811, 138.62, 8.80),
+        ("stcformer", {"frames": 27}, 4_748_000, 2.17, 0.03),
+        ("stcformer", {"frames": 81}, 4_748_000, 6.52, 0.21),
+        ("stcformer", {}, 4_748_000, 19.55, 1.65),
+        ("stcformer", {"d_hid": 512}, 18_933_184, 78.09, 3.30),
     ],
 )
 def test_full_sizes(name, changes, parameters, linear, attention):
@@ -64,9 +67,10 @@ def test_mixste_per_frame():
     assert "606.7 M" in said.splitlines()[4] and "645 M FLOPs per frame" in said
 
 
-def test_a_convolution_is_not_passed_over():
-    with pytest.raises(InputError, match="convolutions"):
-        complexity.measure(nn.Conv(4, (3,)), (9, 7, 2))
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_convolution_is_counted(groups):
+    found = complexity.measure(nn.Conv(4, (3, 5), feature_group_count=groups), (9, 7, 2))
+    assert found.linear_macs == 9 * 7 * 4 * (3 * 5 * 2 // groups) and not found.attention_macs
 
 
 def test_the_command(tmp_path):

@@ -37,6 +37,10 @@ def softmax(x):
     return x / x.sum(-1, keepdims=True)
 
 
+def gelu(x):
+    return x * 0.5 * (1 + _erf(x / math.sqrt(2)))
+
+
 class Transformer:
     def __init__(self, weights, num_heads, qk_scale=None):
         self.weights = {key: value.astype(np.float64) for key, value in weights.items()}
@@ -66,5 +70,4 @@ class Transformer:
         norm1, attn, norm2, mlp = names
         x = x + self.attention(self.norm(x, norm1), attn, over)
         hidden = self.linear(self.norm(x, norm2), f"{mlp}.fc1")
-        hidden = hidden * 0.5 * (1 + _erf(hidden / math.sqrt(2)))
-        return x + self.linear(hidden, f"{mlp}.fc2")
+        return x + self.linear(gelu(hidden), f"{mlp}.fc2")

@@ -1,0 +1,266 @@
+"""STCFormer: half of the channels attends over joints, the other half over frames.
+
+Z. Tang et al., "3D Human Pose Estimation with Spatio-Temporal Criss-cross Attention", CVPR 2023.
+This is the released network for Human3.6M; the one for MPI-INF-3DHP is another.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
+
+from jrepose.errors import InputError
+from jrepose.models import functional
+from jrepose.models.checks import check_hyperparameters
+from jrepose.models.layers import (
+    TORCH_DEFAULT,
+    DepthwiseConv,
+    LayerNorm,
+    Linear,
+    Mlp,
+    keep_attention,
+)
+
+PARTS = (0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 3, 3, 3, 4, 4, 4)
+"""Body part of each of Human3.6M's joints: torso and head, right leg, left leg, left arm, right
+arm."""
+
+# What the released code multiplies the parts' embedding by, so that it hardly counts.
+_SPATIAL_PARTS, _TEMPORAL_PARTS = 1e-4, 1e-9
+
+_NORM_EPS = 1e-5
+
+
+class STCFormer(nn.Module):
+    """Lifts clips of 2D keypoints to 3D poses, all frames at once (seq2seq).
+
+    Nothing in it depends on the number of frames.  The defaults are those of the published model
+    for 243 frames (4,748,000 parameters); STCFormer-L has `d_hid` 512.
+
+    Attributes:
+        frames: frames of a clip in `input_shape`; clips of any length are taken.
+        d_hid: channels of the features.
+        depth: number of blocks.
+        num_heads: attention heads of either half of the channels.
+        mlp_ratio: hidden channels of the MLPs over `d_hid`.
+        drop_rate: dropout in the MLPs.
+        part_drop_rate: probability that a block's attention over joints, or over frames, does
+            without the parts' embedding in a step; one draw for the whole batch.
+        dtype: compute dtype, float32 or bfloat16; parameters and outputs are float32.
+        remat: recompute the blocks' activations in the backward pass to save memory.
+
+    Raises:
+        InputError: hyperparameters that contradict each other.
+    """
+
+    frames: int = 243
+    d_hid: int = 256
+    depth: int = 6
+    num_heads: int = 8
+    mlp_ratio: float = 4.0
+    drop_rate: float = 0.1
+    part_drop_rate: float = 0.5
+    dtype: DTypeLike = jnp.float32
+    remat: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_hyperparameters(
+            self,
+            ("frames", "d_hid", "depth"),
+            width="d_hid",
+            streams=2,
+            rates=("drop_rate", "part_drop_rate"),
+        )
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(frames, joints, channels) of a clip."""
+        return self.frames, len(PARTS), 2
+
+    @nn.compact
+    def __call__(
+        self,
+        keypoints: Float[Array | np.ndarray, "batch frames joints channels"],
+        train: bool = False,
+    ) -> Float32[Array, "batch frames joints 3"]:
+        """Predicts one pose per frame.
+
+        Args:
+            keypoints: x, y (normalised image coordinates) of every joint of Human3.6M; further
+                channels, such as a confidence, are not looked at.
+            train: apply dropout; needs the PRNG stream `"dropout"` where a rate is above 0.
+
+        Returns:
+            poses `[batch, frames, joints, 3]`.
+
+        Raises:
+            InputError: wrong joints, or too few channels.
+        """
+        joints, channels = keypoints.shape[2:]
+        if joints != len(PARTS) or channels < 2:
+            raise InputError(
+                f"keypoints have {joints} joints of {channels} channels, the model expects "
+                f"{len(PARTS)} joints of at least 2 channels"
+            )
+        x = Linear(
+            self.d_hid,
+            use_bias=False,
+            initialisation=TORCH_DEFAULT,
+            dtype=self.dtype,
+            name="pose_emb",
+        )(jnp.asarray(keypoints)[..., :2])
+        x = functional.gelu(x)
+        block_class = (
+            nn.remat(CrissCrossBlock, static_argnums=(2,)) if self.remat else (CrissCrossBlock)
+        )
+        for level in range(self.depth):
+            x = block_class(
+                num_heads=self.num_heads,
+                mlp_ratio=self.mlp_ratio,
+                drop_rate=self.drop_rate,
+                part_drop_rate=self.part_drop_rate,
+                dtype=self.dtype,
+                name=f"stc_block_{level}",
+            )(x, train)
+        # The head is small and its rounding is the poses' rounding: always float32.
+        return Linear(3, use_bias=False, initialisation=TORCH_DEFAULT, name="regress_head")(
+            x.astype(jnp.float32)
+        )
+
+
+class CrissCrossBlock(nn.Module):
+    """Pre-norm block: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
+
+    Attributes:
+        num_heads, mlp_ratio, drop_rate, part_drop_rate, dtype: see `STCFormer`.
+    """
+
+    num_heads: int
+    mlp_ratio: float
+    drop_rate: float
+    part_drop_rate: float
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch frames joints channels"], train: bool = False
+    ) -> Float[Array, "batch frames joints channels"]:
+        attention = CrissCrossAttention(
+            self.num_heads, self.part_drop_rate, self.dtype, name="stc_att"
+        )
+        mlp = Mlp(
+            hidden_dim=int(x.shape[-1] * self.mlp_ratio),
+            drop_rate=self.drop_rate,
+            use_bias=False,
+            initialisation=TORCH_DEFAULT,
+            dtype=self.dtype,
+            name="mlp",
+        )
+        x = x + attention(x, train)
+        return x + mlp(LayerNorm(_NORM_EPS, self.dtype, name="layer_norm")(x), train)
+
+
+class CrissCrossAttention(nn.Module):
+    """Attention over joints with the first half of the channels, over frames with the second.
+
+    The halves meet head by head: output channels are [spatial | temporal] of head 0, of head 1
+    and so on, before the last linear layer.  Queries, keys and values of a channel are neighbours
+    in the first layer's parameters.
+
+    Attributes:
+        num_heads, part_drop_rate, dtype: see `STCFormer`.
+    """
+
+    num_heads: int
+    part_drop_rate: float
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch frames joints channels"], train: bool = False
+    ) -> Float[Array, "batch frames joints channels"]:
+        channels = x.shape[-1]
+        x = LayerNorm(_NORM_EPS, self.dtype, name="layer_norm")(x)
+        # Three products forward; with a gradient one is faster, as its backward pass is one.
+        qkv = Linear(
+            3 * channels,
+            interleaved=3,
+            parts=1 if train else 3,
+            initialisation=TORCH_DEFAULT,
+            dtype=self.dtype,
+            name="qkv",
+        )(x)
+        halves = [
+            jnp.split(part, 2, axis=-1) for part in (jnp.split(qkv, 3, axis=-1) if train else qkv)
+        ]
+        head_dim = channels // 2 // self.num_heads
+        parts = self.param("emb", nn.initializers.normal(1.0), (max(PARTS) + 1, head_dim))
+        of_joints = parts[np.asarray(PARTS)]
+        attended = [
+            AttentionAlongAxis(
+                axis, self.num_heads, factor, self.part_drop_rate, self.dtype, name=name
+            )(*qkv_of_half, of_joints, train)
+            for qkv_of_half, name, axis, factor in zip(
+                zip(*halves, strict=True),
+                ("spatial", "temporal"),
+                ("joints", "frames"),
+                (_SPATIAL_PARTS, _TEMPORAL_PARTS),
+                strict=True,
+            )
+        ]
+        x = jnp.concatenate(attended, axis=-1).reshape(x.shape)
+        return Linear(channels, initialisation=TORCH_DEFAULT, dtype=self.dtype, name="proj")(x)
+
+
+class AttentionAlongAxis(nn.Module):
+    """Multi-head attention along one axis, and the structure-enhanced positional embedding.
+
+    That embedding is a convolution of the values over neighbouring frames and joints (dynamic)
+    and a learned vector of each joint's body part (static).
+
+    Attributes:
+        axis: what attends to each other, `"joints"` of a frame or `"frames"` of a joint.
+        num_heads: number of heads; divides the channels.
+        part_factor: of the static embedding.
+        part_drop_rate, dtype: see `STCFormer`.
+    """
+
+    axis: str
+    num_heads: int
+    part_factor: float
+    part_drop_rate: float
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        q: Float[Array, "batch frames joints half"],
+        k: Float[Array, "batch frames joints half"],
+        v: Float[Array, "batch frames joints half"],
+        parts: Float32[functional.Parameter, "joints head_dim"],
+        train: bool = False,
+    ) -> Float[Array, "batch frames joints heads head_dim"]:
+        by_head = (*v.shape[:-1], self.num_heads, v.shape[-1] // self.num_heads)
+
+        def along(x: Array) -> Array:
+            """[batch, frames, joints, ...] with the tokens third, and back."""
+            return x if self.axis == "joints" else x.swapaxes(1, 2)
+
+        q, k, values = (along(x.reshape(by_head)) for x in (q, k, v))
+        shape = values.shape
+        q, k, values = (x.reshape(-1, *shape[2:]).swapaxes(1, 2) for x in (q, k, values))
+        # Not by a head's channels but by all heads'.
+        scale = v.shape[-1] ** -0.5
+        keep_attention(self, q, k, scale)
+        attended = functional.attention(q, k, values, scale)
+        attended = along(attended.swapaxes(1, 2).reshape(shape))
+
+        dynamic = DepthwiseConv(dtype=self.dtype, name="sep2")(v).reshape(by_head)
+        static = nn.Dropout(self.part_drop_rate, broadcast_dims=(0, 1))(
+            parts, deterministic=not train
+        )
+        return attended + dynamic + (self.part_factor * static[:, None]).astype(self.dtype)

@@ -194,24 +194,16 @@ class CrissCrossAttention(nn.Module):
             dtype=self.dtype,
             name="qkv",
         )(x)
-        halves = [
-            jnp.split(part, 2, axis=-1) for part in (jnp.split(qkv, 3, axis=-1) if train else qkv)
-        ]
+        qkv = jnp.split(qkv, 3, axis=-1) if train else qkv
+        first, second = zip(*(jnp.split(part, 2, axis=-1) for part in qkv), strict=True)
+
         head_dim = channels // 2 // self.num_heads
         parts = self.param("emb", nn.initializers.normal(1.0), (max(PARTS) + 1, head_dim))
         of_joints = parts[np.asarray(PARTS)]
-        attended = [
-            AttentionAlongAxis(
-                axis, self.num_heads, factor, self.part_drop_rate, self.dtype, name=name
-            )(*qkv_of_half, of_joints, train)
-            for qkv_of_half, name, axis, factor in zip(
-                zip(*halves, strict=True),
-                ("spatial", "temporal"),
-                ("joints", "frames"),
-                (_SPATIAL_PARTS, _TEMPORAL_PARTS),
-                strict=True,
-            )
-        ]
+        options = (self.num_heads, self.part_drop_rate, self.dtype)
+        spatial = AttentionAlongAxis("joints", _SPATIAL_PARTS, *options, name="spatial")
+        temporal = AttentionAlongAxis("frames", _TEMPORAL_PARTS, *options, name="temporal")
+        attended = [spatial(*first, of_joints, train), temporal(*second, of_joints, train)]
         x = jnp.concatenate(attended, axis=-1).reshape(x.shape)
         return Linear(channels, initialisation=TORCH_DEFAULT, dtype=self.dtype, name="proj")(x)
 
@@ -224,14 +216,13 @@ class AttentionAlongAxis(nn.Module):
 
     Attributes:
         axis: what attends to each other, `"joints"` of a frame or `"frames"` of a joint.
-        num_heads: number of heads; divides the channels.
         part_factor: of the static embedding.
-        part_drop_rate, dtype: see `STCFormer`.
+        num_heads, part_drop_rate, dtype: see `STCFormer`.
     """
 
     axis: str
-    num_heads: int
     part_factor: float
+    num_heads: int
     part_drop_rate: float
     dtype: DTypeLike = jnp.float32
 
@@ -253,7 +244,7 @@ class AttentionAlongAxis(nn.Module):
         q, k, values = (along(x.reshape(by_head)) for x in (q, k, v))
         shape = values.shape
         q, k, values = (x.reshape(-1, *shape[2:]).swapaxes(1, 2) for x in (q, k, values))
-        # Not by a head's channels but by all heads'.
+        # Of all heads' channels, not of one head's.
         scale = v.shape[-1] ** -0.5
         keep_attention(self, q, k, scale)
         attended = functional.attention(q, k, values, scale)
@@ -263,4 +254,6 @@ class AttentionAlongAxis(nn.Module):
         static = nn.Dropout(self.part_drop_rate, broadcast_dims=(0, 1))(
             parts, deterministic=not train
         )
-        return attended + dynamic + (self.part_factor * static[:, None]).astype(self.dtype)
+        # In float32, so that the embedding's gradient is summed in it too.
+        x = (attended + dynamic).astype(jnp.float32) + self.part_factor * static[:, None]
+        return x.astype(self.dtype)

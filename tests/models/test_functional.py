@@ -26,6 +26,15 @@ def gelu_linear(x, kernel, bias):
     return jax.nn.gelu(x, approximate=False) @ kernel + bias
 
 
+def depthwise_conv(x, kernel, bias):
+    height, width = kernel.shape[:2]
+    x = jnp.pad(x, ((0, 0), (height // 2,) * 2, (width // 2,) * 2, (0, 0)))
+    place = lambda t, j: (x[:, t : t + height, j : j + width] * kernel[:, :, 0]).sum((1, 2))  # noqa: E731
+    frames, joints = x.shape[1] - height + 1, x.shape[2] - width + 1
+    rows = [jnp.stack([place(t, j) for j in range(joints)], axis=1) for t in range(frames)]
+    return jnp.stack(rows, axis=1) + bias
+
+
 CASES = {
     "linear, widening": (
         functional.linear,
@@ -52,6 +61,11 @@ CASES = {
         lambda *operands: functional.layer_norm(*operands, 1e-3),
         lambda *operands: layer_norm(*operands, 1e-3),
         (normal(3, 2, 9) + 4, normal(9, seed=1), normal(9, seed=2)),
+    ),
+    "depthwise_conv": (
+        functional.depthwise_conv,
+        depthwise_conv,
+        (normal(2, 5, 4, 3), normal(3, 5, 1, 3, seed=1), normal(3, seed=2)),
     ),
     "attention": (
         lambda *operands: functional.attention(*operands, 0.3),
@@ -143,6 +157,16 @@ def test_the_kernel_gradient_is_the_same_on_other_devices():
             rtol=1e-6,
             atol=1e-6,
         )
+
+
+def test_the_convolution_is_the_same_on_other_devices():
+    x, kernel = normal(2, 5, 4, 3), normal(3, 5, 1, 3, seed=1)
+    np.testing.assert_allclose(
+        functional._correlation_on_cpu(x, kernel),
+        functional._correlation_elsewhere(x, kernel),
+        rtol=1e-5,
+        atol=1e-5,
+    )
 
 
 def test_attention_weights_are_not_kept():

@@ -69,11 +69,12 @@ def create_clips(arguments: argparse.Namespace, model) -> tuple[np.ndarray, np.n
 
 
 def hyperparameters(arguments: argparse.Namespace) -> dict[str, object]:
-    """The model's, as given, and without stochastic depth: its draws cannot be compared."""
+    """The model's, as given, and without dropout of any kind: its draws cannot be compared."""
     given = (change.partition("=") for change in arguments.changes)
+    known = models.hyperparameters(arguments.model)
     return {
-        **models.hyperparameters(arguments.model),
-        "drop_path_rate": 0.0,
+        **known,
+        **{name: 0.0 for name in known if name.endswith("_rate")},
         **{name: ast.literal_eval(value) for name, _, value in given},
         "dtype": arguments.precision,
     }

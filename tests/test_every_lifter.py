@@ -1,5 +1,6 @@
 """What a registered model promises, whatever its architecture."""
 
+import argparse
 import importlib.util
 import json
 import pathlib
@@ -24,6 +25,10 @@ ARCHITECTURES = {models.MODELS[lifter.name][0]: lifter for lifter in reversed(LI
 each = pytest.mark.parametrize(
     "lifter", ARCHITECTURES.values(), ids=lambda lifter: models.MODELS[lifter.name][0].__name__
 )
+
+
+def without_dropout(lifter):
+    return {name: 0.0 for name in models.hyperparameters(lifter.name) if name.endswith("_rate")}
 
 
 def create(lifter, **changes):
@@ -63,16 +68,34 @@ def test_poses_of_every_frame(lifter):
 
 @each
 def test_every_parameter_is_trained(lifter):
-    model, variables = create(lifter)
+    model, variables = create(lifter, **without_dropout(lifter))
 
     @jax.jit
     @jax.grad
     def gradient(variables):
-        poses = model.apply(variables, KEYPOINTS, train=True, rngs={"dropout": jax.random.key(0)})
-        return jnp.mean(jnp.sin(3 * poses))
+        return jnp.mean(jnp.sin(3 * model.apply(variables, KEYPOINTS, train=True)))
 
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient(variables)):
         assert np.isfinite(leaf).all() and np.abs(leaf).max() > 0, path
+
+
+@each
+def test_gradients_are_summed_in_float32(lifter):
+    # 2048 poses: summed in bfloat16, half of an embedding's gradient is lost.
+    keypoints = np.random.default_rng(0).normal(1, 0.3, size=(512, 4, 17, 3)).astype(np.float32)
+    exact, rounded = (
+        models.create(lifter.name, **lifter.small, **without_dropout(lifter), dtype=dtype)
+        for dtype in ("float32", "bfloat16")
+    )
+    variables = jax.jit(exact.init)(jax.random.key(0), keypoints)
+
+    def gradient(model):
+        loss = lambda v: jnp.mean(model.apply(v, keypoints, train=True) ** 2)  # noqa: E731
+        return jax.jit(jax.grad(loss))(variables)
+
+    wanted = jax.tree_util.tree_leaves_with_path(gradient(exact))
+    for (path, leaf), found in zip(wanted, jax.tree.leaves(gradient(rounded)), strict=True):
+        assert np.linalg.norm(found - leaf) < 3e-2 * np.linalg.norm(leaf), path
 
 
 @each
@@ -126,3 +149,23 @@ def test_a_recorded_fixture_of_the_model(lifter, tmp_path):
     comparisons = parity.compare_fixture(path)
     assert {found.group for found in comparisons} == {"output", "param", "grad"}
     assert [found.name for found in comparisons if not found.within(1e-5)] == ["output/poses"]
+
+
+@each
+def test_the_benchmarks_run_it(lifter, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import contest
+    import train_step
+
+    arguments = argparse.Namespace(
+        model=lifter.name,
+        changes=[f"{name}={value}" for name, value in lifter.small.items()],
+        precision="float32",
+        batch=2,
+        frames=4,
+    )
+    model, variables = contest.create_model(arguments)
+    keypoints, target = contest.create_clips(arguments, model)
+    # As a training step calls it: no key for dropout.
+    assert model.apply(variables, keypoints, train=True).shape == target.shape
+    assert lifter.name in train_step.OBJECTIVES

@@ -71,10 +71,9 @@ def create_clips(arguments: argparse.Namespace, model) -> tuple[np.ndarray, np.n
 def hyperparameters(arguments: argparse.Namespace) -> dict[str, object]:
     """The model's, as given, and without dropout of any kind: its draws cannot be compared."""
     given = (change.partition("=") for change in arguments.changes)
-    known = models.hyperparameters(arguments.model)
     return {
-        **known,
-        **{name: 0.0 for name in known if name.endswith("_rate")},
+        **models.hyperparameters(arguments.model),
+        **models.without_dropout(arguments.model),
         **{name: ast.literal_eval(value) for name, _, value in given},
         "dtype": arguments.precision,
     }

@@ -16,14 +16,14 @@ import numpy as np
 import optax
 
 from jrepose import models
+from jrepose.interop.fixtures.mixste import OBJECTIVE
 from jrepose.losses import create_objective, joint_weights
 from jrepose.skeleton import HUMAN36M_17
 from jrepose.training.state import adamw
 
 REPOSE = {"mpjpe": 1.0, "spatial_ranking": 20.0, "temporal_ranking": 20.0}
-MIXSTE = {"weighted_mpjpe": 1.0, "temporal_consistency": 0.5, "velocity": 2.0}
 # Models of other systems train with RePOSE's.
-OBJECTIVES = {**dict.fromkeys(models.MODELS, REPOSE), "mixste": MIXSTE}
+OBJECTIVES = {**dict.fromkeys(models.MODELS, REPOSE), "mixste": OBJECTIVE}
 
 
 def main() -> None:

@@ -27,10 +27,6 @@ each = pytest.mark.parametrize(
 )
 
 
-def without_dropout(lifter):
-    return {name: 0.0 for name in models.hyperparameters(lifter.name) if name.endswith("_rate")}
-
-
 def create(lifter, **changes):
     """The small model with weights of which none is 0."""
     model = models.create(lifter.name, **lifter.small, **changes)
@@ -68,7 +64,7 @@ def test_poses_of_every_frame(lifter):
 
 @each
 def test_every_parameter_is_trained(lifter):
-    model, variables = create(lifter, **without_dropout(lifter))
+    model, variables = create(lifter, **models.without_dropout(lifter.name))
 
     @jax.jit
     @jax.grad
@@ -84,7 +80,9 @@ def test_gradients_are_summed_in_float32(lifter):
     # 2048 poses: summed in bfloat16, half of an embedding's gradient is lost.
     keypoints = np.random.default_rng(0).normal(1, 0.3, size=(512, 4, 17, 3)).astype(np.float32)
     exact, rounded = (
-        models.create(lifter.name, **lifter.small, **without_dropout(lifter), dtype=dtype)
+        models.create(
+            lifter.name, **lifter.small, **models.without_dropout(lifter.name), dtype=dtype
+        )
         for dtype in ("float32", "bfloat16")
     )
     variables = jax.jit(exact.init)(jax.random.key(0), keypoints)

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from jrepose.errors import InputError
+from jrepose.models.checks import dropout_rates
 from jrepose.models.dstformer import DSTformer
 from jrepose.models.mixste import MixSTE
 from jrepose.models.stcformer import STCFormer
@@ -36,15 +37,23 @@ def hyperparameters(name: str) -> dict[str, Any]:
     Raises:
         InputError: no such model.
     """
-    if name not in MODELS:
-        raise InputError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
-    module, published = MODELS[name]
+    module, published = _registered(name)
     fields = {
         field.name: field.default
         for field in dataclasses.fields(module)
         if field.name not in ("parent", "name")
     }
     return {**fields, **published}
+
+
+def without_dropout(name: str) -> dict[str, float]:
+    """The hyperparameters with which the model of that name draws nothing in training.
+
+    Raises:
+        InputError: no such model.
+    """
+    module, _ = _registered(name)
+    return dict.fromkeys(dropout_rates(module), 0.0)
 
 
 def create(name: str, **changes: Any) -> nn.Module:
@@ -72,6 +81,12 @@ def create(name: str, **changes: Any) -> nn.Module:
             )
     module, _ = MODELS[name]
     return module(**{key: _checked(key, changes.get(key, known[key]), known[key]) for key in known})
+
+
+def _registered(name: str) -> tuple[type[nn.Module], Mapping[str, Any]]:
+    if name not in MODELS:
+        raise InputError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
+    return MODELS[name]
 
 
 def _checked(field: str, value: Any, published: Any) -> Any:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import flax.linen as nn
 
 from jrepose.errors import InputError
 
-DROPOUTS = ("drop_rate", "attn_drop_rate", "drop_path_rate")
+
+def dropout_rates(module: type[nn.Module]) -> list[str]:
+    """The fields that are probabilities of dropping something: all that end in `_rate`."""
+    return [field.name for field in dataclasses.fields(module) if field.name.endswith("_rate")]
 
 
 def check_hyperparameters(
-    module: nn.Module,
-    sizes: tuple[str, ...],
-    width: str,
-    *,
-    streams: int = 1,
-    rates: tuple[str, ...] = DROPOUTS,
+    module: nn.Module, sizes: tuple[str, ...], width: str, *, streams: int = 1
 ) -> None:
     """Checks sizes, number of heads and dropout rates.
 
@@ -24,7 +24,6 @@ def check_hyperparameters(
         sizes: fields that are numbers of something.
         width: the field with the channels that the heads divide.
         streams: equal parts of these channels, each with `num_heads` heads of its own.
-        rates: fields that are probabilities of dropping something.
 
     Raises:
         InputError: a size below 1, heads that do not divide the width, a rate outside [0, 1).
@@ -39,6 +38,6 @@ def check_hyperparameters(
             f"{name}: {width} {getattr(module, width)} does not divide over "
             f"{times}num_heads {module.num_heads}"
         )
-    for field in rates:
+    for field in dropout_rates(type(module)):
         if not 0 <= getattr(module, field) < 1:
             raise InputError(f"{name}: {field} is {getattr(module, field)}, expected [0, 1)")

@@ -64,8 +64,11 @@ def _transposed_product_on_cpu(x, g):
     narrower one down transposed.  The barriers keep the compiler from undoing that."""
     if x.shape[1] > g.shape[1]:
         return jax.lax.optimization_barrier(_transposed_product_on_cpu(g, x)).T
-    transposed = jax.lax.optimization_barrier(x.T)
-    return jnp.matmul(transposed, g, preferred_element_type=jnp.float32)
+    return jnp.matmul(_written_transposed(x), g, preferred_element_type=jnp.float32)
+
+
+def _written_transposed(x):
+    return jax.lax.optimization_barrier(x.swapaxes(-1, -2))
 
 
 @jax.custom_vjp
@@ -291,14 +294,15 @@ attention.defvjp(_attention_forward, _attention_backward)
 
 def _head_products(x, g):
     """`x^T g` for every head."""
-    if x.shape[-1] > g.shape[-1]:
+
+    def product(x, g):
         return x.swapaxes(-1, -2) @ g
+
+    if x.shape[-1] > g.shape[-1]:
+        return product(x, g)
     # Of small matrices the one to transpose is cheaper written down, on CPUs.
     return jax.lax.platform_dependent(
-        x,
-        g,
-        cpu=lambda x, g: jax.lax.optimization_barrier(x.swapaxes(-1, -2)) @ g,
-        default=lambda x, g: x.swapaxes(-1, -2) @ g,
+        x, g, cpu=lambda x, g: _written_transposed(x) @ g, default=product
     )
 
 

@@ -71,6 +71,8 @@ class Linear(nn.Module):
         interleaved: the parameters hold channel c of the m-th of so many equal outputs at
             `interleaved * c + m`; the outputs come one after another all the same.
         parts: returns the output in this many arrays of equal channels, if more than one.
+        one_product: computes the parts in one product.  Forward a product each is faster; with
+            a gradient one is, as its backward pass is one.
         initialisation: of kernel and bias.
         dtype: compute dtype.
     """
@@ -80,6 +82,7 @@ class Linear(nn.Module):
     function: Callable = functional.linear
     interleaved: int = 1
     parts: int = 1
+    one_product: bool = False
     initialisation: Initialisation = VISION_TRANSFORMER
     dtype: DTypeLike = jnp.float32
 
@@ -98,6 +101,8 @@ class Linear(nn.Module):
         x = x.astype(self.dtype)
         if self.parts == 1:
             return self.function(x, kernel, bias)
+        if self.one_product:
+            return tuple(jnp.split(self.function(x, kernel, bias), self.parts, axis=-1))
         kernels = jnp.split(kernel, self.parts, axis=1)
         biases = [None] * self.parts if bias is None else jnp.split(bias, self.parts)
         return tuple(self.function(x, *part) for part in zip(kernels, biases, strict=True))
@@ -196,19 +201,18 @@ class Attention(nn.Module):
         head_dim = channels // self.num_heads
         scale = head_dim**-0.5 if self.qk_scale is None else self.qk_scale
 
-        # Three products forward; with a gradient one is faster, as its backward pass is one.
         qkv = Linear(
             3 * channels,
             use_bias=self.qkv_bias,
-            parts=1 if train else 3,
+            parts=3,
+            one_product=train,
             initialisation=self.initialisation,
             dtype=self.dtype,
             name="qkv",
         )(x)
         # One contiguous matrix per head; split first, as one transposition of all three is slow.
         q, k, v = (
-            part.reshape(-1, tokens, self.num_heads, head_dim).swapaxes(1, 2)
-            for part in (jnp.split(qkv, 3, axis=-1) if train else qkv)
+            part.reshape(-1, tokens, self.num_heads, head_dim).swapaxes(1, 2) for part in qkv
         )
         keep_attention(self, q, k, scale)
         if train and self.attn_drop_rate:

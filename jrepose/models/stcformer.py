@@ -68,13 +68,7 @@ class STCFormer(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        check_hyperparameters(
-            self,
-            ("frames", "d_hid", "depth"),
-            width="d_hid",
-            streams=2,
-            rates=("drop_rate", "part_drop_rate"),
-        )
+        check_hyperparameters(self, ("frames", "d_hid", "depth"), width="d_hid", streams=2)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -114,9 +108,9 @@ class STCFormer(nn.Module):
             name="pose_emb",
         )(jnp.asarray(keypoints)[..., :2])
         x = functional.gelu(x)
-        block_class = (
-            nn.remat(CrissCrossBlock, static_argnums=(2,)) if self.remat else (CrissCrossBlock)
-        )
+        block_class = CrissCrossBlock
+        if self.remat:
+            block_class = nn.remat(CrissCrossBlock, static_argnums=(2,))
         for level in range(self.depth):
             x = block_class(
                 num_heads=self.num_heads,
@@ -185,16 +179,15 @@ class CrissCrossAttention(nn.Module):
     ) -> Float[Array, "batch frames joints channels"]:
         channels = x.shape[-1]
         x = LayerNorm(_NORM_EPS, self.dtype, name="layer_norm")(x)
-        # Three products forward; with a gradient one is faster, as its backward pass is one.
         qkv = Linear(
             3 * channels,
             interleaved=3,
-            parts=1 if train else 3,
+            parts=3,
+            one_product=train,
             initialisation=TORCH_DEFAULT,
             dtype=self.dtype,
             name="qkv",
         )(x)
-        qkv = jnp.split(qkv, 3, axis=-1) if train else qkv
         first, second = zip(*(jnp.split(part, 2, axis=-1) for part in qkv), strict=True)
 
         head_dim = channels // 2 // self.num_heads

@@ -36,8 +36,6 @@ _LOG = logging.getLogger(__name__)
 _COARSE = {"tf32": 2e-2, "bfloat16": 2e-1}
 """Tolerances of the precisions below float32; one rounding is 5e-4 and 4e-3."""
 
-_DROPOUT = ("drop_rate", "attn_drop_rate", "drop_path_rate")
-
 # Beyond this many parameters times frames a step takes seconds on a CPU.
 _LONG_STEP = 1e9
 _STEPS, _FEW_STEPS = 10, 4
@@ -228,7 +226,7 @@ def _model(config: ConfigDict) -> tuple[str, dict[str, Any]]:
     if not isinstance(model, DSTformer):
         raise InputError(f"model {name} has no counterpart in PyTorch here; only DSTformers have")
     known = models.hyperparameters(name)
-    return name, known | given | {rate: 0.0 for rate in _DROPOUT}
+    return name, known | given | models.without_dropout(name)
 
 
 def _torch_parts(options: Options, hyperparameters: Mapping[str, Any]):

@@ -272,7 +272,7 @@ def create_batches(
     # The processes run one program, so they must come to one decision.
     resident = bool(parallel.agree(np.int32(needed <= resident_bytes)))
     kind = ResidentBatches if resident else StreamedBatches
-    layouts = (dataset.layout_2d, dataset.skeleton)
+    layouts = (dataset.keypoint_skeleton, dataset.skeleton)
     return kind(inputs, targets, windows, order, layouts, devices)
 
 

@@ -152,9 +152,7 @@ def _load(entry: pathlib.Path) -> Datasets | None:
         return None
 
 
-def _describe(skeleton: Skeleton | None) -> dict[str, Any] | None:
-    if skeleton is None:
-        return None
+def _describe(skeleton: Skeleton) -> dict[str, Any]:
     return {
         field.name: getattr(skeleton, field.name)
         for field in dataclasses.fields(skeleton)
@@ -162,10 +160,8 @@ def _describe(skeleton: Skeleton | None) -> dict[str, Any] | None:
     } | {"groups": dict(skeleton.groups)}
 
 
-def _skeleton(description: dict[str, Any] | None) -> Skeleton | None:
+def _skeleton(description: dict[str, Any]) -> Skeleton:
     """The skeleton of that description: the one everybody uses where it is the same."""
-    if description is None:
-        return None
 
     def tuples(value):
         return tuple(tuples(item) for item in value) if isinstance(value, list) else value

@@ -65,7 +65,7 @@ class PoseDataset:
             otherwise it is the label times its factor.
         activity: number of what is being done where it changes within a video (MPI-INF-3DHP:
             1 to 7); 0 where unknown.
-        keypoint_skeleton: joint order of the keypoints; None: that of the poses.
+        keypoint_skeleton: joint order of the keypoints; None makes it that of the poses.
         target_space: what a model predicts.  `"image"`: the 2.5D label in normalised screen
             units; `"camera_m"`, `"camera_mm"`: root-relative poses in camera axes, metres or
             millimetres; `"camera_by_width"`: root-relative millimetres times 2 / image width
@@ -90,6 +90,8 @@ class PoseDataset:
     target_space: str = "image"
 
     def __post_init__(self):
+        if self.keypoint_skeleton is None:
+            object.__setattr__(self, "keypoint_skeleton", self.skeleton)
         if self.target_space not in TARGET_SPACES:
             raise InputError(
                 f"dataset: unknown target space {self.target_space!r}; expected one of "
@@ -101,7 +103,7 @@ class PoseDataset:
                     f"dataset: {name} has {len(array)} frames, keypoints_px has {self.frames}"
                 )
             of_keypoints = name in ("keypoints_px", "confidence")
-            skeleton = self.layout_2d if of_keypoints else self.skeleton
+            skeleton = self.keypoint_skeleton if of_keypoints else self.skeleton
             if array.ndim > 1 and array.shape[1] != skeleton.num_joints:
                 raise InputError(
                     f"dataset: {name} has {array.shape[1]} joints, skeleton "
@@ -121,11 +123,6 @@ class PoseDataset:
     @property
     def frames(self) -> int:
         return len(self.keypoints_px)
-
-    @property
-    def layout_2d(self) -> Skeleton:
-        """Joint order of the keypoints."""
-        return self.keypoint_skeleton or self.skeleton
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The per-frame arrays that the dataset has, by field name."""
@@ -259,7 +256,7 @@ class PoseDataset:
     def fingerprint(self) -> str:
         """Hexadecimal SHA-256 of all arrays and video descriptions."""
         digest = hashlib.sha256()
-        names = (self.skeleton.name, self.layout_2d.name, self.target_space)
+        names = (self.skeleton.name, self.keypoint_skeleton.name, self.target_space)
         digest.update(repr((names, self.videos)).encode())
         for name, array in self.arrays().items():
             digest.update(name.encode())
@@ -287,7 +284,7 @@ def concatenate(datasets: Iterable[PoseDataset]) -> PoseDataset:
         raise InputError("dataset: nothing to concatenate")
     first = datasets[0]
     for other in datasets[1:]:
-        for what in ("skeleton", "layout_2d", "target_space"):
+        for what in ("skeleton", "keypoint_skeleton", "target_space"):
             one, two = getattr(first, what), getattr(other, what)
             if one != two:
                 names = [getattr(value, "name", value) for value in (one, two)]

@@ -96,7 +96,7 @@ def draw_clip(
         MissingExtra: Matplotlib is missing.
     """
     load_matplotlib()
-    choice, joints = config.clip, dataset.layout_2d.joint_names
+    choice, joints = config.clip, dataset.keypoint_skeleton.joint_names
     windows = clips_for_evaluation(dataset, choice).index
     for name, value, count in (("clip", clip, len(windows)), ("frame", frame, choice.frames)):
         if value is not None and not 0 <= value < count:

@@ -52,7 +52,7 @@ def evaluate_dataset(
         batch_size=evaluation.batch_size,
         flip=evaluation.flip,
         skeleton=dataset.skeleton,
-        keypoint_skeleton=dataset.layout_2d,
+        keypoint_skeleton=dataset.keypoint_skeleton,
         devices=devices,
         progress=progress,
     )

@@ -304,8 +304,7 @@ def _typical_frames(result: EvaluationResult, dataset: PoseDataset, count: int) 
 
 
 def _draw_input(axes, dataset: PoseDataset, frame: int) -> None:
-    layout = dataset.layout_2d
     # Visibility is told of the joints of the pose.
-    visible = dataset.visible[frame] if layout == dataset.skeleton else None
+    visible = dataset.visible[frame] if dataset.keypoint_skeleton == dataset.skeleton else None
     found = dataset.confidence[frame] > 0
-    draw_keypoints(axes, dataset.keypoints_px[frame], layout, found, visible)
+    draw_keypoints(axes, dataset.keypoints_px[frame], dataset.keypoint_skeleton, found, visible)

@@ -257,11 +257,11 @@ def _check_choice(field: str, value: str, known: tuple[str, ...]) -> None:
 
 def _inputs_to_keep(dataset: PoseDataset) -> Float32[np.ndarray, "all_frames joints 3"]:
     """Model inputs that can stand in for predicted x, y."""
-    if dataset.target_space != "image" or dataset.layout_2d is not dataset.skeleton:
+    if dataset.target_space != "image" or dataset.keypoint_skeleton is not dataset.skeleton:
         raise InputError(
             "evaluation.keep_keypoints needs predictions in image space and keypoints of the same "
             f"joints; this data has target space {dataset.target_space} and keypoints "
-            f"{dataset.layout_2d.name} for {dataset.skeleton.name}"
+            f"{dataset.keypoint_skeleton.name} for {dataset.skeleton.name}"
         )
     return dataset.model_inputs()
 

@@ -124,7 +124,7 @@ def create_experiment(
         model,
         objective,
         optimizer,
-        clip_shape=(clip.frames, dataset.layout_2d.num_joints, 3),
+        clip_shape=(clip.frames, dataset.keypoint_skeleton.num_joints, 3),
         seed=config.seed,
         average=training.ema_decay is not None,
     )

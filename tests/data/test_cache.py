@@ -56,7 +56,7 @@ def test_second_time_comes_from_the_cache(tmp_path, source):
             expected = read.datasets[name]
             assert dataset.fingerprint() == expected.fingerprint()
             assert dataset.videos == expected.videos
-            assert dataset.skeleton is HUMAN36M_17 and dataset.keypoint_skeleton is None
+            assert dataset.skeleton is dataset.keypoint_skeleton is HUMAN36M_17
             assert dataset.arrays().keys() == expected.arrays().keys()
             assert isinstance(dataset.keypoints_px, np.memmap)
             assert not dataset.keypoints_px.flags.writeable
@@ -72,9 +72,9 @@ def test_a_layout_of_the_file_survives(tmp_path, source):
         )
     )
     for _ in range(2):
-        layout = cache.cached([source], {}, read, tmp_path / "c")["all"].layout_2d
-        assert layout.name == "mpii_16" and layout.right == mixed.right
-        assert layout.groups == mixed.groups
+        restored = cache.cached([source], {}, read, tmp_path / "c")["all"].keypoint_skeleton
+        assert restored.name == "mpii_16" and restored.right == mixed.right
+        assert restored.groups == mixed.groups
 
 
 def test_other_content_names_options_and_code_are_read_anew(tmp_path, source, monkeypatch):

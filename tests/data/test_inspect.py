@@ -428,11 +428,11 @@ def test_the_frame_drawn_is_valid_and_complete(tmp_path):
     assert choose_frame(recognise(tmp_path / "own.npz"), None, None)[1] == 2
 
 
-def test_layouts_are_those_of_the_files(tmp_path):
+def test_joint_orders_are_those_of_the_files(tmp_path):
     content = recognise(write_in_the_wild(tmp_path))
-    assert content.keypoint_layout is COCO_17 and content.skeleton is None
+    assert content.keypoint_skeleton is COCO_17 and content.skeleton is None
     content = recognise(write_3dhp_test(tmp_path))
-    assert content.skeleton is content.keypoint_layout is MPI_INF_3DHP_17
+    assert content.skeleton is content.keypoint_skeleton is MPI_INF_3DHP_17
     write_humaneva(tmp_path)
     content = recognise(tmp_path / "data_3d_humaneva15.npz")
     assert content.skeleton is HUMANEVA_15 and (content.unit, content.up) == ("m", "z")

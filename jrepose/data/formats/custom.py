@@ -122,7 +122,7 @@ def write_custom(dataset: PoseDataset, path: str | os.PathLike[str]) -> None:
         InputError: the file cannot be written, or would be one that `read_custom` refuses.
     """
     videos = dataset.videos
-    for skeleton in (dataset.skeleton, dataset.layout_2d):
+    for skeleton in (dataset.skeleton, dataset.keypoint_skeleton):
         if SKELETONS.get(skeleton.name) != skeleton:
             raise InputError(
                 f"cannot write {path}: jrepose.skeleton has no {skeleton.name} as here"
@@ -137,7 +137,7 @@ def write_custom(dataset: PoseDataset, path: str | os.PathLike[str]) -> None:
         "height": np.array([video.height for video in videos]),
         "frame_rate": np.array([video.frame_rate for video in videos], np.float64),
         "skeleton": np.array(dataset.skeleton.name),
-        "keypoint_skeleton": np.array(dataset.layout_2d.name),
+        "keypoint_skeleton": np.array(dataset.keypoint_skeleton.name),
         "target_space": np.array(dataset.target_space),
     }
     _dataset(content, path, "frame_root")
@@ -235,17 +235,17 @@ def _dataset(
 ) -> PoseDataset:
     file = _File(content, path)
     skeleton = SKELETONS[file.choice("skeleton", SKELETONS, "human36m_17")]
-    layout = SKELETONS[file.choice("keypoint_skeleton", SKELETONS, skeleton.name)]
+    keypoint_skeleton = SKELETONS[file.choice("keypoint_skeleton", SKELETONS, skeleton.name)]
     shape = np.shape(content["keypoints_px"])
     file.sizes |= {
         "frames": shape[0] if shape else 0,
-        "keypoints": layout.num_joints,
+        "keypoints": keypoint_skeleton.num_joints,
         "joints": skeleton.num_joints,
         "channels": 3 if shape[2:] == (3,) else 2,
     }
     file.words = {
         "joints": f"joints of {skeleton.name}",
-        "keypoints": f"keypoints of {layout.name}",
+        "keypoints": f"keypoints of {keypoint_skeleton.name}",
     }
     keypoints, confidence = _keypoints(file)
     videos = _videos(file)
@@ -267,7 +267,7 @@ def _dataset(
         valid=file.get("valid", True),
         videos=videos,
         skeleton=skeleton,
-        keypoint_skeleton=None if layout is skeleton else layout,
+        keypoint_skeleton=keypoint_skeleton,
         target_space=file.choice("target_space", TARGET_SPACES, space),
         **labels,
     )

@@ -91,8 +91,8 @@ def read_human36m(
     Returns:
         `poses_camera_mm` keep the root's position in camera axes; the target space is
         `"camera_m"`.  Confidence is the score where the file has one, else 1.
-        `keypoint_skeleton` is None where keypoints and poses are the same joints; its left and
-        right joints pair up as the file lists them, which for MPII is hip with ankle.
+        The left and right joints of `keypoint_skeleton` pair up as the file lists them, which
+        for MPII is hip with ankle.
 
     Raises:
         InputError: a file is missing or damaged, or holds something else; subjects, actions,
@@ -134,10 +134,10 @@ def camera_metres(
 def _read(
     benchmark: Benchmark, folder: str | os.PathLike[str], detections: str, image_labels: bool
 ) -> PoseDataset:
-    sequences, layout = load(benchmark, *find_files(benchmark, folder, detections))
+    sequences, keypoint_skeleton = load(benchmark, *find_files(benchmark, folder, detections))
     # All of Human3.6M takes a gigabyte: room is made once, and what is copied there is let go.
     frames = sum(len(sequence.views) * sequence.frames for sequence in sequences)
-    arrays = _allocate(frames, benchmark.skeleton, layout, image_labels)
+    arrays = _allocate(frames, benchmark.skeleton, keypoint_skeleton, image_labels)
     videos: list[Video] = []
     while sequences:
         sequence = sequences.popleft()
@@ -163,16 +163,16 @@ def _read(
         **arrays,
         videos=tuple(videos),
         skeleton=benchmark.skeleton,
-        keypoint_skeleton=None if layout is benchmark.skeleton else layout,
+        keypoint_skeleton=keypoint_skeleton,
         target_space="camera_m",
     )
 
 
 def _allocate(
-    frames: int, skeleton: Skeleton, layout: Skeleton, image_labels: bool
+    frames: int, skeleton: Skeleton, keypoint_skeleton: Skeleton, image_labels: bool
 ) -> dict[str, np.ndarray]:
     """The dataset's arrays, with what these files do not tell filled in."""
-    joints, keypoints = skeleton.num_joints, layout.num_joints
+    joints, keypoints = skeleton.num_joints, keypoint_skeleton.num_joints
     arrays = {
         "keypoints_px": np.empty((frames, keypoints, 2), np.float32),
         "confidence": np.ones((frames, keypoints), np.float32),

@@ -20,13 +20,13 @@ from jrepose.errors import InputError, listed
 from jrepose.restricted_pickle import read_npz
 from jrepose.skeleton import COCO_17, HUMAN36M_17, HUMANEVA_15, MPII_16, Skeleton
 
-_LAYOUTS: Mapping[str, Skeleton] = {
+_KEYPOINT_SKELETONS: Mapping[str, Skeleton] = {
     "h36m": HUMAN36M_17,
     "coco": COCO_17,
     "mpii": MPII_16,
     "humaneva15": HUMANEVA_15,
 }
-"""Layouts of keypoints by their names in these files."""
+"""Joint orders of keypoints by `layout_name`."""
 
 _MOST_JOINTS = 1000
 
@@ -102,7 +102,7 @@ def find_files(
 def load(
     benchmark: Benchmark, poses_path: pathlib.Path, keypoints_path: pathlib.Path
 ) -> tuple[deque[SequenceArrays], Skeleton]:
-    """The recordings in the dataset's order, and the layout of their keypoints.
+    """The recordings in the dataset's order, and the joint order of their keypoints.
 
     Nothing else refers to the arrays: they go with the sequence.
 
@@ -113,7 +113,8 @@ def load(
     poses = _entry(read_npz(poses_path), "positions_3d", poses_path)
     content = read_npz(keypoints_path)
     keypoints = _entry(content, "positions_2d", keypoints_path)
-    layout = _layout(_entry(content, "metadata", keypoints_path), f"{keypoints_path}: metadata")
+    metadata = _entry(content, "metadata", keypoints_path)
+    keypoint_skeleton = _keypoint_skeleton(metadata, f"{keypoints_path}: metadata")
 
     where_3d, where_2d = f"{poses_path}: positions_3d", f"{keypoints_path}: positions_2d"
     if unknown := [subject for subject in poses if subject not in benchmark.subjects]:
@@ -136,11 +137,13 @@ def load(
                 poses=_leaf(
                     actions_3d[action], tuple(benchmark.joints), (3,), f"{where_3d}, {name}"
                 ),
-                views=_views(views, benchmark.cameras(subject), layout, f"{where_2d}, {name}"),
+                views=_views(
+                    views, benchmark.cameras(subject), keypoint_skeleton, f"{where_2d}, {name}"
+                ),
             )
             _check_lengths(sequence)
             sequences.append(sequence)
-    return sequences, layout
+    return sequences, keypoint_skeleton
 
 
 def _entry(content: Mapping[str, Any], key: str, path: pathlib.Path) -> dict[str, Any]:
@@ -182,14 +185,14 @@ def _check_lengths(sequence: SequenceArrays) -> None:
             )
 
 
-def _views(value: Any, cameras: Sequence[AnyCamera], layout: Skeleton, where: str) -> list[Leaf]:
+def _views(value: Any, cameras: Sequence[AnyCamera], skeleton: Skeleton, where: str) -> list[Leaf]:
     """The keypoints of all cameras."""
     of_cameras = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim)
     if not of_cameras or len(value) != len(cameras):
         found = len(value) if of_cameras else type(value).__name__
         raise InputError(f"{where}: expected arrays of {len(cameras)} cameras, found {found}")
     return [
-        _leaf(view, (layout.num_joints,), (2, 3), f"{where}, camera {camera.name}")
+        _leaf(view, (skeleton.num_joints,), (2, 3), f"{where}, camera {camera.name}")
         for view, camera in zip(value, cameras, strict=True)
     ]
 
@@ -205,10 +208,10 @@ def _leaf(value: Any, joints: Sequence[int], channels: Sequence[int], where: str
     return Leaf(value, where)
 
 
-def _layout(metadata: Mapping[str, Any], where: str) -> Skeleton:
-    """The keypoints' layout with left and right joints paired as the file pairs them.
+def _keypoint_skeleton(metadata: Mapping[str, Any], where: str) -> Skeleton:
+    """The keypoints' joint order with left and right joints paired as the file pairs them.
 
-    Old files do not name the layout: it is known by the number of joints and the two sides.
+    Old files do not name it: it is known by the number of joints and the two sides.
     """
     given = metadata.get("layout_name")
     try:
@@ -223,7 +226,7 @@ def _layout(metadata: Mapping[str, Any], where: str) -> Skeleton:
             f"{where}: expected num_joints, a number, keypoints_symmetry, lists of the left and "
             "of the right of these joints, and layout_name, if given, a name"
         ) from None
-    for name, skeleton in _LAYOUTS.items():
+    for name, skeleton in _KEYPOINT_SKELETONS.items():
         sides = [sorted(left), sorted(right)] == [sorted(skeleton.left), sorted(skeleton.right)]
         if sides and joints == skeleton.num_joints and given in (name, None):
             # The published code mirrors by these lists, so a model has learned their pairs.
@@ -234,7 +237,7 @@ def _layout(metadata: Mapping[str, Any], where: str) -> Skeleton:
             return dataclasses.replace(
                 skeleton, name=f"{skeleton.name}_paired_by_file", left=left, right=right
             )
-    known = ", ".join(f"{name} ({s.num_joints})" for name, s in _LAYOUTS.items())
+    known = ", ".join(f"{name} ({s.num_joints})" for name, s in _KEYPOINT_SKELETONS.items())
     raise InputError(
         f"{where}: unknown layout, layout_name {reprlib.repr(given)}, num_joints {joints}, "
         f"keypoints_symmetry {reprlib.repr(left)} {reprlib.repr(right)}; known: {known}"

@@ -57,7 +57,7 @@ class Content:
         format: what it is, in words.
         outline: its layout, a line each.
         tracks: of which all have 2D, all have 3D, or both; may be empty.
-        keypoint_layout, skeleton: joint order of 2D and 3D; None: unknown.
+        keypoint_skeleton, skeleton: joint order of 2D and 3D; None: unknown.
         unit: of the poses.
         up: the poses' axis that points up: `"-y"` (a camera's axes), `"y"` or `"z"`.
         use: what to do with it, a line each.
@@ -66,7 +66,7 @@ class Content:
     format: str
     outline: Sequence[str] = ()
     tracks: Sequence[Track] = field(default_factory=tuple)
-    keypoint_layout: Skeleton | None = None
+    keypoint_skeleton: Skeleton | None = None
     skeleton: Skeleton | None = None
     unit: str = "mm"
     up: str = "-y"
@@ -118,7 +118,7 @@ def of_datasets(
         format=format,
         outline=outline,
         tracks=[track for split in datasets.items() for track in _tracks(*split, label)],
-        keypoint_layout=first.layout_2d,
+        keypoint_skeleton=first.keypoint_skeleton,
         skeleton=first.skeleton,
         unit="px, the 2.5D label" if label == "poses_image_px" else "mm",
         use=use,

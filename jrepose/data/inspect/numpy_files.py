@@ -116,7 +116,7 @@ def videopose3d_keypoints(path: pathlib.Path, entries: Entries) -> Content | Non
         f"2D keypoints of {dataset} in the layout of VideoPose3D",
         outline(dict(entries)),
         tracks,
-        keypoint_layout=_layout(metadata, tracks[0].keypoints_px.shape[1]),
+        keypoint_skeleton=_keypoint_skeleton(metadata, tracks[0].keypoints_px.shape[1]),
         use=_USES.get(dataset, ()),
     )
 
@@ -146,7 +146,7 @@ def mpi_inf_3dhp(path: pathlib.Path, entries: Entries) -> Content | None:
         f"MPI-INF-3DHP, {split} set as P-STMO preprocesses it",
         outline(dict(entries)),
         tracks,
-        keypoint_layout=MPI_INF_3DHP_17 if known else None,
+        keypoint_skeleton=MPI_INF_3DHP_17 if known else None,
         skeleton=MPI_INF_3DHP_17 if known else None,
         use=["--config.data.source=mpi_inf_3dhp --config.data.path=FOLDER, the folder it is in"],
     )
@@ -245,8 +245,8 @@ def _size(entry: Any) -> tuple[int, int] | None:
     return None
 
 
-def _layout(metadata: Entries, keypoints: int) -> Skeleton | None:
-    """The known layout with that many joints and the same sides."""
+def _keypoint_skeleton(metadata: Entries, keypoints: int) -> Skeleton | None:
+    """The known joint order with that many joints and the same sides."""
     try:
         left, right = (set(map(int, side)) for side in metadata["keypoints_symmetry"])
     except (KeyError, TypeError, ValueError):

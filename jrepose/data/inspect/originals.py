@@ -141,7 +141,7 @@ def _annotations(split: str, read: dict, present: Sequence[str], tracks: list[Tr
         f"annotations of a {split} sequence of MPI-INF-3DHP, original",
         [f"variables: {names(present, most=20)}", *outline(read)],
         tracks,
-        keypoint_layout=MPI_INF_3DHP_17,
+        keypoint_skeleton=MPI_INF_3DHP_17,
         skeleton=MPI_INF_3DHP_17,
         use=_PREPARE_3DHP,
     )

@@ -99,14 +99,14 @@ def draw(content: Content, track: Track, frame: int, path: pathlib.Path) -> None
 def _draw_2d(axes, content: Content, track: Track, frame: int) -> None:
     points = _drawable(track.keypoints_px[frame])
     found = ~track.missing[frame] & np.isfinite(points).all(-1)
-    layout = content.keypoint_layout or _dots(len(points))
+    skeleton = content.keypoint_skeleton or _dots(len(points))
     if track.image_size is not None:
         width, height = track.image_size
         axes.plot([0, width, width, 0, 0], [0, 0, height, height, 0], color=GREY, linewidth=0.8)
-    draw_keypoints(axes, points, layout, found)
+    draw_keypoints(axes, points, skeleton, found)
     for joint in np.flatnonzero(found).tolist():
         axes.annotate(str(joint), points[joint], (3, 2), textcoords="offset points", fontsize=6,
-                      color=limb_colour(layout, joint), annotation_clip=True)  # fmt: skip
+                      color=limb_colour(skeleton, joint), annotation_clip=True)  # fmt: skip
 
 
 def _draw_3d(axes, content: Content, pose: Float[np.ndarray, "joints 3"], azimuth: float) -> None:

@@ -54,9 +54,9 @@ def _counts(tracks: Sequence[Track]) -> Iterator[str]:
 
 def _keypoints(content: Content) -> Iterator[str]:
     tracks = content.tracks
-    layout = content.keypoint_layout
+    skeleton = content.keypoint_skeleton
     joints = tracks[0].keypoints_px.shape[1]
-    yield f"{joints} keypoints, {layout.name if layout else 'of no known layout'}"
+    yield f"{joints} keypoints, {skeleton.name if skeleton else 'of no known joint order'}"
     axes = _ranges((track.keypoints_px[~track.missing] for track in tracks), 2)
     yield ", ".join(f"{axis} {r}" for axis, r in zip("xy", axes, strict=True)) + " px"
     sizes = sorted({track.image_size for track in tracks if track.image_size})
@@ -104,7 +104,7 @@ def _joints(content: Content) -> Iterator[str]:
     columns: dict[str, np.ndarray] = {}
     skeleton = content.skeleton
     if tracks[0].keypoints_px is not None:
-        skeleton = content.keypoint_layout
+        skeleton = content.keypoint_skeleton
         missing = sum(track.missing.sum(0) for track in tracks)
         columns["missing"] = 100 * missing / frames
         if any(track.image_size for track in tracks):

@@ -35,7 +35,7 @@ def training_clips(config: ConfigDict, dataset: PoseDataset, steps: int) -> list
         dataset.model_targets(),
         windows,
         ClipOrder(len(windows), training.batch_size, config.seed, training.flip),
-        (dataset.layout_2d, dataset.skeleton),
+        (dataset.keypoint_skeleton, dataset.skeleton),
         jax.devices()[:1],
     )
     try:

@@ -44,7 +44,7 @@ def with_poses(**arrays):
 
 def assert_same(one: PoseDataset, two: PoseDataset):
     assert one.videos == two.videos
-    assert (one.skeleton, one.layout_2d) == (two.skeleton, two.layout_2d)
+    assert (one.skeleton, one.keypoint_skeleton) == (two.skeleton, two.keypoint_skeleton)
     assert one.target_space == two.target_space
     assert one.arrays().keys() == two.arrays().keys()
     for name, array in one.arrays().items():
@@ -118,7 +118,7 @@ def test_what_is_not_said_has_defaults(tmp_path):
     assert dataset.videos == (
         Video("video_0", "subject", "motion", "camera", 1000, 800, 50.0, 0, 5),
     )
-    assert dataset.skeleton is dataset.layout_2d is HUMAN36M_17
+    assert dataset.skeleton is dataset.keypoint_skeleton is HUMAN36M_17
     assert dataset.confidence.all() and dataset.visible.all() and dataset.valid.all()
     assert dataset.target_space == "image"
     assert dataset.model_inputs().shape == (5, 17, 3)
@@ -196,7 +196,7 @@ def test_keypoints_and_poses_may_have_different_layouts(tmp_path):
         skeleton="humaneva_15", keypoint_skeleton="coco_17", poses_camera_mm=np.ones((5, 15, 3))
     )
     dataset = read_custom(save(tmp_path / "own.npz", **arrays))
-    assert dataset.skeleton is HUMANEVA_15 and dataset.layout_2d is COCO_17
+    assert dataset.skeleton is HUMANEVA_15 and dataset.keypoint_skeleton is COCO_17
     write_custom(dataset, tmp_path / "again.npz")
     assert_same(dataset, read_custom(tmp_path / "again.npz"))
 

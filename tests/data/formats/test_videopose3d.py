@@ -110,7 +110,7 @@ def test_videos_come_by_subject_then_action_of_the_2d_file_then_camera(tmp_path)
     assert (last.width, last.height, last.frame_rate) == (1000, 1002, 50.0)
     assert [video.height for video in dataset.videos[:4]] == [1002, 1000, 1000, 1002]
     assert dataset.frames == 4 * (2 + 3 + 4) and last.start == dataset.frames - 4
-    assert dataset.skeleton is HUMAN36M_17 and dataset.keypoint_skeleton is None
+    assert dataset.skeleton is dataset.keypoint_skeleton is HUMAN36M_17
     assert dataset.target_space == "camera_m" and dataset.poses_image_px is None
     assert dataset.valid.all() and dataset.visible.all() and (dataset.confidence == 1).all()
     np.testing.assert_array_equal(
@@ -260,7 +260,7 @@ def test_left_and_right_pair_up_as_the_file_lists_them(tmp_path):
     # The other layouts' lists pair the same joints of both sides.
     for name, skeleton in (("h36m", HUMAN36M_17), ("coco", COCO_17)):
         dataset = read_human36m(write(tmp_path, human36m_contents(name)), "gt")
-        assert dataset.layout_2d is skeleton
+        assert dataset.keypoint_skeleton is skeleton
 
 
 def test_what_has_no_poses_is_left_out(tmp_path):

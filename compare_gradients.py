@@ -5,8 +5,7 @@
     python compare_gradients.py --torch-root CHECKOUT --torch-losses lib.model.loss
 
 Prints tables and writes gradients.json and gradients.html, which docs/pytorch.md explains.  Exit
-status: 0 the frameworks agree, 1 past tolerance, 2 unusable input.  Needs `jrepose[compare]`
-and `jrepose[plots]`.
+status: 0 the frameworks agree, 1 past tolerance, 2 unusable input.  Needs `jrepose[compare]`.
 """
 
 from __future__ import annotations
@@ -28,14 +27,15 @@ def main(argv: Sequence[str]) -> int:
     from jrepose.config import parse_flags
     from jrepose.data.sources import load_splits
     from jrepose.drawing import load_matplotlib
-    from jrepose.interop.gradients import comparison, table
-    from jrepose.interop.gradients.compare import compare_gradients
+    from jrepose.interop.gradients import table
+    from jrepose.interop.gradients.both_sides import Options, compare_gradients
+    from jrepose.interop.gradients.json_and_html import write_report
+    from jrepose.interop.gradients.page import load_jinja
     from jrepose.interop.gradients.pictures import write_pictures
-    from jrepose.interop.gradients.report import write_report
     from jrepose.precision import multiply_float32_in_full
 
     values = flags.FlagValues()
-    text, default = {"flag_values": values}, comparison.Options()
+    text, default = {"flag_values": values}, Options()
     flags.DEFINE_string("checkpoint", None, "Workdir of a run, one checkpoint of it, or a PyTorch "
                         "file (weights as training begins with).", **text)  # fmt: skip
     flags.DEFINE_string(
@@ -55,9 +55,10 @@ def main(argv: Sequence[str]) -> int:
     named = any(argument.split("=")[0] in ("--config", "-config") for argument in argv)
     config = parse_flags(values, [*argv] if named else [argv[0], f"--config={CONFIG}", *argv[1:]])
 
-    load_matplotlib()  # its absence is better found now than after minutes
+    for load in (load_matplotlib, load_jinja):
+        load()  # its absence is better found now than after minutes
     multiply_float32_in_full()
-    options = comparison.Options(
+    options = Options(
         checkpoint=values["checkpoint"].value,
         torch_root=values["torch-root"].value,
         torch_class=values["torch-class"].value,

@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from jrepose.interop.gradients.comparison import Comparison, PrecisionResult
 from jrepose.interop.gradients.edge_cases import run_edge_cases
+from jrepose.interop.gradients.findings import Findings, PrecisionResult
 from jrepose.interop.gradients.measures import compare_parameters, cosine, relative_error
 from jrepose.interop.gradients.ranking_lens import inspect_ranking
-from jrepose.interop.gradients.results import LossGradient, TrainingStep
+from jrepose.interop.gradients.side import LossGradient, TrainingStep
 from jrepose.interop.gradients.terms import push_per_layer
 from jrepose.interop.gradients.trajectory import compare_runs
 from jrepose.skeleton import HUMAN36M_17
@@ -82,7 +82,7 @@ def poses(seed=0, frames=5):
     return np.random.default_rng(seed).normal(size=(2, frames, 17, 3)).astype(np.float32)
 
 
-def comparison(ours=None, theirs=None, reference=None, torch_side=None, steps=3) -> Comparison:
+def comparison(ours=None, theirs=None, reference=None, torch_side=None, steps=3) -> Findings:
     """A comparison as the frameworks would have made it, from gradients by objective."""
     ours, theirs = ours or gradients(), theirs or gradients()
     side, torch_side = NumpySide(), torch_side or NumpySide()
@@ -111,7 +111,7 @@ def comparison(ours=None, theirs=None, reference=None, torch_side=None, steps=3)
             parameters = {k: v - np.float32(rate) * v for k, v in parameters.items()}
             yield TrainingStep({term: 1.0 / (step + 1) for term in WEIGHTS}, parameters)
 
-    return Comparison(
+    return Findings(
         setup={"model": "by hand", "reference": "PyTorch in float64"},
         joint_names=HUMAN36M_17.joint_names,
         weights=WEIGHTS,

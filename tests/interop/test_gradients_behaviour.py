@@ -12,7 +12,7 @@ from jrepose.interop.gradients.clips import training_clips
 from jrepose.interop.gradients.edge_cases import CASES, run_edge_cases
 from jrepose.interop.gradients.jax_side import JaxSide
 from jrepose.interop.gradients.ranking_lens import BINS, count_pairs, inspect_ranking
-from jrepose.interop.gradients.results import TrainingStep
+from jrepose.interop.gradients.side import TrainingStep
 from jrepose.interop.gradients.terms import push_per_layer
 from jrepose.interop.gradients.trajectory import compare_runs
 from jrepose.losses import create_objective

@@ -4,16 +4,17 @@ import dataclasses
 import html.parser
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
 from interop.gradient_sides import NumpySide, comparison, gradients
 
-from jrepose.errors import InputError
-from jrepose.interop.gradients import table
-from jrepose.interop.gradients.comparison import Options
+from jrepose.errors import InputError, MissingExtra
+from jrepose.interop.gradients import pictures, table
+from jrepose.interop.gradients.both_sides import Options
+from jrepose.interop.gradients.json_and_html import to_json, write_report
 from jrepose.interop.gradients.pictures import write_pictures
-from jrepose.interop.gradients.report import to_json, write_report
 
 
 def broken(change):
@@ -118,8 +119,11 @@ class Page(html.parser.HTMLParser):
 
 
 @pytest.mark.parametrize("change", [None, flip_sign, put_nan, zero_out])
-def test_the_page_stands_alone(change, tmp_path):
+def test_the_page_stands_alone(change, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
+    if change in (flip_sign, zero_out):  # nothing new to draw
+        monkeypatch.setattr(pictures, "to_svg", lambda *_: "<svg/>")
     found = comparison() if change is None else broken(change)
     paths = write_report(found, tmp_path / "new", "python compare_gradients.py --output <b>")
     assert [path.name for path in paths] == ["gradients.json", "gradients.html"]
@@ -141,6 +145,7 @@ def test_the_page_stands_alone(change, tmp_path):
 
 def test_nothing_but_nan(agreeing, tmp_path):
     pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
     nothing = {
         objective: {name: np.full_like(array, np.nan) for name, array in gradient.items()}
         for objective, gradient in gradients().items()
@@ -159,6 +164,13 @@ def test_nothing_but_nan(agreeing, tmp_path):
     assert len(write_report(found, tmp_path, "")) == 2
 
 
+def test_without_a_template_engine(agreeing, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtra, match=r"page.* needs jinja2: pip install 'jrepose.compare"):
+        write_report(agreeing, tmp_path, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["gradients.json"]
+
+
 def test_plots_as_files(agreeing, tmp_path):
     pytest.importorskip("matplotlib")
     paths = write_pictures(agreeing, tmp_path)
@@ -169,6 +181,7 @@ def test_plots_as_files(agreeing, tmp_path):
 
 def test_without_reference_terms_or_steps(tmp_path):
     pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
     found = comparison(steps=0)
     found = dataclasses.replace(found, lenses=[])
     assert "AdamW" not in write_report(found, tmp_path, "")[1].read_text(encoding="utf-8")

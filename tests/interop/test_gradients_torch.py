@@ -15,10 +15,9 @@ from training import tiny
 from jrepose import interop, models
 from jrepose.errors import InputError
 from jrepose.interop.fixtures.arrays import below
-from jrepose.interop.gradients.compare import compare_gradients
-from jrepose.interop.gradients.comparison import Options
+from jrepose.interop.gradients.both_sides import Options, compare_gradients
 from jrepose.interop.gradients.jax_side import JaxSide
-from jrepose.interop.gradients.results import Clips
+from jrepose.interop.gradients.side import Clips
 from jrepose.losses import create_objective
 from jrepose.skeleton import HUMAN36M_17
 

@@ -10,7 +10,7 @@ from jrepose.data.batches import ClipOrder, StreamedBatches
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.windows import clips_for_training
 from jrepose.errors import InputError
-from jrepose.interop.gradients.results import Clips
+from jrepose.interop.gradients.side import Clips
 from jrepose.training.step import ROOTS, relative_labels
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jrepose.interop.gradients.measures import relative_error
-from jrepose.interop.gradients.results import HasLosses
+from jrepose.interop.gradients.side import HasLosses
 
 _TOLERANCE = 1e-6
 

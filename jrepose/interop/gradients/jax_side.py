@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from jrepose import models
-from jrepose.interop.gradients.results import BackwardPass, Clips, LossGradient, TrainingStep
+from jrepose.interop.gradients.side import BackwardPass, Clips, LossGradient, TrainingStep
 from jrepose.interop.state_dicts import to_torch
 from jrepose.losses.objective import Objective
 from jrepose.training.state import adamw

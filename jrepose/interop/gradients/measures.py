@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jrepose.interop.gradients.results import Gradient
+from jrepose.interop.gradients.side import Gradient
 
 # Below this share of the root mean square over all parameters a gradient is rounding noise
 # around a true zero: key biases (the softmax does not see them) are at 1e-9 in float32 and at

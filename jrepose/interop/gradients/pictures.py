@@ -20,7 +20,7 @@ from jrepose.drawing import (
     new_figure,
     save_figure,
 )
-from jrepose.interop.gradients.comparison import Comparison
+from jrepose.interop.gradients.findings import Findings
 from jrepose.interop.gradients.measures import ParameterError, depth_in_network
 from jrepose.interop.gradients.ranking_lens import BINS, RankingLens
 
@@ -43,7 +43,7 @@ def to_svg(draw: Callable, *arguments) -> str:
     return text.getvalue()
 
 
-def write_pictures(comparison: Comparison, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+def write_pictures(findings: Findings, folder: str | os.PathLike[str]) -> list[pathlib.Path]:
     """Writes the plots as PNG files: parameters, layers, one per ranking loss, training.
 
     Raises:
@@ -51,12 +51,12 @@ def write_pictures(comparison: Comparison, folder: str | os.PathLike[str]) -> li
         MissingExtra: Matplotlib is missing.
     """
     wanted = {
-        "parameters": (parameter_errors, comparison),
-        "layers": (layers_and_terms, comparison),
-        **{found.name: (lens, found, comparison.joint_names) for found in comparison.lenses},
+        "parameters": (parameter_errors, findings),
+        "layers": (layers_and_terms, findings),
+        **{found.name: (lens, found, findings.joint_names) for found in findings.lenses},
     }
-    if comparison.trajectory:
-        wanted["training"] = (trajectory, comparison)
+    if findings.trajectory:
+        wanted["training"] = (trajectory, findings)
     paths = []
     for name, (draw, *arguments) in wanted.items():
         paths.append(pathlib.Path(folder) / f"{name}.png")
@@ -65,10 +65,10 @@ def write_pictures(comparison: Comparison, folder: str | os.PathLike[str]) -> li
     return paths
 
 
-def parameter_errors(comparison: Comparison):
+def parameter_errors(findings: Findings):
     """Relative error of every parameter, from the network's input to its output."""
     errors = sorted(
-        comparison.precisions["float32"].parameters,
+        findings.precisions["float32"].parameters,
         key=lambda error: (depth_in_network(error.layer), error.name),
     )
     figure = new_figure(WIDTH, 3.4)
@@ -87,7 +87,7 @@ def parameter_errors(comparison: Comparison):
             color=colour, markerfacecolor=face, markersize=3.2, markeredgewidth=0.7, label=label,
         )  # fmt: skip
 
-    for precision, result in comparison.precisions.items():
+    for precision, result in findings.precisions.items():
         colour = _PRECISION_COLOURS[precision]
         dots([e for e in result.parameters if e.finite and not e.noise], colour, colour, precision)
         axes.axhline(result.tolerance, color=colour, linewidth=0.8, linestyle=":")
@@ -127,9 +127,9 @@ def _places(axes, errors: Sequence[ParameterError]) -> dict[str, float]:
     return places
 
 
-def distance_from_reference(comparison: Comparison):
+def distance_from_reference(findings: Findings):
     """Every parameter's distance from the reference, ours over PyTorch's."""
-    results = {k: r for k, r in comparison.precisions.items() if r.jax_error is not None}
+    results = {k: r for k, r in findings.precisions.items() if r.jax_error is not None}
     figure = new_figure(WIDTH, 3.1)
     panels = figure.subplots(1, len(results), squeeze=False)[0]
     for axes, (precision, result) in zip(panels, results.items(), strict=True):
@@ -148,16 +148,16 @@ def distance_from_reference(comparison: Comparison):
     return figure
 
 
-def layers_and_terms(comparison: Comparison):
+def layers_and_terms(findings: Findings):
     """Which loss term pushes which layer: shares, norms, and whether the terms pull together."""
-    layers, terms = comparison.layers[::-1], list(comparison.weights)
+    layers, terms = findings.layers[::-1], list(findings.weights)
     rows = np.arange(len(layers))
     figure = new_figure(WIDTH, 1.3 + 0.21 * len(layers))
     shares, norms, cosines = figure.subplots(1, 3, sharey=True)
     left = np.zeros(len(layers))
     for term, colour in zip(terms, SERIES[1:], strict=False):
         share = np.nan_to_num([layer.share[term] for layer in layers])
-        shares.barh(rows, share, left=left, height=0.72, color=colour, label=_words(term))
+        shares.barh(rows, share, left=left, height=0.72, color=colour, label=words(term))
         left += share
         norms.plot([layer.norm_jax[term] for layer in layers], rows, "o", color=colour,
                    markersize=4.5)  # fmt: skip
@@ -165,7 +165,7 @@ def layers_and_terms(comparison: Comparison):
                    markersize=2.6, markeredgewidth=0.8)  # fmt: skip
     for pair, marker, colour in zip(layers[0].cosines, "osD", SERIES[3:], strict=False):
         cosines.plot([layer.cosines[pair] for layer in layers], rows, marker, color=colour,
-                     markersize=3.8, label=_words(pair).replace(", ", " · "))  # fmt: skip
+                     markersize=3.8, label=words(pair).replace(", ", " · "))  # fmt: skip
     cosines.axvline(0, color=GREY, linewidth=0.8, zorder=0)
     cosines.set(xlim=(-1.05, 1.05), xlabel="cosine between two terms")
     _logarithmic(norms, x=True)
@@ -189,7 +189,7 @@ def lens(found: RankingLens, joint_names: Sequence[str]):
     by_wrong, by_joint = figure.subplots(1, 2, width_ratios=(1, 1.25))
     figure.get_layout_engine().set(wspace=0.06)
     centres = (np.arange(BINS) + 0.5) / BINS
-    pushes = [(_words(found.name), VERMILLION, found.ranking)]
+    pushes = [(words(found.name), VERMILLION, found.ranking)]
     if found.mpjpe is not None:
         pushes.append(("MPJPE", BLUE, found.mpjpe))
 
@@ -222,16 +222,16 @@ def lens(found: RankingLens, joint_names: Sequence[str]):
     return figure
 
 
-def trajectory(comparison: Comparison):
+def trajectory(findings: Findings):
     """Losses of both training runs, and how far losses and parameters drift apart."""
-    steps = comparison.trajectory
+    steps = findings.trajectory
     numbers = [step.step for step in steps]
     figure = new_figure(WIDTH, 2.9)
     curves, apart, layers = figure.subplots(1, 3, width_ratios=(1.1, 1, 1))
-    weights = comparison.weights
+    weights = findings.weights
     named = [("objective", SERIES[0], 1.0, lambda s: (s.total_jax, s.total_torch))]
     for (term, weight), colour in zip(weights.items(), SERIES[1:], strict=False):
-        label = f"{weight:g} × {_words(term)}" if weight != 1 else _words(term)
+        label = f"{weight:g} × {words(term)}" if weight != 1 else words(term)
         named.append(
             (label, colour, weight, lambda s, term=term: (s.terms_jax[term], s.terms_torch[term]))
         )
@@ -291,5 +291,5 @@ def _positive(values: np.ndarray) -> np.ndarray:
     return np.where(values > 0, values, np.nan)
 
 
-def _words(name: str) -> str:
+def words(name: str) -> str:
     return name.replace("_", " ").replace("mpjpe", "MPJPE")

@@ -4,54 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jrepose.interop.gradients.comparison import Comparison, PrecisionResult
+from jrepose.interop.gradients.findings import Findings, PrecisionResult
 
 WORST = 8
 _COMPLAINTS = 12
 
 
-def summary(comparison: Comparison) -> str:
+def summary(findings: Findings) -> str:
     """Tables, the worst first, and the verdict in the last line."""
     return "\n".join(
         [
-            *_setup(comparison),
-            *_precisions(comparison),
-            *_parameters(comparison.precisions["float32"]),
-            *_layers(comparison),
-            *_ranking(comparison),
-            *_others(comparison),
-            *_verdict(comparison),
+            *_setup(findings),
+            *_precisions(findings),
+            *_parameters(findings.precisions["float32"]),
+            *_layers(findings),
+            *_ranking(findings),
+            *_others(findings),
+            *_verdict(findings),
         ]
     )
 
 
-def verdict(comparison: Comparison) -> str:
+def verdict(findings: Findings) -> str:
     """One line."""
-    count = len(comparison.complaints)
+    count = len(findings.complaints)
     if not count:
-        return f"AGREE: every gradient within its tolerance ({comparison.tolerance:g} in float32)"
+        return f"AGREE: every gradient within its tolerance ({findings.tolerance:g} in float32)"
     return f"DISAGREE: {count} {'finding' if count == 1 else 'findings'} past tolerance"
 
 
-def _setup(comparison: Comparison) -> Iterator[str]:
-    for name, value in comparison.setup.items():
+def _setup(findings: Findings) -> Iterator[str]:
+    for name, value in findings.setup.items():
         yield f"{name:<14}{value}"
 
 
-def _precisions(comparison: Comparison) -> Iterator[str]:
+def _precisions(findings: Findings) -> Iterator[str]:
     yield ""
     yield (
         f"{'precision':<10}{'poses':>9}{'losses':>9}{'gradient':>10}{'1-cosine':>10}"
         f"{'JAX-ref':>10}{'torch-ref':>11}  parameters that differ"
     )
-    for name, result in comparison.precisions.items():
+    for name, result in findings.precisions.items():
         yield (
             f"{name:<10}{result.poses:>9.1e}{result.losses:>9.1e}{result.whole:>10.1e}"
             f"{1 - result.cosine:>10.1e}"
             f"{_optional(result.jax_error):>10}{_optional(result.torch_error):>11}"
             f"  {len(result.differing)} of {len(result.parameters)}"
         )
-    for name, reason in comparison.not_run.items():
+    for name, reason in findings.not_run.items():
         yield f"{name:<10}n/a: {reason}"
 
 
@@ -68,24 +68,24 @@ def _parameters(result: PrecisionResult) -> Iterator[str]:
             f"{error.norm_torch:>9.1e}  {error.verdict}"
         )
     if result.noise:
-        largest = max(max(error.norm_jax, error.norm_torch) for error in result.noise)
         yield (
             f"{len(result.noise)} parameters have a true gradient of zero, such as "
-            f"{result.noise[0].name}: rounding noise of norm {largest:.0e} at most, not compared"
+            f"{result.noise[0].name}: rounding noise of norm {result.largest_noise:.0e} "
+            "at most, not compared"
         )
 
 
-def _layers(comparison: Comparison) -> Iterator[str]:
-    terms = list(comparison.weights)
+def _layers(findings: Findings) -> Iterator[str]:
+    terms = list(findings.weights)
     yield ""
     yield f"{'share of the gradient':<24}" + _row(terms, 19) + f"{'relative error':>16}"
-    for layer in comparison.layers:
+    for layer in findings.layers:
         shares = [f"{100 * layer.share[term]:.0f} %" for term in terms]
         yield f"{layer.layer:<24}" + _row(shares, 19) + f"{max(layer.relative.values()):>16.1e}"
 
 
-def _ranking(comparison: Comparison) -> Iterator[str]:
-    for lens in comparison.lenses:
+def _ranking(findings: Findings) -> Iterator[str]:
+    for lens in findings.lenses:
         pairs = lens.pairs
         yield ""
         yield (
@@ -101,26 +101,26 @@ def _ranking(comparison: Comparison) -> Iterator[str]:
                 )
 
 
-def _others(comparison: Comparison) -> Iterator[str]:
+def _others(findings: Findings) -> Iterator[str]:
     yield ""
-    agreeing = sum(result.agrees for result in comparison.edge_cases)
-    yield f"edge cases      {agreeing} of {len(comparison.edge_cases)} agree"
-    if comparison.trajectory:
-        last = comparison.trajectory[-1]
-        worst = max(step.loss_error for step in comparison.trajectory)
+    agreeing = sum(result.agrees for result in findings.edge_cases)
+    yield f"edge cases      {agreeing} of {len(findings.edge_cases)} agree"
+    if findings.trajectory:
+        last = findings.trajectory[-1]
+        worst = max(step.loss_error for step in findings.trajectory)
         yield (
             f"training        {last.step} steps, losses within {worst:.1e}, parameters apart by "
             f"{last.drift:.1e} of their norm, {last.drift_per_way:.1e} of the way they went"
         )
 
 
-def _verdict(comparison: Comparison) -> Iterator[str]:
+def _verdict(findings: Findings) -> Iterator[str]:
     yield ""
-    complaints = comparison.complaints
+    complaints = findings.complaints
     yield from (f"  {complaint}" for complaint in complaints[:_COMPLAINTS])
     if len(complaints) > _COMPLAINTS:
         yield f"  and {len(complaints) - _COMPLAINTS} more"
-    yield verdict(comparison)
+    yield verdict(findings)
 
 
 def _row(cells: Sequence[str], width: int) -> str:

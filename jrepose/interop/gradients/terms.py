@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jrepose.interop.gradients.measures import by_layer, cosine, relative_error
-from jrepose.interop.gradients.results import Gradient
+from jrepose.interop.gradients.side import Gradient
 
 
 @dataclass(frozen=True)

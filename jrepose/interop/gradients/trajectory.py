@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jrepose.interop.gradients.measures import by_layer
-from jrepose.interop.gradients.results import Gradient, TrainingStep
+from jrepose.interop.gradients.side import Gradient, TrainingStep
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch import nn
 
 from jrepose.errors import InputError
 from jrepose.interop.gradients.pytorch.losses import Loss
-from jrepose.interop.gradients.results import BackwardPass, Clips, LossGradient, TrainingStep
+from jrepose.interop.gradients.side import BackwardPass, Clips, LossGradient, TrainingStep
 
 
 def has_gpu() -> bool:

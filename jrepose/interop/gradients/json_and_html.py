@@ -12,30 +12,30 @@ from typing import Any
 import numpy as np
 
 from jrepose.files import atomic_path
-from jrepose.interop.gradients.comparison import Comparison
+from jrepose.interop.gradients.findings import Findings
 from jrepose.interop.gradients.page import html_page
 
 JSON_FILE, HTML_FILE = "gradients.json", "gradients.html"
 
 
 def write_report(
-    comparison: Comparison, folder: str | os.PathLike[str], command: str
+    findings: Findings, folder: str | os.PathLike[str], command: str
 ) -> list[pathlib.Path]:
     """Writes `gradients.json` and `gradients.html`; earlier ones are replaced.
 
     Args:
-        comparison: what was found.
+        findings: what was found.
         folder: made if missing.
         command: what the user typed, shown on the page.
 
     Raises:
         InputError: the folder cannot be written to.
-        MissingExtra: Matplotlib is missing; the JSON is there.
+        MissingExtra: Jinja2 or Matplotlib is missing; the JSON is there.
     """
     paths = [pathlib.Path(folder) / name for name in (JSON_FILE, HTML_FILE)]
     for path, text in (
-        (paths[0], lambda: to_json(comparison)),
-        (paths[1], lambda: html_page(comparison, command)),
+        (paths[0], lambda: to_json(findings)),
+        (paths[1], lambda: html_page(findings, command)),
     ):
         content = text()
         with atomic_path(path) as temporary:
@@ -43,12 +43,12 @@ def write_report(
     return paths
 
 
-def to_json(comparison: Comparison) -> str:
+def to_json(findings: Findings) -> str:
     """Every number of the comparison; what is not finite is null."""
     plain = {
-        "agree": not comparison.complaints,
-        "complaints": comparison.complaints,
-        **_plain(comparison),
+        "agree": not findings.complaints,
+        "complaints": findings.complaints,
+        **_plain(findings),
     }
     return json.dumps(plain, indent=1, allow_nan=False) + "\n"
 

@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -19,12 +20,12 @@ from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError, MissingExtra
 from jrepose.host_memory import return_freed_memory
 from jrepose.interop.gradients.clips import training_clips
-from jrepose.interop.gradients.comparison import Comparison, Options, PrecisionResult
 from jrepose.interop.gradients.edge_cases import run_edge_cases
+from jrepose.interop.gradients.findings import Findings, PrecisionResult
 from jrepose.interop.gradients.jax_side import JaxSide
 from jrepose.interop.gradients.measures import compare_parameters, cosine, relative_error
 from jrepose.interop.gradients.ranking_lens import AXES, inspect_ranking
-from jrepose.interop.gradients.results import BackwardPass, Clips, Side
+from jrepose.interop.gradients.side import BackwardPass, Clips, Side
 from jrepose.interop.gradients.terms import push_per_layer
 from jrepose.interop.gradients.trajectory import compare_runs
 from jrepose.losses.objective import Objective
@@ -32,6 +33,8 @@ from jrepose.models.dstformer import DSTformer
 from jrepose.training.experiment import batch_objective
 
 _LOG = logging.getLogger(__name__)
+
+PRECISIONS = ("float32", "tf32", "bfloat16")
 
 _COARSE = {"tf32": 2e-2, "bfloat16": 2e-1}
 """Tolerances of the precisions below float32; one rounding is 5e-4 and 4e-3."""
@@ -45,7 +48,48 @@ _JUMP = 10
 gradients jump; this many times the jump at the poses is allowed for at the parameters."""
 
 
-def compare_gradients(config: ConfigDict, options: Options, dataset: PoseDataset) -> Comparison:
+@dataclass(frozen=True)
+class Options:
+    """What to compare, besides what the config says.
+
+    Args:
+        checkpoint: workdir of a run, one checkpoint of it, or a PyTorch file; None draws the
+            weights that training would begin with.
+        torch_root: checkout of official code; None takes our own rendition.
+        torch_class: MODULE:CLASS of the network in the checkout.
+        torch_losses: module in the checkout with the losses; None takes our own rendition.
+        precisions: which of `PRECISIONS` to compare.
+        reference: whether to compute the gradient in float64, to tell who is nearer to it;
+            otherwise the coarser precisions are measured by PyTorch's float32.
+        steps: of training; None takes 10, or 4 where a step is long.
+        tolerance: largest relative error in float32 that counts as agreement.
+    """
+
+    checkpoint: str | None = None
+    torch_root: str | None = None
+    torch_class: str = "lib.model.RePOSE:RePOSE"
+    torch_losses: str | None = None
+    precisions: Sequence[str] = PRECISIONS
+    reference: bool = True
+    steps: int | None = None
+    tolerance: float | int = 1e-4
+
+    def __post_init__(self):
+        if unknown := set(self.precisions) - set(PRECISIONS):
+            raise InputError(
+                f"unknown precision {', '.join(sorted(unknown))}; known: {', '.join(PRECISIONS)}"
+            )
+        if "float32" not in self.precisions:
+            raise InputError("precisions must include float32, which the others are measured by")
+        if self.steps is not None and self.steps < 0:
+            raise InputError(f"steps is {self.steps}, expected at least 0")
+        if not 0 < self.tolerance < 1:
+            raise InputError(f"tolerance is {self.tolerance}, expected between 0 and 1")
+        if self.torch_losses is not None and self.torch_root is None:
+            raise InputError("torch-losses names a module of a checkout; torch-root is missing")
+
+
+def compare_gradients(config: ConfigDict, options: Options, dataset: PoseDataset) -> Findings:
     """Runs both frameworks and measures how far they are apart.
 
     Args:
@@ -83,7 +127,7 @@ def compare_gradients(config: ConfigDict, options: Options, dataset: PoseDataset
     def theirs(precision: str) -> torch_side.TorchSide:
         return torch_side.TorchSide(network, losses, objective.weights, state, precision)
 
-    comparison = Comparison(
+    findings = Findings(
         setup={
             "model": f"{name}, {size:,} parameters",
             "weights": weights_origin,
@@ -106,36 +150,36 @@ def compare_gradients(config: ConfigDict, options: Options, dataset: PoseDataset
     )
     reference = None
     if options.reference:
-        with _stage(comparison, "float64 reference"):
+        with _stage(findings, "float64 reference"):
             reference = _by_clip(theirs("float64"), batches[0])
     both = (ours("float32"), theirs("float32"))
-    passes = _compare_float32(comparison, both, batches[0], reference, objective)
+    passes = _compare_float32(findings, both, batches[0], reference, objective)
     reference = reference or passes[1]
-    noise = {error.name for error in comparison.precisions["float32"].noise}
+    noise = {error.name for error in findings.precisions["float32"].noise}
     for precision in options.precisions:
         if precision == "tf32" and not (jax.default_backend() == "gpu" and torch_side.has_gpu()):
-            comparison.not_run[precision] = "needs a GPU in both frameworks"
+            findings.not_run[precision] = "needs a GPU in both frameworks"
         elif precision != "float32":
-            with _stage(comparison, precision):
+            with _stage(findings, precision):
                 coarse = [
                     side(precision).backward(batches[0], per_term=False) for side in (ours, theirs)
                 ]
-                comparison.precisions[precision] = _precision_result(
+                findings.precisions[precision] = _precision_result(
                     precision, coarse, reference, tolerance=_COARSE[precision], noise=noise
                 )
     if steps:
-        with _stage(comparison, f"{steps} training steps"):
+        with _stage(findings, f"{steps} training steps"):
             rates = {
                 "learning_rate": config.training.learning_rate,
                 "weight_decay": config.training.weight_decay,
             }
             runs = (side.train(iter(batches), **rates) for side in both)
-            comparison.trajectory = compare_runs(*runs, state, objective.weights)
-    return comparison
+            findings.trajectory = compare_runs(*runs, state, objective.weights)
+    return findings
 
 
 def _compare_float32(
-    comparison: Comparison,
+    findings: Findings,
     sides: tuple[Side, Side],
     clips: Clips,
     reference: BackwardPass | None,
@@ -148,10 +192,10 @@ def _compare_float32(
     """
     passes = []
     for framework, side in zip(("JAX", "PyTorch"), sides, strict=True):
-        with _stage(comparison, f"float32, {framework}"):
+        with _stage(findings, f"float32, {framework}"):
             passes.append(side.backward(clips, per_term=True))
     ours, theirs = passes
-    with _stage(comparison, "float32, losses"):
+    with _stage(findings, "float32, losses"):
         at_ours, at_theirs = (sides[0].loss_gradients(p.poses, clips.targets) for p in passes)
         torch_at_ours = sides[1].loss_gradients(ours.poses, clips.targets)
         depths, depths_torch = (
@@ -161,7 +205,7 @@ def _compare_float32(
             }
             for gradients in (at_ours, torch_at_ours)
         )
-        comparison.lenses = [
+        findings.lenses = [
             inspect_ranking(
                 term,
                 ours.poses,
@@ -174,18 +218,18 @@ def _compare_float32(
             for term in objective.weights
             if term in AXES
         ]
-        comparison.edge_cases = run_edge_cases(*sides)
-    with _stage(comparison, "float32, measures"):
-        comparison.layers = push_per_layer(ours.gradients, theirs.gradients, objective.weights)
+        findings.edge_cases = run_edge_cases(*sides)
+    with _stage(findings, "float32, measures"):
+        findings.layers = push_per_layer(ours.gradients, theirs.gradients, objective.weights)
         jump = 0.0
-        if any(lens.decided_differently for lens in comparison.lenses):
+        if any(lens.decided_differently for lens in findings.lenses):
             whole, whole_too = (
                 sum(weight * side[term].gradient for term, weight in objective.weights.items())
                 for side in (at_ours, at_theirs)
             )
             jump = relative_error(whole, whole_too)
-        comparison.precisions["float32"] = _precision_result(
-            "float32", passes, reference, tolerance=comparison.tolerance + _JUMP * jump
+        findings.precisions["float32"] = _precision_result(
+            "float32", passes, reference, tolerance=findings.tolerance + _JUMP * jump
         )
     return passes
 
@@ -286,10 +330,10 @@ def _by_clip(side: Side, clips: Clips) -> BackwardPass:
 
 
 @contextlib.contextmanager
-def _stage(comparison: Comparison, name: str) -> Iterator[None]:
+def _stage(findings: Findings, name: str) -> Iterator[None]:
     """Takes the time of a stage and says when it is done; the next one gets its memory."""
     begun = time.perf_counter()
     yield
     return_freed_memory()
-    comparison.seconds[name] = time.perf_counter() - begun
-    _LOG.info("%6.1f s  %s", comparison.seconds[name], name)
+    findings.seconds[name] = time.perf_counter() - begun
+    _LOG.info("%6.1f s  %s", findings.seconds[name], name)

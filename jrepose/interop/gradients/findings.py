@@ -1,4 +1,4 @@
-"""What to compare, what was found, and the verdict."""
+"""What was found, and why the frameworks do not agree."""
 
 from __future__ import annotations
 
@@ -7,58 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jrepose.errors import InputError
 from jrepose.interop.gradients.edge_cases import EdgeResult
 from jrepose.interop.gradients.measures import ParameterError, relative_error
 from jrepose.interop.gradients.ranking_lens import RankingLens
 from jrepose.interop.gradients.terms import LayerPush
 from jrepose.interop.gradients.trajectory import TrajectoryStep
 
-PRECISIONS = ("float32", "tf32", "bfloat16")
-
 DRIFT = 100
 """Losses of a training run may differ by this many times the tolerance: errors accumulate."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What to compare, besides what the config says.
-
-    Args:
-        checkpoint: workdir of a run, one checkpoint of it, or a PyTorch file; None draws the
-            weights that training would begin with.
-        torch_root: checkout of official code; None takes our own rendition.
-        torch_class: MODULE:CLASS of the network in the checkout.
-        torch_losses: module in the checkout with the losses; None takes our own rendition.
-        precisions: which of `PRECISIONS` to compare.
-        reference: whether to compute the gradient in float64, to tell who is nearer to it;
-            otherwise the coarser precisions are measured by PyTorch's float32.
-        steps: of training; None takes 10, or 4 where a step is long.
-        tolerance: largest relative error in float32 that counts as agreement.
-    """
-
-    checkpoint: str | None = None
-    torch_root: str | None = None
-    torch_class: str = "lib.model.RePOSE:RePOSE"
-    torch_losses: str | None = None
-    precisions: Sequence[str] = PRECISIONS
-    reference: bool = True
-    steps: int | None = None
-    tolerance: float | int = 1e-4
-
-    def __post_init__(self):
-        if unknown := set(self.precisions) - set(PRECISIONS):
-            raise InputError(
-                f"unknown precision {', '.join(sorted(unknown))}; known: {', '.join(PRECISIONS)}"
-            )
-        if "float32" not in self.precisions:
-            raise InputError("precisions must include float32, which the others are measured by")
-        if self.steps is not None and self.steps < 0:
-            raise InputError(f"steps is {self.steps}, expected at least 0")
-        if not 0 < self.tolerance < 1:
-            raise InputError(f"tolerance is {self.tolerance}, expected between 0 and 1")
-        if self.torch_losses is not None and self.torch_root is None:
-            raise InputError("torch-losses names a module of a checkout; torch-root is missing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +22,7 @@ class PrecisionResult:
     """Both frameworks in one precision.
 
     Args:
-        name: one of `PRECISIONS`.
+        name: of `both_sides.PRECISIONS`.
         tolerance: largest relative error that counts as agreement.
         terms_jax, terms_torch: the loss terms before weighting.
         poses: relative distance between the predictions.
@@ -103,9 +59,14 @@ class PrecisionResult:
     def noise(self) -> list[ParameterError]:
         return [parameter for parameter in self.parameters if parameter.noise]
 
+    @property
+    def largest_noise(self) -> float:
+        """Largest norm of a gradient that is truly zero."""
+        return max(max(error.norm_jax, error.norm_torch) for error in self.noise)
+
 
 @dataclass(eq=False)
-class Comparison:
+class Findings:
     """Everything that was found.
 
     Args:
@@ -135,6 +96,11 @@ class Comparison:
     trajectory: list[TrajectoryStep] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     broken_weights: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def has_reference(self) -> bool:
+        """Whether a precision was measured by something more exact."""
+        return any(result.jax_error is not None for result in self.precisions.values())
 
     @property
     def complaints(self) -> list[str]:

@@ -3,6 +3,10 @@ tests/interop/test_parity.py go through."""
 
 from typing import Any, NamedTuple
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
 
 class Lifter(NamedTuple):
     """A model to test.
@@ -33,3 +37,19 @@ LIFTERS = (
     Lifter("mixste", _MIXSTE, ("num_heads",), "mixste"),
     Lifter("stcformer", _STCFORMER, ("num_heads", "frames"), "stcformer"),
 )
+
+
+def rates_in_training(model: nn.Module) -> dict[str, float]:
+    """The rate of every `Dropout` that a training step goes through, by its path in the model."""
+    rates = {}
+
+    def note(call, args, kwargs, context):
+        if isinstance(context.module, nn.Dropout):
+            rates["/".join(context.module.path)] = context.module.rate
+        return call(*args, **kwargs)
+
+    clips = jnp.zeros((1, *model.input_shape))
+    keys = dict(zip(("params", "dropout"), jax.random.split(jax.random.key(0)), strict=True))
+    with nn.intercept_methods(note):
+        jax.eval_shape(lambda: model.init(keys, clips, train=True))
+    return rates

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 import pytest
+from lifters import rates_in_training
 from models import dstformer_oracle
 
 from jrepose import models
@@ -189,6 +190,17 @@ def test_stochastic_depth_decides_per_frame(small):
             kept = kept.reshape(2, 6, -1)
             np.testing.assert_array_equal(kept.all(-1), kept.any(-1))
             assert 0 < kept.all(-1).sum() < 12
+
+
+def test_stochastic_depth_grows_over_the_levels():
+    sizes = {**SMALL, "depth": 3}
+    rates = rates_in_training(models.create("repose", **sizes, drop_rate=0.1, drop_path_rate=0.4))
+    for level, expected in enumerate((0.0, 0.2, 0.4)):
+        for stream in ("blocks_st", "blocks_ts"):
+            for axis in ("spatial", "temporal"):
+                for branch in ("Dropout_0", "Dropout_1"):
+                    assert rates.pop(f"{stream}_{level}/{axis}/{branch}") == pytest.approx(expected)
+    assert set(rates.values()) == {0.1}
 
 
 def test_kept_branches_are_scaled_up(small):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lifters import rates_in_training
 from models import mixste_oracle
 
 from jrepose import models
@@ -151,6 +152,16 @@ def test_rematerialisation_changes_nothing(small):
         gradient(model),
         gradient(remat),
     )
+
+
+def test_stochastic_depth_grows_over_the_levels():
+    sizes = {**SMALL, "depth": 3, "drop_path_rate": 0.4}
+    rates = rates_in_training(models.create("mixste", **sizes, drop_rate=0.1))
+    for level, expected in enumerate((0.0, 0.2, 0.4)):
+        for kind in ("STE", "TTE"):
+            for branch in ("Dropout_0", "Dropout_1"):
+                assert rates.pop(f"{kind}blocks_{level}/{branch}") == pytest.approx(expected)
+    assert set(rates.values()) == {0.1}
 
 
 def test_stochastic_depth_decides_per_frame_or_joint(small):

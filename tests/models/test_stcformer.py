@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lifters import rates_in_training
 from models import stcformer_oracle
 
 from jrepose import models
@@ -49,6 +50,14 @@ def test_kernels_keep_frames_and_joints_apart(weights, variables):
     kernel = variables["params"]["stc_block_1"]["stc_att"]["temporal"]["sep2"]["kernel"]
     assert kernel[0, 2, 0, 5] == weights[key][5, 0, 0, 2]
     np.testing.assert_array_equal(to_torch("stcformer", variables)[key], weights[key])
+
+
+def test_every_block_drops_at_the_same_rates():
+    rates = rates_in_training(create(depth=3, drop_rate=0.2, part_drop_rate=0.4))
+    for block in range(3):
+        for axis in ("spatial", "temporal"):
+            assert rates.pop(f"stc_block_{block}/stc_att/{axis}/Dropout_0") == 0.4
+    assert len(rates) == 6 and set(rates.values()) == {0.2}
 
 
 def test_the_parts_are_dropped_for_the_whole_batch(variables):

@@ -53,7 +53,8 @@ class Checkpoint:
         path: its folder.
         step: optimiser steps done.
         state: nested dict of NumPy arrays, the training state: `params`, `ema` (empty
-            without averaging), `optimizer`, `objective`, `step`.
+            without averaging), `collections` (batch statistics, where there are), `optimizer`,
+            `objective`, `step`.
         config: the run's config as plain values.
         data: fingerprint of each split.
         validation: validation scores at this step, or None if it was not validated.
@@ -71,7 +72,8 @@ class Checkpoint:
     @property
     def variables(self) -> dict[str, Any]:
         """The model's variables to predict with: the moving average where there is one."""
-        return {"params": self.state["ema"] or self.state["params"]}
+        collections = self.state.get("collections", {})
+        return {**collections, "params": self.state["ema"] or self.state["params"]}
 
 
 class CheckpointWriter:

@@ -66,7 +66,7 @@ def train(argv: Sequence[str]) -> int:
     workdir = pathlib.Path(flag_values["workdir"].value)
     initial = None
     if init is not None:
-        load = interop.load_matching_variables if partial else interop.load_variables
+        load = interop.load_what_fits if partial else interop.load_run_or_file
         initial, described = load(init, config.model.to_dict())
         print(f"weights to begin with: {described}")
     result = run(config, workdir, splits, devices=devices, initial=initial, partial=partial)
@@ -184,7 +184,7 @@ def _load_checkpoint(
 
     multiply_float32_in_full()
     path = pathlib.Path(flag_values["checkpoint"].value)
-    variables, described = interop.load_variables(
+    variables, described = interop.load_run_or_file(
         path, config.model.to_dict(), flag_values["which"].value
     )
     print(described)

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from lifters import LIFTERS
 
 from jrepose import interop, models
 from jrepose.evaluation.attention import attention_maps
 from jrepose.interop import parity
-from jrepose.interop.state_dicts import NAME_MAPS
+from jrepose.interop.names import name_map
 from jrepose.models import complexity
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -37,7 +38,7 @@ def create(lifter, **changes):
 
 
 def test_the_list_is_complete():
-    assert [lifter.name for lifter in LIFTERS] == list(models.MODELS) == list(NAME_MAPS)
+    assert [lifter.name for lifter in LIFTERS] == list(models.MODELS)
     known = set(models.MODELS)
     used = set()
     for path in (ROOT / "configs").glob("*.py"):
@@ -99,8 +100,9 @@ def test_gradients_are_summed_in_float32(lifter):
 @each
 def test_weights_both_ways(lifter):
     model, variables = create(lifter)
-    weights = interop.to_torch(lifter.name, variables)
-    assert len(weights) == len(jax.tree.leaves(variables))
+    weights = interop.to_torch(lifter.name, variables, **lifter.small)
+    keys = [name_map(lifter.name).torch_key(path[1:]) for path in flatten_dict(variables)]
+    assert len(set(keys)) == len(keys) == len(jax.tree.leaves(variables))
     back = interop.from_torch(lifter.name, weights, **lifter.small)
     jax.tree.map(np.testing.assert_array_equal, back, variables)
     found = interop.infer_hyperparameters(lifter.name, weights)
@@ -138,7 +140,7 @@ def test_a_recorded_fixture_of_the_model(lifter, tmp_path):
     poses, gradients = results(variables)
     content = {"input/keypoints": KEYPOINTS, "input/cotangent": cotangent, "output/poses": poses}
     for group, values in (("param", variables), ("grad", gradients)):
-        named = interop.to_torch(lifter.name, values)
+        named = interop.to_torch(lifter.name, values, **lifter.small)
         content |= {f"{group}/{key}": value for key, value in named.items()}
     config = json.dumps({"model": lifter.name, "hyperparameters": lifter.small})
     path = tmp_path / "fixture.npz"

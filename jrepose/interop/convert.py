@@ -22,7 +22,6 @@ import jax
 from jrepose import checkpoints, interop, models
 from jrepose.command import run
 from jrepose.errors import InputError
-from jrepose.interop.state_dicts import NAME_MAPS
 
 
 def import_checkpoint(
@@ -54,7 +53,8 @@ def import_checkpoint(
     chosen = interop.infer_hyperparameters(model_name, weights) | dict(hyperparameters or {})
     variables = interop.from_torch(model_name, weights, **chosen)
     config = {"model": {"name": model_name, **chosen}}
-    state = {"params": variables["params"], "ema": {}}
+    collections = {name: value for name, value in variables.items() if name != "params"}
+    state = {"params": variables["params"], "ema": {}, "collections": collections}
     try:
         writer = checkpoints.CheckpointWriter(target, keep=1, known={})
         writer.save(0, state, config=config, data={}, validation=None, log={})
@@ -92,10 +92,11 @@ def export_checkpoint(
     if target.exists():
         raise InputError(f"{target} exists; expected a new file")
     checkpoint = checkpoints.load(source, which)
-    stored = checkpoint.config["model"]["name"]
-    if NAME_MAPS.get(stored) is not NAME_MAPS.get(model_name):
+    hyperparameters = dict(checkpoint.config["model"])
+    stored = hyperparameters.pop("name")
+    if models.MODELS.get(stored, (None,))[0] is not models.MODELS[model_name][0]:
         raise InputError(f"{source} holds a {stored}, not a {model_name}")
-    weights = interop.to_torch(model_name, checkpoint.variables)
+    weights = interop.to_torch(stored, checkpoint.variables, **hyperparameters)
     interop.write_state_dict(weights, target, entry=entry, data_parallel=data_parallel)
     return f"wrote {target}: {len(weights)} tensors, {_size(checkpoint.variables)} parameters"
 

@@ -13,7 +13,7 @@ _STREAM_SUFFIX = {"spatial": "s", "temporal": "t"}
 
 
 def torch_key(path: tuple[str, ...]) -> str:
-    """PyTorch key of the parameter at `path` in `variables["params"]`.
+    """PyTorch key of the array at `path` in its collection.
 
     `blocks_st_0/spatial/attn/qkv/kernel` is `blocks_st.0.attn_s.qkv.weight`.
     """

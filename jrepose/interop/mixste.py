@@ -13,7 +13,7 @@ _NUMBERED = ("STEblocks_", "TTEblocks_", "head_")
 
 
 def torch_key(path: tuple[str, ...]) -> str:
-    """PyTorch key of the parameter at `path` in `variables["params"]`.
+    """PyTorch key of the array at `path` in its collection.
 
     `STEblocks_0/attn/qkv/kernel` is `STEblocks.0.attn.qkv.weight`.
     """

@@ -1,9 +1,11 @@
-"""Parameters to and from a PyTorch state dict (a mapping from key to array)."""
+"""Variables to and from a PyTorch state dict (a mapping from key to array).
+
+Paths of arrays begin with the collection: `("params", "head", "kernel")`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import ModuleType
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -14,18 +16,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jrepose import models
 from jrepose.errors import InputError, listed
-from jrepose.interop import dstformer, mixste, stcformer
+from jrepose.interop.names import name_map
 from jrepose.interop.torch_files import without_module
 
-# Per model the module that knows its names: `torch_key(path)` gives the PyTorch key of a
-# parameter, `hyperparameters(state_dict)` what the shapes tell.
-NAME_MAPS: Mapping[str, ModuleType] = {
-    "repose": dstformer,
-    "motionbert": dstformer,
-    "motionbert_lite": dstformer,
-    "mixste": mixste,
-    "stcformer": stcformer,
-}
+# PyTorch's count of the batches that a BatchNorm has seen, beside its statistics.
+_MEAN, _COUNTER = "running_mean", "num_batches_tracked"
 
 
 def from_torch(
@@ -40,61 +35,86 @@ def from_torch(
         **hyperparameters: as for `jrepose.models.create`.
 
     Returns:
-        `{"params": ...}` with float32 NumPy arrays, for `model.apply`; float64, float16 and
-        bfloat16 are converted.
+        `{"params": ...}`, and `"batch_stats"` where the model has BatchNorm, with float32 NumPy
+        arrays, for `model.apply`; float64, float16 and bfloat16 are converted.
 
     Raises:
-        InputError: keys are missing or left over, or shapes are wrong; the first of each are named.
+        InputError: keys are missing or left over, shapes are wrong, values are not finite, or a
+            constant of the network is another; the first of each are named.
     """
     state_dict = without_module(state_dict)
-    shapes = parameter_shapes(models.create(model_name, **hyperparameters))
-    keys = {path: NAME_MAPS[model_name].torch_key(path) for path in shapes}
+    model = models.create(model_name, **hyperparameters)
+    names = name_map(model_name)
+    shapes = variable_shapes(model)
+    keys = {path: names.torch_key(path[1:]) for path in shapes}
+    constants = names.constants(model)
 
     problems = []
     if missing := sorted(set(keys.values()) - set(state_dict)):
         problems.append(f"missing {listed(missing)}")
-    if unknown := sorted(set(state_dict) - set(keys.values())):
+    known = {*keys.values(), *counters(keys.values()), *constants}
+    if unknown := sorted(set(state_dict) - known):
         problems.append(f"unexpected {listed(unknown)}")
-    params, misfits = {}, []
+    variables, misfits = {}, []
     for path, shape in shapes.items():
         if keys[path] not in state_dict:
             continue
-        value = _flax_layout(path, np.asarray(state_dict[keys[path]]))
-        if not jnp.issubdtype(value.dtype, jnp.floating) or value.shape != shape:
-            expected = _torch_layout(path, np.broadcast_to(np.float32(0), shape)).shape
-            found = np.asarray(state_dict[keys[path]])
+        layout = names.layout(path[1:])
+        found = np.asarray(state_dict[keys[path]])
+        value = _arranged(layout.to_flax, found)
+        if value is None or not jnp.issubdtype(found.dtype, jnp.floating) or value.shape != shape:
+            expected = layout.to_torch(np.broadcast_to(np.float32(0), shape)).shape
             misfits.append(
                 f"{keys[path]} is {found.dtype} {list(found.shape)}, "
                 f"expected float32 {list(expected)}"
             )
-        params[path] = np.array(value, dtype=np.float32, order="C")
+            continue
+        with np.errstate(over="ignore"):
+            variables[path] = np.array(value, dtype=np.float32, order="C")
+        if wrong := np.count_nonzero(~np.isfinite(variables[path])):
+            misfits.append(f"{keys[path]} has {wrong} of {found.size} values that are not finite")
     if misfits:
         problems.append(listed(misfits))
+    others = [key for key in constants if not _same(state_dict.get(key), constants[key])]
+    if others:
+        problems.append(f"{listed(others)}: not the constant of this network")
     if problems:
         raise InputError(f"state dict does not fit {model_name}: {'; '.join(problems)}")
-    return {"params": unflatten_dict(params)}
+    return unflatten_dict(variables)
 
 
-def to_torch(model_name: str, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def to_torch(
+    model_name: str, variables: Mapping[str, Any], **hyperparameters: Any
+) -> dict[str, np.ndarray]:
     """The PyTorch state dict of a model's variables; the inverse of `from_torch`.
 
     Args:
         model_name: name in `jrepose.models`.
-        variables: `{"params": ...}` as from `model.init` or a checkpoint.
+        variables: `{"params": ..., "batch_stats": ...}` as from `model.init` or a checkpoint.
+        **hyperparameters: as for `jrepose.models.create`; only networks with constant buffers
+            look at them.
 
     Returns:
-        key -> float32 array, contiguous, without the `module.` prefix.
+        key -> contiguous array, without the `module.` prefix.  Weights and BatchNorm's statistics
+        are float32, its `num_batches_tracked` is 0; constant buffers are there too, so that
+        `load_state_dict` is content with `strict=True`.
 
     Raises:
-        InputError: no such model.
+        InputError: no such model or hyperparameter, or constants of another size than the weights.
     """
-    models.hyperparameters(model_name)  # an unknown name is refused here
-    return {
-        NAME_MAPS[model_name].torch_key(path): np.array(
-            _torch_layout(path, np.asarray(value)), dtype=np.float32, order="C"
+    names, flat = name_map(model_name), flatten_dict(variables)
+    state_dict = {
+        names.torch_key(path[1:]): np.array(
+            names.layout(path[1:]).to_torch(np.asarray(value)), dtype=np.float32, order="C"
         )
-        for path, value in flatten_dict(variables["params"]).items()
+        for path, value in flat.items()
     }
+    state_dict |= {key: np.array(0, np.int64) for key in counters(state_dict)}
+    model = models.create(model_name, **hyperparameters)
+    constants = names.constants(model)
+    if constants and variable_shapes(model) != {path: value.shape for path, value in flat.items()}:
+        raise InputError(f"the variables are not those of {model_name} with these hyperparameters")
+    return state_dict | {key: _as_written(value) for key, value in constants.items()}
 
 
 def infer_hyperparameters(model_name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,51 +127,76 @@ def infer_hyperparameters(model_name: str, state_dict: Mapping[str, Any]) -> dic
     Raises:
         InputError: no such model, or the weights are not those of one.
     """
-    models.hyperparameters(model_name)
+    names = name_map(model_name)
     try:
-        return NAME_MAPS[model_name].hyperparameters(without_module(state_dict))
+        return names.hyperparameters(without_module(state_dict))
     except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"state dict does not fit {model_name}: no {error}") from None
 
 
-def known_parameters(
+def known_variables(
     model_name: str, state_dict: Mapping[str, Any], **hyperparameters: Any
 ) -> tuple[dict[tuple[str, ...], np.ndarray], list[str]]:
-    """The parameters in a state dict that go by a model's names, whatever their shapes.
+    """The weights in a state dict that go by a model's names, whatever their shapes.
 
     Args:
         model_name, state_dict, hyperparameters: as for `from_torch`.
 
     Returns:
-        Path in `variables["params"]` -> float32 array, and the keys that are no parameter.
+        Path in the variables -> float32 array, and the keys that are no variable.
 
     Raises:
         InputError: no such model or hyperparameter.
     """
     state_dict = {key: np.asarray(value) for key, value in without_module(state_dict).items()}
-    found = {}
-    for path in parameter_shapes(models.create(model_name, **hyperparameters)):
-        key = NAME_MAPS[model_name].torch_key(path)
+    model, names = models.create(model_name, **hyperparameters), name_map(model_name)
+    found, keys = {}, []
+    for path in variable_shapes(model):
+        key = names.torch_key(path[1:])
+        keys.append(key)
         if key in state_dict and jnp.issubdtype(state_dict[key].dtype, jnp.floating):
-            value = _flax_layout(path, state_dict.pop(key))
-            found[path] = np.array(value, dtype=np.float32, order="C")
-    return found, list(state_dict)
+            value = _arranged(names.layout(path[1:]).to_flax, state_dict[key])
+            if value is not None:
+                found[path] = np.array(value, dtype=np.float32, order="C")
+                del state_dict[key]
+    constants = names.constants(model)
+    return found, [key for key in state_dict if key not in {*counters(keys), *constants}]
 
 
-def parameter_shapes(model: nn.Module) -> dict[tuple[str, ...], tuple[int, ...]]:
-    """Path in `variables["params"]` -> shape, of all parameters."""
+def variable_shapes(model: nn.Module) -> dict[tuple[str, ...], tuple[int, ...]]:
+    """Path in the variables -> shape, of all parameters and BatchNorm statistics."""
     keypoints = jax.ShapeDtypeStruct((1, *model.input_shape), np.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), keypoints)
-    return {path: leaf.shape for path, leaf in flatten_dict(variables["params"]).items()}
+    return {path: leaf.shape for path, leaf in flatten_dict(variables).items()}
 
 
-def _flax_layout(path: tuple[str, ...], value: np.ndarray) -> np.ndarray:
-    """A PyTorch kernel [out, in, *window] as Flax has it, [*window, in, out]; the rest is alike."""
-    if path[-1] != "kernel" or value.ndim < 2:
-        return value
-    return np.moveaxis(value, (0, 1), (-1, -2))
+def counters(keys: Iterable[str]) -> set[str]:
+    """PyTorch's keys of BatchNorm's counters, beside its statistics' among `keys`."""
+    return {key.removesuffix(_MEAN) + _COUNTER for key in keys if key.rpartition(".")[2] == _MEAN}
 
 
-def _torch_layout(path: tuple[str, ...], value: np.ndarray) -> np.ndarray:
-    """The inverse of `_flax_layout`."""
-    return np.moveaxis(value, (-1, -2), (0, 1)) if path[-1] == "kernel" else value
+def _arranged(function, array: np.ndarray) -> np.ndarray | None:
+    """The array in the other layout; None if it is not one of such a shape."""
+    try:
+        return function(array)
+    except (ValueError, IndexError):  # also numpy.exceptions.AxisError
+        return None
+
+
+def _as_written(constant: np.ndarray) -> np.ndarray:
+    """Floating-point numbers in float32, as all weights; indices as they are."""
+    floating = np.issubdtype(np.asarray(constant).dtype, np.floating)
+    return np.array(constant, np.float32 if floating else None, order="C")
+
+
+def _same(found: Any, constant: np.ndarray) -> bool:
+    """Whether a buffer is absent or has that value, up to the rounding of its data type."""
+    if found is None:
+        return True
+    found, constant = np.asarray(found), np.asarray(constant)
+    if found.shape != constant.shape:
+        return False
+    half = jnp.issubdtype(found.dtype, jnp.floating) and found.dtype.itemsize < 4
+    tolerance = 1e-2 if half else 1e-4
+    found = found.astype(np.float64)
+    return np.allclose(found, constant, rtol=tolerance, atol=tolerance, equal_nan=True)

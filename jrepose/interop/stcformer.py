@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from jrepose.interop.names import LEAF, indexed
+from jrepose.interop.names import LEAF, Layout, indexed, usual_layout
 
 _CONVOLUTION = {"spatial": "sep2_s", "temporal": "sep2_t"}
 
 
 def torch_key(path: tuple[str, ...]) -> str:
-    """PyTorch key of the parameter at `path` in `variables["params"]`.
+    """PyTorch key of the array at `path` in its collection.
 
     `stc_block_0/stc_att/spatial/sep2/kernel` is `stcformer.stc_block.0.stc_att.sep2_s.weight`,
     `stc_block_0/stc_att/emb` is `stcformer.stc_block.0.stc_att.emb.weight`.
@@ -28,6 +28,18 @@ def torch_key(path: tuple[str, ...]) -> str:
     return ".".join([first, *inner, LEAF[leaf]])
 
 
+def layout(path: tuple[str, ...]) -> Layout:
+    """The outputs of the first layer of attention are query, key and value of channel 0, of
+    channel 1 and so on there; all queries, all keys, all values here."""
+    usual = usual_layout(path)
+    if path[-2:-1] != ("qkv",):
+        return usual
+    return Layout(
+        lambda rows: usual.to_flax(_regrouped(rows, (-1, 3))),
+        lambda array: _regrouped(usual.to_torch(array), (3, -1)),
+    )
+
+
 def hyperparameters(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """What the shapes of the weights say about the network.
 
@@ -40,3 +52,8 @@ def hyperparameters(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
     blocks = {name.split(".")[2] for name in state_dict if name.startswith("stcformer.stc_block.")}
     hidden = state_dict["stcformer.stc_block.0.mlp.fc1.weight"].shape[0]
     return {"d_hid": width, "depth": len(blocks), "mlp_ratio": hidden / width}
+
+
+def _regrouped(rows: np.ndarray, groups: tuple[int, int]) -> np.ndarray:
+    """The first row of every group, then the second of each, and so on; `(groups, their size)`."""
+    return rows.reshape(*groups, *rows.shape[1:]).swapaxes(0, 1).reshape(rows.shape)

@@ -18,6 +18,12 @@ import numpy as np
 from jrepose.errors import InputError
 from jrepose.files import atomic_path
 
+# What weights and buffers are made of.
+_STORAGES = {
+    "float32": "FloatStorage", "float64": "DoubleStorage", "int64": "LongStorage",
+    "int32": "IntStorage", "uint8": "ByteStorage", "bool": "BoolStorage",
+}  # fmt: skip
+
 
 def write_state_dict(
     state_dict: Mapping[str, np.ndarray],
@@ -29,7 +35,7 @@ def write_state_dict(
     """Writes weights so that PyTorch reads them.
 
     Args:
-        state_dict: key -> float32 array, as `to_torch` gives it.
+        state_dict: key -> array, as `to_torch` gives it.
         path: file to write, replaced if it exists.
         entry: put the weights under this name in an outer dictionary, `"model_pos"` for the
             trainers that grew from VideoPose3D.
@@ -37,13 +43,15 @@ def write_state_dict(
             `torch.nn.DataParallel`.
 
     Raises:
-        InputError: an array is not float32, or the file system refuses.
+        InputError: an array of a data type that PyTorch has not, or the file system refuses.
     """
     prefix = "module." if data_parallel else ""
     arrays = {prefix + key: np.asarray(array, order="C") for key, array in state_dict.items()}
     for key, array in arrays.items():
-        if array.dtype != np.float32:
-            raise InputError(f"cannot write {path}: {key} is {array.dtype}, expected float32")
+        if array.dtype.name not in _STORAGES:
+            raise InputError(
+                f"cannot write {path}: {key} is {array.dtype}, expected {', '.join(_STORAGES)}"
+            )
     content = _mapping({key: _tensor(n, array) for n, (key, array) in enumerate(arrays.items())})
     if entry is not None:
         content = _mapping({entry: content})
@@ -53,7 +61,7 @@ def write_state_dict(
         archive.writestr(f"{folder}/data.pkl", pickle.PROTO + b"\x02" + content + pickle.STOP)
         archive.writestr(f"{folder}/byteorder", "little")
         for number, array in enumerate(arrays.values()):
-            archive.writestr(f"{folder}/data/{number}", array.astype("<f4").tobytes())
+            archive.writestr(f"{folder}/data/{number}", _little_endian(array))
         archive.writestr(f"{folder}/version", "3\n")
 
 
@@ -69,7 +77,7 @@ def _tensor(number: int, array: np.ndarray) -> bytes:
     """`torch._utils._rebuild_tensor_v2(storage, 0, shape, strides, False, OrderedDict())`."""
     storage = _tuple(
         _text("storage"),
-        _name("torch", "FloatStorage"),
+        _name("torch", _STORAGES[array.dtype.name]),
         _text(str(number)),
         _text("cpu"),
         _integer(array.size),
@@ -84,6 +92,10 @@ def _tensor(number: int, array: np.ndarray) -> bytes:
         _name("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE,
     )
     return _name("torch._utils", "_rebuild_tensor_v2") + arguments + pickle.REDUCE
+
+
+def _little_endian(array: np.ndarray) -> bytes:
+    return array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def _tuple(*items: bytes) -> bytes:

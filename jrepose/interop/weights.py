@@ -7,21 +7,23 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import flax.linen as nn
+import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jrepose import checkpoints, models
 from jrepose.errors import InputError, listed
-from jrepose.interop.state_dicts import from_torch, known_parameters, parameter_shapes
+from jrepose.interop.state_dicts import from_torch, known_variables, variable_shapes
 from jrepose.interop.torch_files import read_state_dict
 
 # How a model computes; the same weights fit.
 _FREE = ("dtype", "remat")
 
 
-def load_variables(
+def load_run_or_file(
     path: str | os.PathLike[str], model: Mapping[str, Any], which: str = "best"
 ) -> tuple[dict[str, Any], str]:
-    """Variables for a model.
+    """A model's variables from a run of ours or a PyTorch file, all of them.
 
     Args:
         path: workdir of a run, folder of one checkpoint, or a PyTorch file.
@@ -29,10 +31,12 @@ def load_variables(
         which: `"best"` or `"latest"` checkpoint of a workdir.
 
     Returns:
-        `{"params": ...}` of NumPy arrays, and one line that says what was read.
+        `{"params": ...}`, with `"batch_stats"` where the model has them, of NumPy arrays; and one
+        line that says what was read.
 
     Raises:
-        InputError: nothing there, damaged, or weights of another model.
+        InputError: nothing there, damaged, weights of another model, or weights that are not
+            finite.
     """
     path = pathlib.Path(path)
     if path.is_file():
@@ -41,58 +45,68 @@ def load_variables(
         variables = from_torch(name, read_state_dict(path), **hyperparameters)
         return variables, f"PyTorch checkpoint: {path}"
     checkpoint = checkpoints.load(path, which)
-    for field, ours, theirs in _differences(model, checkpoint.config["model"]):
+    stored = checkpoint.config["model"]
+    if _network(stored) is not _network(model):
+        raise InputError(f"config is {model['name']}, checkpoint is {stored['name']}: {path}")
+    for field, ours, theirs in _differences(model, stored):
         raise InputError(
             f"config.model.{field} is {ours!r}, the checkpoint was trained with {theirs!r}"
         )
+    _check_finite(flatten_dict(checkpoint.variables), checkpoint.path)
     return checkpoint.variables, f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
 
 
-def load_matching_variables(
+def load_what_fits(
     path: str | os.PathLike[str], model: Mapping[str, Any], which: str = "best"
 ) -> tuple[dict[str, Any], str]:
-    """Those parameters of another model that have the name and shape of one of this model.
+    """Those arrays of another model that have the name and shape of one of this model.
 
-    For fine-tuning on other joints, clip lengths or layers, where `load_variables` refuses.
+    For fine-tuning on other joints, clip lengths or layers, where `load_run_or_file` refuses.
 
     Args:
-        path, model, which: as for `load_variables`.
+        path, model, which: as for `load_run_or_file`.
 
     Returns:
-        `{"params": ...}` with only the parameters taken, for `training.loop.train` with
-        `partial=True`, and a report: what was read, what was taken, which parameters have
-        another shape, are missing there or are left over, and in what the models differ.
+        `{"params": ..., "batch_stats": ...}` with only the arrays taken, for
+        `training.loop.train` with `partial=True`, and a report: what was read, what was taken,
+        which arrays have another shape, are missing there or are left over, and in what the
+        models differ.
 
     Raises:
-        InputError: nothing there, damaged, or not one parameter fits.
+        InputError: nothing there, damaged, not one array fits, or one that fits is not finite.
     """
     path = pathlib.Path(path)
     hyperparameters = dict(model)
     name = hyperparameters.pop("name")
     differences: list[str] = []
     if path.is_file():
-        found, left_over = known_parameters(name, read_state_dict(path), **hyperparameters)
+        found, left_over = known_variables(name, read_state_dict(path), **hyperparameters)
         source = f"PyTorch checkpoint: {path}"
     else:
         checkpoint = checkpoints.load(path, which)
-        found, left_over = flatten_dict(checkpoint.variables["params"]), []
+        found, left_over = flatten_dict(checkpoint.variables), []
         source = f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
-        differences = [
-            f"{field} {theirs!r}, here {ours!r}"
-            for field, ours, theirs in _differences(model, checkpoint.config["model"])
-        ]
-    shapes = parameter_shapes(models.create(**model))
+        stored = checkpoint.config["model"]
+        if _network(stored) is not _network(model):
+            differences = [f"another network, {stored['name']}"]
+        else:
+            differences = [
+                f"{field} {theirs!r}, here {ours!r}"
+                for field, ours, theirs in _differences(model, stored)
+            ]
+    shapes = variable_shapes(models.create(**model))
     taken, reshaped, missing = {}, [], []
     for key, shape in shapes.items():
         if key not in found:
-            missing.append("/".join(key))
+            missing.append(_name(key))
         elif found[key].shape == shape:
             taken[key] = found[key]
         else:
-            reshaped.append(f"{'/'.join(key)} {list(found[key].shape)} for {list(shape)}")
-    left_over += ["/".join(key) for key in found if key not in shapes]
+            reshaped.append(f"{_name(key)} {list(found[key].shape)} for {list(shape)}")
+    left_over += [_name(key) for key in found if key not in shapes]
     if not taken:
         raise InputError(f"{path}: none of its parameters fits {name} by name and shape")
+    _check_finite(taken, path)
     report = [f"{source}; {len(taken)} of {len(shapes)} parameters taken"]
     for what, names in (
         ("of another shape", reshaped),
@@ -102,13 +116,29 @@ def load_matching_variables(
         report.append(f"{len(names)} {what}" + (f" ({listed(names)})" if names else ""))
     if differences:
         report.append(f"it was trained with {', '.join(differences)}")
-    return {"params": unflatten_dict(taken)}, "; ".join(report)
+    return unflatten_dict(taken), "; ".join(report)
+
+
+def _name(key: tuple[str, ...]) -> str:
+    """An array's path without its collection."""
+    return "/".join(key[1:])
+
+
+def _check_finite(arrays: Mapping[tuple[str, ...], np.ndarray], path: pathlib.Path) -> None:
+    broken = [_name(key) for key, value in arrays.items() if not np.isfinite(value).all()]
+    if broken:
+        raise InputError(f"{path}: weights that are not finite: {listed(broken)}")
+
+
+def _network(model: Mapping[str, Any]) -> type[nn.Module] | None:
+    """The class of a config's model; None if there is none of that name any more."""
+    return models.MODELS.get(model["name"], (None,))[0]
 
 
 def _differences(
     config: Mapping[str, Any], stored: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Hyperparameters that differ: name, ours, theirs.  Some, such as num_heads, have no shape."""
+    """Hyperparameters of one network that differ: name, ours, theirs.  Not all have a shape."""
     ours, theirs = _resolved(config), _resolved(stored)
     for field in sorted({*ours, *theirs}):
         if ours.get(field) != theirs.get(field):
@@ -117,6 +147,5 @@ def _differences(
 
 def _resolved(model: Mapping[str, Any]) -> dict[str, Any]:
     """Every hyperparameter, those that a config does not mention with their defaults."""
-    given = {name: value for name, value in model.items() if name not in _FREE}
-    defaults = models.hyperparameters(model["name"])
-    return {name: value for name, value in defaults.items() if name not in _FREE} | given
+    every = models.hyperparameters(model["name"]) | dict(model)
+    return {name: value for name, value in every.items() if name not in ("name", *_FREE)}

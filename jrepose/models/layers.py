@@ -68,8 +68,6 @@ class Linear(nn.Module):
         features: output channels.
         use_bias: whether it adds a bias.
         function: `functional.linear`, or `functional.gelu_linear` to activate the input.
-        interleaved: the parameters hold channel c of the m-th of so many equal outputs at
-            `interleaved * c + m`; the outputs come one after another all the same.
         parts: returns the output in this many arrays of equal channels, if more than one.
         one_product: computes the parts in one product.  Forward a product each is faster; with
             a gradient one is, as its backward pass is one.
@@ -80,7 +78,6 @@ class Linear(nn.Module):
     features: int
     use_bias: bool = True
     function: Callable = functional.linear
-    interleaved: int = 1
     parts: int = 1
     one_product: bool = False
     initialisation: Initialisation = VISION_TRANSFORMER
@@ -95,9 +92,6 @@ class Linear(nn.Module):
         bias = None
         if self.use_bias:
             bias = self.param("bias", self.initialisation.bias(inputs), (self.features,))
-        if self.interleaved > 1:
-            kernel = self._one_after_another(kernel)
-            bias = None if bias is None else self._one_after_another(bias)
         x = x.astype(self.dtype)
         if self.parts == 1:
             return self.function(x, kernel, bias)
@@ -106,10 +100,6 @@ class Linear(nn.Module):
         kernels = jnp.split(kernel, self.parts, axis=1)
         biases = [None] * self.parts if bias is None else jnp.split(bias, self.parts)
         return tuple(self.function(x, *part) for part in zip(kernels, biases, strict=True))
-
-    def _one_after_another(self, parameter: functional.Parameter) -> functional.Parameter:
-        grouped = parameter.reshape(*parameter.shape[:-1], -1, self.interleaved)
-        return grouped.swapaxes(-1, -2).reshape(parameter.shape)
 
 
 class DepthwiseConv(nn.Module):

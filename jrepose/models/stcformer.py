@@ -162,8 +162,7 @@ class CrissCrossAttention(nn.Module):
     """Attention over joints with the first half of the channels, over frames with the second.
 
     The halves meet head by head: output channels are [spatial | temporal] of head 0, of head 1
-    and so on, before the last linear layer.  Queries, keys and values of a channel are neighbours
-    in the first layer's parameters.
+    and so on, before the last linear layer.
 
     Attributes:
         num_heads, part_drop_rate, dtype: see `STCFormer`.
@@ -181,7 +180,6 @@ class CrissCrossAttention(nn.Module):
         x = LayerNorm(_NORM_EPS, self.dtype, name="layer_norm")(x)
         qkv = Linear(
             3 * channels,
-            interleaved=3,
             parts=3,
             one_product=train,
             initialisation=TORCH_DEFAULT,

@@ -9,7 +9,7 @@ import pytest
 from interop.torch_writer import Tensor, zip_file
 from models import dstformer_oracle
 
-from jrepose import checkpoints, interop, models
+from jrepose import checkpoints, interop
 from jrepose.errors import InputError
 from jrepose.interop.convert import export_checkpoint, import_checkpoint, main
 
@@ -58,15 +58,15 @@ def test_shapes_tell_the_configuration(changes):
 def test_the_checkpoint_serves_evaluation_and_training(torch_file, tmp_path):
     import_checkpoint(torch_file, tmp_path / "c", "repose", hyperparameters={"num_heads": 2})
     section = {"name": "repose", "remat": True, **SMALL}
-    variables, described = interop.load_variables(tmp_path / "c", section)
+    variables, described = interop.load_run_or_file(tmp_path / "c", section)
     assert "step 0" in described
-    direct, described = interop.load_variables(torch_file, section)
+    direct, described = interop.load_run_or_file(torch_file, section)
     assert "PyTorch" in described
     jax.tree.map(np.testing.assert_array_equal, variables, direct)
     with pytest.raises(InputError, match="config.model.num_heads is 4, the checkpoint was trained"):
-        interop.load_variables(tmp_path / "c", {**section, "num_heads": 4})
+        interop.load_run_or_file(tmp_path / "c", {**section, "num_heads": 4})
     # A field that neither mentions has its published value on both sides.
-    interop.load_variables(tmp_path / "c", {**section, "attn_drop_rate": 0.0})
+    interop.load_run_or_file(tmp_path / "c", {**section, "attn_drop_rate": 0.0})
 
 
 def test_nothing_is_overwritten_or_half_written(torch_file, tmp_path):
@@ -105,17 +105,21 @@ def test_weights_of_another_system_are_named(tmp_path):
         interop.infer_hyperparameters("resnet", {})
 
 
-def test_only_float32_is_written(tmp_path):
-    with pytest.raises(InputError, match="a is float64, expected float32"):
-        interop.write_state_dict({"a": np.zeros(2)}, tmp_path / "x.pth")
+def test_what_pytorch_has_no_storage_for_is_not_written(tmp_path):
+    with pytest.raises(InputError, match="a is complex64, expected float32"):
+        interop.write_state_dict({"a": np.zeros(2, np.complex64)}, tmp_path / "x.pth")
     assert not list(tmp_path.iterdir())
 
 
-def test_scalars_and_empty_tensors_are_written(tmp_path):
+def test_scalars_empty_tensors_and_buffers_are_written(tmp_path):
     arrays = {"a": np.array(3, np.float32), "b": np.zeros((0, 4), np.float32)}
+    arrays |= {dtype: np.array([1, 0, 7]).astype(dtype) for dtype in ("int64", "uint8", "bool")}
     interop.write_state_dict(arrays, tmp_path / "x.pth")
     found = interop.read_state_dict(tmp_path / "x.pth")
     assert found["a"].shape == () and found["a"] == 3 and found["b"].shape == (0, 4)
+    for dtype in ("int64", "uint8", "bool"):
+        assert found[dtype].dtype == dtype
+        np.testing.assert_array_equal(found[dtype], arrays[dtype])
 
 
 def test_torch_loads_what_is_written(weights, tmp_path):
@@ -135,7 +139,3 @@ def test_the_command_answers_with_one_line(tmp_path):
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].endswith("missing.bin: No such file or directory")
-
-
-def test_every_model_has_a_name_map():
-    assert interop.state_dicts.NAME_MAPS.keys() == models.MODELS.keys()

@@ -8,8 +8,8 @@ from flax.traverse_util import flatten_dict
 
 from jrepose import checkpoints, interop, models
 from jrepose.errors import InputError
-from jrepose.interop.state_dicts import known_parameters
-from jrepose.interop.weights import load_matching_variables, load_variables
+from jrepose.interop.state_dicts import known_variables
+from jrepose.interop.weights import load_run_or_file, load_what_fits
 
 # Human3.6M and HumanEva in small.
 TRAINED = {"name": "mixste", "num_frame": 6, "num_joints": 17, "embed_dim_ratio": 8, "depth": 2,
@@ -48,17 +48,17 @@ def sources(tmp_path_factory):
 @pytest.mark.parametrize("source", ["run", "file"])
 def test_everything(sources, source):
     paths, variables = sources
-    found, described = load_variables(paths[source], TRAINED)
+    found, described = load_run_or_file(paths[source], TRAINED)
     jax.tree.map(np.testing.assert_array_equal, found, variables)
     assert str(paths[source]) in described
     with pytest.raises(InputError, match="num_frame is 4|Temporal_pos_embed"):
-        load_variables(paths[source], WANTED)
+        load_run_or_file(paths[source], WANTED)
 
 
 @pytest.mark.parametrize("source", ["run", "file"])
 def test_other_joints_and_frames(sources, source):
     paths, variables = sources
-    found, report = load_matching_variables(paths[source], WANTED)
+    found, report = load_what_fits(paths[source], WANTED)
     taken, trained = flatten_dict(found["params"]), flatten_dict(variables["params"])
     assert trained.keys() - taken.keys() == {("Spatial_pos_embed",), ("Temporal_pos_embed",)}
     for key, value in taken.items():
@@ -73,15 +73,15 @@ def test_other_joints_and_frames(sources, source):
 @pytest.mark.parametrize("source", ["run", "file"])
 def test_other_depth(sources, source):
     paths, _ = sources
-    deeper = load_matching_variables(paths[source], {**TRAINED, "depth": 3})[1]
+    deeper = load_what_fits(paths[source], {**TRAINED, "depth": 3})[1]
     assert "24 missing there (" in deeper and "_2/" in deeper and "and 18 more)" in deeper
-    found, shallower = load_matching_variables(paths[source], {**TRAINED, "depth": 1})
+    found, shallower = load_what_fits(paths[source], {**TRAINED, "depth": 1})
     assert "24 left over (" in shallower and "0 missing there;" in shallower
     assert not any("_1" in key for key in found["params"] if "blocks" in key)
 
 
 def test_heads_have_no_shape_but_are_reported(sources):
-    report = load_matching_variables(sources[0]["run"], {**TRAINED, "num_heads": 4})[1]
+    report = load_what_fits(sources[0]["run"], {**TRAINED, "num_heads": 4})[1]
     assert "it was trained with num_heads 2, here 4" in report
 
 
@@ -89,15 +89,16 @@ def test_what_is_no_parameter_is_left_over():
     weights = interop.to_torch("mixste", variables_of(TRAINED))
     weights["head.1.bias"] = np.zeros(3, np.int64)
     weights["extra"] = np.zeros(2, np.float32)
-    found, left_over = known_parameters("mixste", weights, depth=2, num_heads=2, embed_dim_ratio=8)
+    found, left_over = known_variables("mixste", weights, depth=2, num_heads=2, embed_dim_ratio=8)
     assert sorted(left_over) == ["extra", "head.1.bias"]
-    assert ("head_1", "bias") not in found and ("head_1", "kernel") in found
+    assert ("params", "head_1", "bias") not in found
+    assert ("params", "head_1", "kernel") in found
 
 
 def test_nothing_fits(tmp_path, sources):
     other = {"name": "repose", "dim_feat": 4, "dim_rep": 4, "depth": 1, "num_heads": 1}
     for path in sources[0].values():
         with pytest.raises(InputError, match="none of its parameters fits repose"):
-            load_matching_variables(path, other)
+            load_what_fits(path, other)
     with pytest.raises(InputError, match="no checkpoint"):
-        load_matching_variables(tmp_path, other)
+        load_what_fits(tmp_path, other)

@@ -293,7 +293,7 @@ def _variables(
 ) -> tuple[Mapping[str, Any], str]:
     """The weights and where they are from."""
     if options.checkpoint is not None:
-        return interop.load_variables(options.checkpoint, config.model.to_dict())
+        return interop.load_run_or_file(options.checkpoint, config.model.to_dict())
     model = models.create(name, **hyperparameters)
     # As training begins.
     key = jax.random.fold_in(jax.random.key(config.seed), 0)

@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 
 from jrepose.errors import InputError
+from jrepose.files import GROWTH, SPARE
 
-# What unfolds from a file (a compressed archive; containers that stand in several places) may
-# be this many times larger than the file, and this many bytes more.
-_GROWTH, _SPARE = 100, 2**26
 DEEPEST = 100
 
 LEAVES = frozenset({str, bytes, bytearray, int, float, complex, bool, type(None)}) | {
@@ -27,11 +25,6 @@ LEAVES = frozenset({str, bytes, bytearray, int, float, complex, bool, type(None)
 # Keys of dictionaries: neither slow to hash nor easily made to collide.
 _KEYS = LEAVES - {bytearray, complex, np.complex64, np.complex128}
 _LONGEST_KEY, _LONGEST_TUPLE = 1000, 8
-
-
-def most_unfolded(size: int) -> int:
-    """How large a file of `size` bytes may become."""
-    return _GROWTH * size + _SPARE
 
 
 def check_keys(keys: Any) -> None:
@@ -93,7 +86,8 @@ def verify(content: Any, size: int, where: str) -> None:
             "strings and plain containers are read"
         )
 
-    if measure(content, 0)[0] > most_unfolded(size):
+    # What stands in several places is walked through as often, though it is in memory once.
+    if measure(content, 0)[0] > GROWTH * size + SPARE:
         raise InputError(f"{where}: refused, its content unfolds far beyond the file's size")
 
 

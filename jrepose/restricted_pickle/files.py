@@ -10,20 +10,14 @@ import pickle
 import re
 import struct
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from jrepose.errors import InputError
-from jrepose.restricted_pickle.admitted import (
-    array_of,
-    count,
-    dtype_named,
-    most_unfolded,
-    verify,
-)
-from jrepose.restricted_pickle.machine import load, most_operations, read_bytearray
+from jrepose.files import Budget, check_zip, open_regular
+from jrepose.restricted_pickle.admitted import array_of, count, dtype_named, verify
+from jrepose.restricted_pickle.machine import load, read_bytearray
 from jrepose.restricted_pickle.messages import reading, shown
 
 _BUFFER = 2**16
@@ -43,11 +37,11 @@ def read_pickle(path: str | os.PathLike[str]) -> Any:
         may be read-only.  Peak memory is about that of the content.
 
     Raises:
-        InputError: no such file, a damaged one, or one that contains anything else; in one line
-            that names it.
+        InputError: no such file, a damaged one, one that contains anything else, or one whose
+            content needs more memory than a `jrepose.files.Budget`; in one line that names it.
     """
     path = pathlib.Path(path)
-    with reading(str(path)), path.open("rb") as file:
+    with reading(str(path)), open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = load(file, size, str(path))
         if file.read(1):
@@ -68,20 +62,20 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, Any]:
         The array of an `.npy` file is under `"arr_0"`, NumPy's name for an array without one.
 
     Raises:
-        InputError: as `read_pickle`; or the archive's entries are together more than 100 times
-            the file's size plus 64 MiB, encrypted, or compressed in another way.
+        InputError: as `read_pickle`; or the archive's entries overlap, are encrypted, or are
+            compressed in another way.
     """
     path = pathlib.Path(path)
-    with reading(str(path)), path.open("rb") as file:
+    with reading(str(path)), open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(len(_MAGIC))
         file.seek(0)
         if start == _MAGIC:
-            return {"arr_0": _read_array(file, size, str(path), most_operations(size))}
+            return {"arr_0": _read_array(file, size, str(path), Budget(size, path))}
         if start[:2] != b"PK":
             raise InputError(f"{path}: neither .npz nor .npy, expected a NumPy archive")
         with zipfile.ZipFile(file) as archive:
-            return _read_entries(archive, size, str(path))
+            return _read_entries(archive, Budget(size, path))
 
 
 class _Unpacked(io.RawIOBase):
@@ -99,16 +93,12 @@ class _Unpacked(io.RawIOBase):
         return len(part)
 
 
-def _read_entries(archive: zipfile.ZipFile, size: int, path: str) -> dict[str, Any]:
-    entries = archive.infolist()
-    unpacked = sum(entry.file_size for entry in entries)
-    if unpacked > most_unfolded(size):
-        raise InputError(f"{path}: refused, its {size} bytes unpack to {unpacked}")
+def _read_entries(archive: zipfile.ZipFile, budget: Budget) -> dict[str, Any]:
+    check_zip(archive, budget)
     arrays: dict[str, Any] = {}
-    operations = most_operations(size)
-    for entry in entries:
+    for entry in archive.infolist():
         name = entry.filename.removesuffix(".npy")
-        where = f"{path}: entry {shown(name)}"
+        where = f"{budget.where}: entry {shown(name)}"
         if name == entry.filename or name in arrays:
             raise InputError(f"{where}: expected .npy entries, each name once")
         if entry.flag_bits & 1:
@@ -117,15 +107,15 @@ def _read_entries(archive: zipfile.ZipFile, size: int, path: str) -> dict[str, A
             raise InputError(f"{where}: compressed in another way than deflate, which is not read")
         with reading(where), archive.open(entry) as member:
             stream = io.BufferedReader(_Unpacked(member), _BUFFER)
-            arrays[name] = _read_array(stream, entry.file_size, where, operations)
+            arrays[name] = _read_array(stream, entry.file_size, where, budget)
     return arrays
 
 
-def _read_array(stream: io.BufferedIOBase, size: int, where: str, operations: Iterator[int]) -> Any:
+def _read_array(stream: io.BufferedIOBase, size: int, where: str, budget: Budget) -> Any:
     """An `.npy` file of `size` bytes."""
     dtype, shape, order = _read_header(stream)
     if dtype.hasobject:
-        array = load(stream, size, where, operations=operations)
+        array = load(stream, size, where, budget=budget)
         if type(array) is not np.ndarray or (array.dtype, array.shape) != (dtype, shape):
             raise pickle.UnpicklingError(f"its pickle is no object array of shape {shape}")
         verify(array, size, where)

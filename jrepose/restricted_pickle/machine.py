@@ -12,10 +12,12 @@ import io
 import pickle
 import pickletools
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from sys import getsizeof
 from typing import Any
 
 from jrepose.errors import InputError
+from jrepose.files import Budget
 from jrepose.restricted_pickle.admitted import (
     DEEPEST,
     NAMES,
@@ -36,7 +38,8 @@ _LONGEST_NUMBER = 5000  # characters of a number in text
 # millions of times over.
 _SHARED_LENGTH, _SHARED_STRINGS = 256, 2**16
 _MOST_COPIES, _SPARE_COPIES = 8, 2**20
-_GROWTH, _SPARE_OPERATIONS = 20, 2**21
+_OPERATION = 16  # bytes that any operation may take on the stack and in the memo
+_VERIFIED = 250  # bytes that it takes to verify a container
 
 
 def load(
@@ -45,7 +48,7 @@ def load(
     where: str,
     names: Mapping[tuple[str, str], Any] = NAMES,
     persistent_load: Callable[[Any], Any] | None = None,
-    operations: Iterator[int] | None = None,
+    budget: Budget | None = None,
 ) -> Any:
     """One pickle, read to its end and no further.
 
@@ -59,23 +62,14 @@ def load(
         names: `{(module, name): value}` that the file may ask for.  Functions and classes among
             the values may be called by the file.
         persistent_load: gives the object of a persistent id; by default there are none.
-        operations: as many as the pickle may have, from `most_operations`, of which it uses up
-            what it needs; by default as many as the size allows.
+        budget: of the file that the pickle is in; by default one of `size` bytes.
 
     Raises:
         InputError: the file asks for something else.
         Exception: of any kind, where the pickle is damaged; see `reading`.
     """
-    machine = _Machine(stream, size, where, names, persistent_load)
-    return machine.run(most_operations(size) if operations is None else operations)
-
-
-def most_operations(size: int) -> Iterator[int]:
-    """As many operations as pickles in a file of `size` bytes may have together.
-
-    In an archive they can be many more than bytes, and each may take some hundred bytes of memory.
-    """
-    return iter(range(_GROWTH * size + _SPARE_OPERATIONS))
+    budget = budget or Budget(size, where)
+    return _Machine(stream, size, where, names, persistent_load, budget).run()
 
 
 def read_bytearray(stream: io.BufferedIOBase, length: int, size: int) -> bytearray:
@@ -95,7 +89,8 @@ class _Machine:
     dictionaries and sets are filled only if they are such; nothing has its attributes set.
     """
 
-    def __init__(self, stream, size, where, names, persistent_load):
+    def __init__(self, stream, size, where, names, persistent_load, budget):
+        self.budget = budget
         self.read, self.stream, self.size, self.where = stream.read, stream, size, where
         self.names, self.persistent_load = names, persistent_load
         self.functions = {id(value) for value in names.values() if callable(value)}
@@ -107,15 +102,17 @@ class _Machine:
         # Bytes and elements that may be copied: what is in the file once is copied once or twice.
         self.copies_left = _MOST_COPIES * size + _SPARE_COPIES
 
-    def run(self, operations):
+    def run(self):
         read, operation_of = self.read, _OPERATIONS.get
-        for _ in operations:
+        done = 0
+        for done in range(self.budget.left // _OPERATION):  # noqa: B007
             operation = operation_of(code := read(1))
             if operation is None:
                 break
             operation(self)
         else:
             raise self.refused("unpacks to far more than its size")
+        self.budget.take(done * _OPERATION)
         if code != pickle.STOP:
             raise self.unknown(code)
         if self.unbuilt:
@@ -157,6 +154,21 @@ class _Machine:
             raise EOFError("a line without end")
         return line[:-1]
 
+    # What takes memory.
+
+    def spend(self, amount):
+        self.budget.left -= amount
+        if self.budget.left < 0:
+            raise self.refused("unpacks to far more than its size")
+
+    def make(self, item):
+        self.spend(getsizeof(item))
+        self.push(item)
+
+    def make_container(self, item):
+        self.spend(getsizeof(item) + _VERIFIED)
+        self.push(item)
+
     # Stack and memo.
 
     def mark(self):
@@ -174,6 +186,7 @@ class _Machine:
             if not 0 <= index <= self.size:
                 raise pickle.UnpicklingError(f"memo index {index}")
             if index > len(memo):
+                self.spend(8 * (index - len(memo)))
                 memo.extend([None] * (index - len(memo)))
             else:
                 memo[index] = self.stack[-1]
@@ -193,15 +206,16 @@ class _Machine:
 
     def int_line(self):
         line = self.line(_LONGEST_NUMBER)
-        self.push(line == b"01" if line in (b"00", b"01") else int(line))
+        self.make(line == b"01" if line in (b"00", b"01") else int(line))
 
     def signed(self, data):
-        self.push(int.from_bytes(data, "little", signed=True))
+        self.make(int.from_bytes(data, "little", signed=True))
 
     def string(self, data, encoding="utf-8", errors="surrogatepass"):
         text = self.strings.get(data) if len(data) <= _SHARED_LENGTH else None
         if text is None:
             text = data.decode(encoding, errors)
+            self.spend(getsizeof(text))
             if len(data) <= _SHARED_LENGTH and data.isascii():
                 if len(self.strings) < _SHARED_STRINGS:
                     self.strings[data] = text
@@ -220,20 +234,26 @@ class _Machine:
             raise pickle.UnpicklingError("a tuple of what is not there")
         items = tuple(self.stack[-length:])
         del self.stack[-length:]
-        self.push(items)
+        self.make_container(items)
 
     def top(self, *kinds):
         if type(self.stack[-1]) not in kinds:
             raise pickle.UnpicklingError(f"an operation meant for a {kinds[0].__name__}")
         return self.stack[-1]
 
+    def add_to(self, container, add, items):
+        before = getsizeof(container)
+        add(container, items)
+        self.spend(getsizeof(container) - before)
+
     def extend(self, items):
-        self.top(list).extend(items)
+        self.add_to(self.top(list), list.extend, items)
 
     def fill(self, items):
         """Keys and values by turns, into a dictionary."""
         check_keys(items[::2])
-        self.top(dict, collections.OrderedDict).update(zip(items[::2], items[1::2], strict=True))
+        target = self.top(dict, collections.OrderedDict)
+        self.add_to(target, type(target).update, zip(items[::2], items[1::2], strict=True))
 
     def set_item(self):
         value, key = self.stack.pop(), self.stack.pop()
@@ -241,12 +261,12 @@ class _Machine:
 
     def make_dict(self):
         items = self.pop_mark()
-        self.push({})
+        self.make_container({})
         self.fill(items)
 
     def add(self, items):
         check_keys(items)
-        self.top(set).update(items)
+        self.add_to(self.top(set), set.update, items)
 
     # Names, calls, states.
 
@@ -277,13 +297,15 @@ class _Machine:
         result = function(*arguments)
         if function is new_array:
             self.unbuilt[id(result)] = result
-        self.push(result)
+        self.make_container(result)
 
     def copy(self, item):
         """Refuses a memoised item that is copied again and again."""
-        self.copies_left -= len(item) if hasattr(item, "__len__") else 1
+        length = len(item) if hasattr(item, "__len__") else 1
+        self.copies_left -= length
         if self.copies_left < 0:
             raise self.refused("repeats its content far beyond its size")
+        self.spend(8 * length if type(item) in (list, tuple) else 2 * length)
 
     def persistent(self, pid):
         if self.persistent_load is None:
@@ -348,37 +370,37 @@ _OPERATIONS: dict[bytes, Callable[[Any], Any]] = {
     pickle.INT: _Machine.int_line,
     pickle.BININT: lambda m: m.signed(m.read(4)),
     pickle.BININT1: lambda m: m.push(m.read(1)[0]),
-    pickle.BININT2: lambda m: m.push(m.number(2)),
-    pickle.LONG: lambda m: m.push(int(m.line(_LONGEST_NUMBER).removesuffix(b"L"))),
+    pickle.BININT2: lambda m: m.make(m.number(2)),
+    pickle.LONG: lambda m: m.make(int(m.line(_LONGEST_NUMBER).removesuffix(b"L"))),
     pickle.LONG1: lambda m: m.signed(m.sized(1)),
     pickle.LONG4: lambda m: m.signed(m.sized(4)),
-    pickle.FLOAT: lambda m: m.push(float(m.line(_LONGEST_NUMBER))),
-    pickle.BINFLOAT: lambda m: m.push(struct.unpack(">d", m.read(8))[0]),
+    pickle.FLOAT: lambda m: m.make(float(m.line(_LONGEST_NUMBER))),
+    pickle.BINFLOAT: lambda m: m.make(struct.unpack(">d", m.read(8))[0]),
 
     # Python 2 did not say what its strings are; Latin-1 can hold them all.
     pickle.STRING: _Machine.quoted_string,
     pickle.SHORT_BINSTRING: lambda m: m.string(m.sized(1), "latin1", "strict"),
     pickle.BINSTRING: lambda m: m.string(m.sized(4), "latin1", "strict"),
-    pickle.UNICODE: lambda m: m.push(m.line().decode("raw_unicode_escape")),
+    pickle.UNICODE: lambda m: m.make(m.line().decode("raw_unicode_escape")),
     pickle.SHORT_BINUNICODE: lambda m: m.string(m.sized(1)),
     pickle.BINUNICODE: lambda m: m.string(m.sized(4)),
     pickle.BINUNICODE8: lambda m: m.string(m.sized(8)),
-    pickle.SHORT_BINBYTES: lambda m: m.push(m.sized(1)),
-    pickle.BINBYTES: lambda m: m.push(m.sized(4)),
-    pickle.BINBYTES8: lambda m: m.push(m.sized(8)),
-    pickle.BYTEARRAY8: lambda m: m.push(read_bytearray(m.stream, m.number(8), m.size)),
+    pickle.SHORT_BINBYTES: lambda m: m.make(m.sized(1)),
+    pickle.BINBYTES: lambda m: m.make(m.sized(4)),
+    pickle.BINBYTES8: lambda m: m.make(m.sized(8)),
+    pickle.BYTEARRAY8: lambda m: m.make(read_bytearray(m.stream, m.number(8), m.size)),
 
-    pickle.EMPTY_LIST: lambda m: m.push([]),
+    pickle.EMPTY_LIST: lambda m: m.make_container([]),
     pickle.EMPTY_TUPLE: lambda m: m.push(()),
-    pickle.EMPTY_DICT: lambda m: m.push({}),
-    pickle.EMPTY_SET: lambda m: m.push(set()),
-    pickle.LIST: lambda m: m.push(m.pop_mark()),
-    pickle.TUPLE: lambda m: m.push(tuple(m.pop_mark())),
+    pickle.EMPTY_DICT: lambda m: m.make_container({}),
+    pickle.EMPTY_SET: lambda m: m.make_container(set()),
+    pickle.LIST: lambda m: m.make_container(m.pop_mark()),
+    pickle.TUPLE: lambda m: m.make_container(tuple(m.pop_mark())),
     pickle.TUPLE1: lambda m: m.make_tuple(1),
     pickle.TUPLE2: lambda m: m.make_tuple(2),
     pickle.TUPLE3: lambda m: m.make_tuple(3),
     pickle.DICT: _Machine.make_dict,
-    pickle.FROZENSET: lambda m: m.push(frozen_set(m.pop_mark())),
+    pickle.FROZENSET: lambda m: m.make_container(frozen_set(m.pop_mark())),
     pickle.APPEND: lambda m: m.extend([m.stack.pop()]),
     pickle.APPENDS: lambda m: m.extend(m.pop_mark()),
     pickle.SETITEM: _Machine.set_item,

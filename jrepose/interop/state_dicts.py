@@ -5,6 +5,7 @@ Paths of arrays begin with the collection: `("params", "head", "kernel")`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,10 +17,14 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jrepose import models
 from jrepose.errors import InputError, listed
-from jrepose.interop.names import name_map
-from jrepose.interop.torch_files import without_module
+from jrepose.interop.names import NameMap, name_map
+from jrepose.interop.wrappers import network_in
+
+_LOG = logging.getLogger(__name__)
 
 # PyTorch's count of the batches that a BatchNorm has seen, beside its statistics.
+# How name maps say that weights are not their network's.
+_NOT_ITS = (KeyError, IndexError, ValueError, ZeroDivisionError)
 _MEAN, _COUNTER = "running_mean", "num_batches_tracked"
 
 
@@ -30,8 +35,9 @@ def from_torch(
 
     Args:
         model_name: name in `jrepose.models`.
-        state_dict: key -> array (anything NumPy can read, CPU tensors included).  A
-            `module.` in front of every key, which data-parallel training leaves, is removed.
+        state_dict: key -> array (anything NumPy can read, CPU tensors included).  Prefixes that
+            wrappers leave (data-parallel training, `torch.compile`, Lightning, averages) and what
+            stands beside the network are taken off; what that was is logged where it matters.
         **hyperparameters: as for `jrepose.models.create`.
 
     Returns:
@@ -42,15 +48,21 @@ def from_torch(
         InputError: keys are missing or left over, shapes are wrong, values are not finite, or a
             constant of the network is another; the first of each are named.
     """
-    state_dict = without_module(state_dict)
     model = models.create(model_name, **hyperparameters)
     names = name_map(model_name)
     shapes = variable_shapes(model)
     keys = {path: names.torch_key(path[1:]) for path in shapes}
+    wanted = set(keys.values())
+
+    def score(part: Mapping[str, Any]) -> int:
+        found = len(wanted & part.keys())
+        return found if 2 * found >= len(wanted) else 0
+
+    state_dict, note = network_in(state_dict, score)
     constants = names.constants(model)
 
     problems = []
-    if missing := sorted(set(keys.values()) - set(state_dict)):
+    if missing := sorted(wanted - set(state_dict)):
         problems.append(f"missing {listed(missing)}")
     known = {*keys.values(), *counters(keys.values()), *constants}
     if unknown := sorted(set(state_dict) - known):
@@ -79,7 +91,11 @@ def from_torch(
     if others:
         problems.append(f"{listed(others)}: not the constant of this network")
     if problems:
+        if missing and (other := recognised(state_dict)):
+            problems = [f"it is a {other}'s"]
         raise InputError(f"state dict does not fit {model_name}: {'; '.join(problems)}")
+    if note:
+        _LOG.info("%s", note)
     return unflatten_dict(variables)
 
 
@@ -128,10 +144,36 @@ def infer_hyperparameters(model_name: str, state_dict: Mapping[str, Any]) -> dic
         InputError: no such model, or the weights are not those of one.
     """
     names = name_map(model_name)
+    weights, _ = network_in(state_dict, lambda part: _sizes(names, part) is not None)
     try:
-        return names.hyperparameters(without_module(state_dict))
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
-        raise InputError(f"state dict does not fit {model_name}: no {error}") from None
+        return names.hyperparameters(weights)
+    except _NOT_ITS as error:
+        if other := recognised(state_dict):
+            raise InputError(f"state dict does not fit {model_name}: it is a {other}'s") from None
+        raise InputError(
+            f"state dict does not fit {model_name}: no {error}; it has {listed(list(weights))}"
+        ) from None
+
+
+def recognised(state_dict: Mapping[str, Any]) -> str | None:
+    """The registered model that a state dict is one of, the first of those with that network."""
+    for name in models.MODELS:
+        try:
+            names = name_map(name)
+        except InputError:
+            continue
+        choice = network_in(state_dict, lambda part, names=names: _sizes(names, part) is not None)
+        if _sizes(names, choice.weights) is not None:
+            return name
+    return None
+
+
+def _sizes(names: NameMap, state_dict: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the shapes tell; None if the weights are of another network."""
+    try:
+        return names.hyperparameters(state_dict)
+    except _NOT_ITS:
+        return None
 
 
 def known_variables(
@@ -148,19 +190,26 @@ def known_variables(
     Raises:
         InputError: no such model or hyperparameter.
     """
-    state_dict = {key: np.asarray(value) for key, value in without_module(state_dict).items()}
     model, names = models.create(model_name, **hyperparameters), name_map(model_name)
-    found, keys = {}, []
-    for path in variable_shapes(model):
-        key = names.torch_key(path[1:])
-        keys.append(key)
+    keys = {path: names.torch_key(path[1:]) for path in variable_shapes(model)}
+    wanted = set(keys.values())
+
+    def score(part: Mapping[str, Any]) -> int:
+        found = len(wanted & part.keys())
+        return found if 2 * found >= len(part) else 0
+
+    weights, note = network_in(state_dict, score)
+    if note:
+        _LOG.info("%s", note)
+    state_dict, found = {key: np.asarray(value) for key, value in weights.items()}, {}
+    for path, key in keys.items():
         if key in state_dict and jnp.issubdtype(state_dict[key].dtype, jnp.floating):
             value = _arranged(names.layout(path[1:]).to_flax, state_dict[key])
             if value is not None:
                 found[path] = np.array(value, dtype=np.float32, order="C")
                 del state_dict[key]
     constants = names.constants(model)
-    return found, [key for key in state_dict if key not in {*counters(keys), *constants}]
+    return found, [key for key in state_dict if key not in {*counters(wanted), *constants}]
 
 
 def variable_shapes(model: nn.Module) -> dict[tuple[str, ...], tuple[int, ...]]:

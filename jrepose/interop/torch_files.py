@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import os
 import pathlib
 import pickle
+import re
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -26,12 +28,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from jrepose.errors import InputError
+from jrepose.interop.wrappers import below, is_average, unwrapped
 from jrepose.restricted_pickle import LEAVES, NAMES, Discarded, load, reading
+from jrepose.restricted_pickle.admitted import PickledDtype
+
+_LOG = logging.getLogger(__name__)
 
 StateDict = dict[str, np.ndarray]
 
 # Names under which trainers keep the weights, the preferred first.
-_WEIGHTS = ("model_pos", "state_dict", "model_state_dict", "model", "net", "network", "module")
+_WEIGHTS = (
+    "model_pos", "state_dict", "model_state_dict", "model", "net", "network", "module",
+    "model_state", "weights", "params",
+)  # fmt: skip
+_BESIDE = re.compile(
+    r"optim|^opt$|sched|scaler|callback|hyper|loss|criterion|args|cfg|config|rng|random|metric"
+    r"|history|backup|^state$|^loops$", re.IGNORECASE,
+)  # fmt: skip
 
 _DTYPES = (
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8",
@@ -87,54 +100,67 @@ def read_state_dict(path: str | os.PathLike[str], entry: str | None = None) -> S
             use (`model_pos`, `state_dict`, `model`, ...), else the only one.
 
     Returns:
-        The arrays in the file's order, without the `module.` that DataParallel puts before every
-        name and without entries that are no arrays.
+        The arrays in the file's order, without the `module.` and the like that wrappers put
+        before every name and without entries that are no arrays.
 
     Raises:
         InputError: as `read_torch_file`; or no weights, no such entry, or several that could be
             meant (the message lists them).
     """
-    content = read_torch_file(path)
-    found = _state_dicts(content)
+    found = _state_dicts(read_torch_file(path), set_aside=entry is None)
     if not found:
         raise InputError(f"{path}: no weights in this file (no dictionary of tensors)")
     listing = ", ".join(name or "the file itself" for name in found)
     if entry is None:
-        preferred = ["", *_WEIGHTS, *(f"{a}.{b}" for a in _WEIGHTS for b in _WEIGHTS)]
-        entry = next((name for name in preferred if name in found), None)
-        if entry is None and len(found) == 1:
-            (entry,) = found
+        entry = _usual_entry(found)
         if entry is None:
             raise InputError(f"{path}: several sets of weights, choose one: {listing}")
-    if entry not in found:
-        raise InputError(f"{path}: no weights under {entry!r}; there are: {listing}")
-    return without_module(found[entry])
+        averages = [name for name in found if is_average(name) and not is_average(entry)]
+        if averages:
+            _LOG.info(
+                "%s: weights and their moving average: taken %s, not %s (%s::%s or --entry takes "
+                "that)", path, entry, ", ".join(averages), path, averages[0],
+            )  # fmt: skip
+    if entry in found:
+        return unwrapped(found[entry])
+    # A prefix in the names of one of them.
+    for name, arrays in found.items():
+        prefix = entry.removeprefix(f"{name}.") if name else entry
+        if part := below(arrays, prefix):
+            return part
+    raise InputError(f"{path}: no weights under {entry!r}; there are: {listing}")
 
 
-def without_module(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """The state dict without the `module.` that DataParallel puts before every name."""
-    if state_dict and all(name.startswith("module.") for name in state_dict):
-        return {name.removeprefix("module."): value for name, value in state_dict.items()}
-    return dict(state_dict)
+def _usual_entry(found: Mapping[str, StateDict]) -> str | None:
+    """The entry that is meant where none is named; None if that cannot be told."""
+    preferred = ["", *_WEIGHTS, *(f"{a}.{b}" for a in _WEIGHTS for b in _WEIGHTS)]
+    for name in preferred:
+        if name in found:
+            return name
+    trained = [name for name in found if not is_average(name)] or list(found)
+    return trained[0] if len(trained) == 1 else None
 
 
-def _state_dicts(content: Any, prefix: str = "", depth: int = 0) -> dict[str, StateDict]:
-    """Dictionaries that hold arrays under names, by where they stand."""
+def _state_dicts(
+    content: Any, prefix: str = "", depth: int = 0, *, set_aside: bool = True
+) -> dict[str, StateDict]:
+    """Dictionaries that hold arrays under names, by where they stand.
+
+    `set_aside` leaves out what by its name is a state of the training, not of the network.
+    """
     if not isinstance(content, Mapping) or depth > 3:
         return {}
+    found: dict[str, StateDict] = {}
+    for name, value in content.items():
+        if isinstance(name, str) and not (set_aside and _BESIDE.search(name)):
+            inner = f"{prefix}.{name}" if prefix else name
+            found |= _state_dicts(value, inner, depth + 1, set_aside=set_aside)
     arrays = {
         name: value
         for name, value in content.items()
         if isinstance(name, str) and isinstance(value, np.ndarray) and value.dtype != object
     }
-    dictionaries = [value for value in content.values() if isinstance(value, Mapping)]
-    if arrays and not dictionaries:
-        return {prefix: arrays}
-    found: dict[str, StateDict] = {}
-    for name, value in content.items():
-        if isinstance(name, str) and "optim" not in name:
-            found |= _state_dicts(value, f"{prefix}.{name}" if prefix else name, depth + 1)
-    return found
+    return found or ({prefix: arrays} if arrays else {})
 
 
 def _read(file: BinaryIO, path: pathlib.Path, size: int) -> Any:
@@ -352,9 +378,9 @@ def _resolve(
             if left < 0:
                 raise InputError(f"{path}: refused, its tensors are far larger than the file")
             return _array(item, data(item.storage), path)
-        if isinstance(item, _Untyped):
+        if isinstance(item, (_Untyped, PickledDtype)):
             return str(item.dtype)
-        if isinstance(item, Discarded):
+        if isinstance(item, Discarded) or item is Discarded:
             return None
         if type(item) in LEAVES or (isinstance(item, np.ndarray) and not item.dtype.hasobject):
             return item
@@ -407,6 +433,35 @@ def _device(kind, index=None):
     return kind if index is None else f"{kind}:{index}"
 
 
+_PATHS = ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath", "WindowsPath")
+# Settings, counts and states of training, which are passed over.
+_PASSED_OVER: Mapping[str, Sequence[str]] = {
+    "argparse": ("Namespace",), "types": ("SimpleNamespace",), "typing": ("Any",),
+    "pathlib": _PATHS, "pathlib._local": _PATHS,
+    "datetime": ("date", "datetime", "timedelta"), "collections": ("Counter", "deque"),
+    "easydict": ("EasyDict",), "addict.addict": ("Dict",), "yacs.config": ("CfgNode",),
+    "fvcore.common.config": ("CfgNode",), "mmengine.config.config": ("Config", "ConfigDict"),
+    "ml_collections.config_dict.config_dict": ("ConfigDict", "FrozenConfigDict"),
+    "omegaconf.dictconfig": ("DictConfig",), "omegaconf.listconfig": ("ListConfig",),
+    "omegaconf.base": ("ContainerMetadata", "Metadata"),
+    "omegaconf.nodes": ("AnyNode", "BooleanNode", "FloatNode", "IntegerNode", "StringNode"),
+    **dict.fromkeys(
+        ("pytorch_lightning.utilities.parsing", "lightning.pytorch.utilities.parsing",
+         "lightning_fabric.utilities.data", "lightning.fabric.utilities.data"),
+        ("AttributeDict",),
+    ),
+    "torch.torch_version": ("TorchVersion",),
+    "torch.optim.adam": ("Adam",), "torch.optim.adamw": ("AdamW",), "torch.optim.sgd": ("SGD",),
+    "torch.optim.rmsprop": ("RMSprop",),
+    "torch.optim.lr_scheduler": (
+        "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR",
+        "LambdaLR", "LinearLR", "MultiStepLR", "OneCycleLR", "ReduceLROnPlateau", "SequentialLR",
+        "StepLR",
+    ),
+    "torch.cuda.amp.grad_scaler": ("GradScaler",), "torch.amp.grad_scaler": ("GradScaler",),
+}  # fmt: skip
+
+
 _NAMES: Mapping[tuple[str, str], Any] = {
     **NAMES,
     **{
@@ -418,6 +473,7 @@ _NAMES: Mapping[tuple[str, str], Any] = {
             *((name, _Dtype(jnp.dtype(name))) for name in _DTYPES),
         )
     },
+    **{(module, name): Discarded for module in _PASSED_OVER for name in _PASSED_OVER[module]},
     # The state of NumPy's generator, which trainers grown from VideoPose3D save.
     **{
         ("numpy.random._pickle", name): Discarded

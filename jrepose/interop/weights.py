@@ -26,7 +26,8 @@ def load_run_or_file(
     """A model's variables from a run of ours or a PyTorch file, all of them.
 
     Args:
-        path: workdir of a run, folder of one checkpoint, or a PyTorch file.
+        path: workdir of a run, folder of one checkpoint, or a PyTorch file; `FILE::ENTRY` takes
+            that part of a file, see `read_state_dict`.
         model: the config's `model` section: name and hyperparameters.
         which: `"best"` or `"latest"` checkpoint of a workdir.
 
@@ -39,10 +40,10 @@ def load_run_or_file(
             finite.
     """
     path = pathlib.Path(path)
-    if path.is_file():
+    if (weights := _state_dict(path)) is not None:
         hyperparameters = dict(model)
         name = hyperparameters.pop("name")
-        variables = from_torch(name, read_state_dict(path), **hyperparameters)
+        variables = from_torch(name, weights, **hyperparameters)
         return variables, f"PyTorch checkpoint: {path}"
     checkpoint = checkpoints.load(path, which)
     stored = checkpoint.config["model"]
@@ -79,8 +80,8 @@ def load_what_fits(
     hyperparameters = dict(model)
     name = hyperparameters.pop("name")
     differences: list[str] = []
-    if path.is_file():
-        found, left_over = known_variables(name, read_state_dict(path), **hyperparameters)
+    if (weights := _state_dict(path)) is not None:
+        found, left_over = known_variables(name, weights, **hyperparameters)
         source = f"PyTorch checkpoint: {path}"
     else:
         checkpoint = checkpoints.load(path, which)
@@ -117,6 +118,16 @@ def load_what_fits(
     if differences:
         report.append(f"it was trained with {', '.join(differences)}")
     return unflatten_dict(taken), "; ".join(report)
+
+
+def _state_dict(path: pathlib.Path) -> dict[str, np.ndarray] | None:
+    """The weights of a PyTorch file, or None if the path is none."""
+    if path.is_file():
+        return read_state_dict(path)
+    file, separator, entry = str(path).rpartition("::")
+    if separator and pathlib.Path(file).is_file():
+        return read_state_dict(file, entry)
+    return None
 
 
 def _name(key: tuple[str, ...]) -> str:

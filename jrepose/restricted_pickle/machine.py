@@ -247,10 +247,13 @@ class _Machine:
         self.spend(getsizeof(container) - before)
 
     def extend(self, items):
-        self.add_to(self.top(list), list.extend, items)
+        if type(self.stack[-1]) is not Discarded:
+            self.add_to(self.top(list), list.extend, items)
 
     def fill(self, items):
         """Keys and values by turns, into a dictionary."""
+        if type(self.stack[-1]) is Discarded:
+            return
         check_keys(items[::2])
         target = self.top(dict, collections.OrderedDict)
         self.add_to(target, type(target).update, zip(items[::2], items[1::2], strict=True))
@@ -298,6 +301,12 @@ class _Machine:
         if function is new_array:
             self.unbuilt[id(result)] = result
         self.make_container(result)
+
+    def new_object(self):
+        _, kind = self.stack.pop(), self.stack.pop()
+        if kind is not Discarded:
+            raise self.unknown(pickle.NEWOBJ)
+        self.make(Discarded())
 
     def copy(self, item):
         """Refuses a memoised item that is copied again and again."""
@@ -401,6 +410,7 @@ _OPERATIONS: dict[bytes, Callable[[Any], Any]] = {
     pickle.TUPLE3: lambda m: m.make_tuple(3),
     pickle.DICT: _Machine.make_dict,
     pickle.FROZENSET: lambda m: m.make_container(frozen_set(m.pop_mark())),
+    pickle.NEWOBJ: lambda m: m.new_object(),
     pickle.APPEND: lambda m: m.extend([m.stack.pop()]),
     pickle.APPENDS: lambda m: m.extend(m.pop_mark()),
     pickle.SETITEM: _Machine.set_item,

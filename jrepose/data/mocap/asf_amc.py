@@ -7,7 +7,10 @@ M the rotation of its angles, R = R_parent C M C^T and tip = tip_parent + R (len
 
 from __future__ import annotations
 
+import io
 import os
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +19,12 @@ import numpy as np
 from jaxtyping import Float
 
 from jrepose.data.mocap.motion_text import (
+    block_of,
     bulk_numbers,
+    check_count,
+    decoded,
     finite_number,
+    found,
     line_error,
     read_text,
     shown,
@@ -28,7 +35,7 @@ from jrepose.errors import InputError
 
 MM_PER_INCH = 25.4
 _MAX_BONES = 1024
-_FRAMES_PER_BLOCK = 4096  # bounds memory; a block's rotation stays in the cache
+_FRAMES_PER_BLOCK = 4096
 _ROTATIONS = ("rx", "ry", "rz")
 _TRANSLATIONS = ("tx", "ty", "tz")
 
@@ -142,7 +149,7 @@ class _AsfParser:
         }
         section = None
         seen = set()
-        for number, line in enumerate(read_text(self.path).split(b"\n"), start=1):
+        for number, line in _numbered_lines(read_text(self.path)):
             self.line = number
             words = line.split()
             if not words or words[0].startswith(b"#"):
@@ -154,7 +161,7 @@ class _AsfParser:
                 section = sections.get(name)
                 seen.add(name)
             elif section is not None:
-                section(words[0].decode("latin-1").lower(), words[1:])
+                section(decoded(words[0]).lower(), words[1:])
         if self.bone is not None:
             raise self._error("the file ends inside a bone")
         for name in ("bonedata", "hierarchy"):
@@ -171,7 +178,7 @@ class _AsfParser:
         values = [finite_number(word) for word in words]
         for word, value in zip(words, values, strict=True):
             if value is None:
-                raise self._error(f"expected a number for {what}, found {shown(word)}")
+                raise self._error(f"expected a number for {what}, {found(word)}")
         return np.array(values, np.float64)
 
     def _rotation_order(self, words: list[bytes]) -> str:
@@ -221,7 +228,7 @@ class _AsfParser:
         if key == "name":
             if len(words) != 1:
                 raise self._error("expected one bone name")
-            bone["name"] = words[0].decode("latin-1")
+            bone["name"] = decoded(words[0])
         elif key == "direction":
             bone["direction"] = self._numbers("direction", words, 3)
         elif key == "length":
@@ -246,7 +253,7 @@ class _AsfParser:
     def _hierarchy(self, key: str, words: list[bytes]) -> None:
         if key in ("begin", "end") and not words:
             return
-        parent, *children = [key, *(word.decode("latin-1") for word in words)]
+        parent, *children = [key, *map(decoded, words)]
         # Names keep their case; only keywords are folded.
         parent = next((name for name in self.bones if name.lower() == parent), parent)
         for name in (parent, *children):
@@ -338,7 +345,7 @@ def _read_bulk(text: bytes, skeleton: AsfSkeleton) -> Float[np.ndarray, "frames 
         if len(words) == 1:
             break
         names.append(words[0] if words else b"")
-    order = [skeleton.index.get(name.decode("latin-1"), 0) for name in names]
+    order = [skeleton.index.get(decoded(name), 0) for name in names]
     if sorted(order) != [number for number, bone in enumerate(skeleton.bones) if bone.dof]:
         return None
 
@@ -380,10 +387,10 @@ def _read_lines(
 ) -> Float[np.ndarray, "frames values"]:
     """All frames line by line: any order of bones, blank lines, comments; errors have a line."""
     moving = {bone.name for bone in skeleton.bones if bone.dof}
-    frames: list[np.ndarray] = []
+    values, row = array("d"), np.empty(skeleton.num_values)
     missing: set[str] = set()
     frame, number = None, first_line
-    for number, line in enumerate(text.split(b"\n"), start=first_line):
+    for number, line in _numbered_lines(text, first_line):
         words = line.split()
         if not words or words[0].startswith(b"#"):
             continue
@@ -395,10 +402,11 @@ def _read_lines(
             if following is None or following != (following if frame is None else frame + 1):
                 expected = "a frame number" if frame is None else f"frame {frame + 1}"
                 raise line_error(path, number, f"expected {expected}, found {shown(words[0])}")
+            if frame is not None:
+                values.frombytes(row.tobytes())
             frame, missing = following, set(moving)
-            frames.append(np.empty(skeleton.num_values))
             continue
-        name = words[0].decode("latin-1")
+        name = decoded(words[0])
         bone = skeleton.index.get(name)
         if frame is None:
             raise line_error(path, number, f"expected a frame number, found {shown(words[0])}")
@@ -418,16 +426,17 @@ def _read_lines(
         if name not in missing:
             raise line_error(path, number, f"a second line for {name} in frame {frame}")
         missing.remove(name)
-        values = [finite_number(word) for word in words[1:]]
-        for word, value in zip(words[1:], values, strict=True):
+        numbers = [finite_number(word) for word in words[1:]]
+        for word, value in zip(words[1:], numbers, strict=True):
             if value is None:
-                raise line_error(path, number, f"expected a number for {name}, found {shown(word)}")
-        frames[-1][skeleton.columns[bone]] = values
+                raise line_error(path, number, f"expected a number for {name}, {found(word)}")
+        row[skeleton.columns[bone]] = numbers
     if missing:
         raise line_error(path, number, _ends_without(frame, missing))
-    if not frames:
+    if frame is None:
         raise InputError(f"{path}: no frames found")
-    return np.array(frames)
+    values.frombytes(row.tobytes())
+    return np.array(values).reshape(-1, skeleton.num_values)
 
 
 def _ends_without(frame: int | None, missing: set[str]) -> str:
@@ -435,40 +444,62 @@ def _ends_without(frame: int | None, missing: set[str]) -> str:
 
 
 def joint_positions(
-    skeleton: AsfSkeleton, motion: AmcMotion
-) -> Float[np.ndarray, "frames bones 3"]:
-    """The tips of all bones in the file's world axes (CMU: y up), millimetres."""
-    frames = len(motion.values)
-    positions = np.empty((frames, len(skeleton.bones), 3))
-    for start in range(0, frames, _FRAMES_PER_BLOCK):
-        block = slice(start, start + _FRAMES_PER_BLOCK)
-        positions[block] = _block_positions(skeleton, motion.values[block])
+    skeleton: AsfSkeleton, motion: AmcMotion, wanted: Sequence[int] | None = None
+) -> Float[np.ndarray, "frames wanted 3"]:
+    """The tips of bones in the file's world axes (CMU: y up), millimetres.
+
+    Args:
+        skeleton, motion: of an ASF and an AMC file.
+        wanted: indices of bones; None: all, in the skeleton's order.
+
+    Raises:
+        InputError: so many bones for so few numbers in the file that memory would not do.
+    """
+    wanted = range(len(skeleton.bones)) if wanted is None else wanted
+    check_count(skeleton.path, len(motion.values), len(wanted), motion.values.size)
+    needed = set(wanted)
+    for number in reversed(range(len(skeleton.bones))):
+        if number in needed:
+            needed.add(skeleton.bones[number].parent)
+    frames, step = len(motion.values), block_of(_FRAMES_PER_BLOCK, len(needed))
+    positions = np.empty((frames, len(wanted), 3))
+    for start in range(0, frames, step):
+        block = slice(start, start + step)
+        tips = _block_positions(skeleton, motion.values[block], needed)
+        positions[block] = np.stack([tips[bone] for bone in wanted]).transpose(2, 0, 1)
     return positions
 
 
 def _block_positions(
-    skeleton: AsfSkeleton, values: Float[np.ndarray, "frames values"]
-) -> Float[np.ndarray, "frames bones 3"]:
+    skeleton: AsfSkeleton, values: Float[np.ndarray, "frames values"], needed: set[int]
+) -> dict[int, Float[np.ndarray, "3 frames"]]:
     values = np.ascontiguousarray(values.T)
     frames = values.shape[1]
-    rotations: list[np.ndarray] = []
-    tips = np.empty((len(skeleton.bones), 3, frames))
+    rotations: dict[int, np.ndarray] = {-1: identity(frames)}
+    tips: dict[int, np.ndarray] = {}
     for number, (bone, columns) in enumerate(zip(skeleton.bones, skeleton.columns, strict=True)):
+        if number not in needed:
+            continue
         given = dict(zip(bone.dof, values[columns], strict=True))
-        is_root = bone.parent < 0
-        rotation = identity(frames) if is_root else rotations[bone.parent]
+        rotation = rotations[bone.parent]
         if any(name in given for name in _ROTATIONS):
             rotation = bone.axis.T @ rotation  # rotation C, the frame axis being last
             for letter in reversed(bone.order):
                 if "r" + letter in given:
                     rotation = turn(rotation, "xyz".index(letter), given["r" + letter])
             rotation = bone.axis @ rotation  # rotation C^T
-        rotations.append(rotation)
-        if is_root:
-            tips[number] = bone.offset_mm[:, None]
+        rotations[number] = rotation
+        if bone.parent < 0:
+            tip = np.repeat(bone.offset_mm[:, None], frames, axis=1)
             for axis, name in enumerate(_TRANSLATIONS):
                 if name in given:
-                    tips[number, axis] += given[name]
+                    tip[axis] += given[name]
+            tips[number] = tip
         else:
             tips[number] = tips[bone.parent] + rotate(rotation, bone.offset_mm)
-    return tips.transpose(2, 0, 1)
+    return tips
+
+
+def _numbered_lines(text: bytes, first: int = 1) -> Iterator[tuple[int, bytes]]:
+    """One line after the other; all at once would take many times the text's memory."""
+    return enumerate(io.BytesIO(text + b"\n"), start=first)

@@ -36,57 +36,14 @@ ASF_JOINTS: Mapping[str, str] = MappingProxyType(
 )
 """Human3.6M joint -> ASF bone whose tip it is.  The pelvis is the midpoint of the hips."""
 
-# The two naming families of the BVH conversions.  LeftShoulder is the collar joint in the
-# first and the shoulder joint in the second, so a family is told by joints of its own.
-_BVH_MOTIONBUILDER = {
-    "right_hip": "RightUpLeg",
-    "right_knee": "RightLeg",
-    "right_ankle": "RightFoot",
-    "left_hip": "LeftUpLeg",
-    "left_knee": "LeftLeg",
-    "left_ankle": "LeftFoot",
-    "spine": "Spine",
-    "thorax": "Neck",
-    "neck": "Head",
-    "head": "Head/end",
-    "left_shoulder": "LeftArm",
-    "left_elbow": "LeftForeArm",
-    "left_wrist": "LeftHand",
-    "right_shoulder": "RightArm",
-    "right_elbow": "RightForeArm",
-    "right_wrist": "RightHand",
-}
-_BVH_DAZ = {
-    "right_hip": "RightHip",
-    "right_knee": "RightKnee",
-    "right_ankle": "RightAnkle",
-    "left_hip": "LeftHip",
-    "left_knee": "LeftKnee",
-    "left_ankle": "LeftAnkle",
-    "spine": "Chest",
-    "thorax": "lowerneck",
-    "neck": "Head",
-    "head": "Head/end",
-    "left_shoulder": "LeftShoulder",
-    "left_elbow": "LeftElbow",
-    "left_wrist": "LeftWrist",
-    "right_shoulder": "RightShoulder",
-    "right_elbow": "RightElbow",
-    "right_wrist": "RightWrist",
-}
-BVH_JOINTS: tuple[Mapping[str, str], ...] = (
-    MappingProxyType(_BVH_MOTIONBUILDER),
-    MappingProxyType(_BVH_DAZ),
-)
-"""Human3.6M joint -> BVH joint, for each naming family."""
-
 BVH_THORAX: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "Spine1": ("Neck", "LeftShoulder", "RightShoulder"),
-        "Chest2": ("lowerneck", "LeftCollar", "RightCollar"),
+        "spine1": ("neck", "leftshoulder", "rightshoulder"),
+        "chest2": ("lowerneck", "leftcollar", "rightcollar"),
     }
 )
-"""Last spine joint -> the children whose offset, the thorax bone, the conversions lost."""
+"""Last spine joint -> the children whose offset, the thorax bone, the conversions lost; names in
+lower case."""
 
 _ACTION_CLIPS = {
     "climb": "01_02-14",

@@ -1,39 +1,38 @@
-"""Real motion capture: a folder of CMU clips as Human3.6M-17 recordings.
+"""Real motion capture: a folder of clips as Human3.6M-17 recordings.
 
-Reads ASF/AMC and BVH, repairs what is known to be wrong in them, and resamples.  What each
-step does, and where to get the whole database: `docs/mocap.md`.
+Reads ASF/AMC and BVH, repairs what is known to be wrong in them, settles unit, axes and floor by
+what a body looks like, and resamples.  What each step does: `docs/mocap.md`.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from jrepose.data.mocap import asf_amc, bvh, cmu
+from jrepose.data.mocap import asf_amc, body, bvh, cmu, joint_names
 from jrepose.data.mocap.asf_amc import AsfSkeleton
-from jrepose.data.mocap.bvh import BvhMotion
+from jrepose.data.mocap.conversions import with_thorax, without_added_pose
 from jrepose.data.mocap.glitches import bridge, find_glitches, find_untracked
-from jrepose.data.mocap.motion_text import line_error, read_text
+from jrepose.data.mocap.index import Entry, read_index
+from jrepose.data.mocap.motion_text import decoded
 from jrepose.data.mocap.recording import Recording
 from jrepose.data.mocap.resampling import resample
-from jrepose.errors import InputError
+from jrepose.errors import InputError, listed
 from jrepose.skeleton import HUMAN36M_17
 
 _log = logging.getLogger(__name__)
 
-_FORMATS = (".amc", ".amc.gz", ".bvh")  # the first that holds a clip is read
-_LEG_MM = (400.0, 1400.0)  # hip to ankle of anyone from a child to the tallest adult
-_REACH_MM = 1e6
+_FORMATS = (".amc", ".amc.gz", ".bvh", ".bvh.gz")  # the first that holds a clip is read
+_SKELETONS = (".asf", ".asf.gz")
 _FRAME_RATES = (10.0, 1000.0)
 
 
@@ -43,10 +42,43 @@ class _Clip:
     subject: str
     path: Path
     copies: tuple[Path, ...]  # the same clip in other formats or folders, not read
+    aliases: frozenset[str]  # what the user may call it in `index.csv`
+    entry: Entry = Entry()
 
     @property
     def is_bvh(self) -> bool:
-        return _format(self.path) == ".bvh"
+        return _ending(self.path.name, _FORMATS).startswith(".bvh")
+
+
+@dataclass(frozen=True)
+class _Take:
+    """One clip as its file has it, in millimetres."""
+
+    positions_mm: Float[np.ndarray, "frames 17 3"]
+    rest_mm: Float[np.ndarray, "17 3"]  # with every rotation zero
+    root_offset_mm: Float[np.ndarray, " 3"]  # where the root rests, not in the positions
+    values: Float[np.ndarray, "frames values"]
+    frame_rate: float
+    mm_per_unit: float
+    assumed: list[str]
+
+
+@dataclass
+class _Notes:
+    """What was assumed about clips: a line for all of which the same was."""
+
+    clips: dict[tuple[int, str], list[str]] = field(default_factory=dict)
+
+    def add(self, clip: _Clip, level: int, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.clips.setdefault((level, text), []).append(clip.name)
+
+    def report(self) -> None:
+        for (level, text), names in self.clips.items():
+            count = (
+                f"clip {names[0]}" if len(names) == 1 else f"{len(names)} clips ({listed(names)})"
+            )
+            _log.log(level, "%s: %s", count, text)
 
 
 def read_mocap(
@@ -57,11 +89,12 @@ def read_mocap(
 ) -> list[Recording]:
     """All clips below a folder, mapped to Human3.6M's 17 joints, repaired and resampled.
 
-    Clips are `*.amc`, `*.amc.gz` with an `.asf`, and `*.bvh` with the joint names of the
-    CMU conversions, in any folder structure.  A CMU name (`02_01.amc`) gives subject and
-    clip; other clips belong to the subject their folder is named after.  A clip present in
-    several formats is read once.  An `index.csv` in `path` with the columns `clip,action` and
-    optionally `frame_rate` (of AMC files) adds to the built-in actions.
+    Clips are `*.amc` with an `.asf`, and `*.bvh` with joint names of usual programs
+    (`joint_names`) or of a `joints.json`, each also `.gz`, in any folder structure.  A CMU name
+    (`02_01.amc`) gives subject and clip; other clips belong to the subject their folder is named
+    after.  A clip present in several formats is read once.  An `index.csv` in `path` states
+    what files do not: `clip,action,frame_rate,unit,up,skip`.  What neither states and the body
+    has to tell is logged, a line for all clips of which the same was assumed.
 
     Args:
         path: folder to search.
@@ -76,15 +109,23 @@ def read_mocap(
         the body was not tracked.
 
     Raises:
-        InputError: nothing found, an unknown subject, or a malformed file (names the line).
+        InputError: nothing found, an unknown subject, a malformed file (names the line), or
+            one whose unit, rate or orientation cannot be a person's.
     """
     path = Path(path)
-    files = sorted(path.rglob("*")) if path.is_dir() else []
+    files = list(_find_files(path))
     clips = _find_clips(files)
     if not clips:
         raise InputError(
             f"no motion capture found in {path}: expected SUBJECT/*.amc[.gz] with an .asf, or *.bvh"
         )
+    index = read_index(path)
+    clips = [dataclasses.replace(clip, entry=index.entry(clip.aliases)) for clip in clips]
+    for line in index.complaints():
+        _log.warning("%s", line)
+    clips = [clip for clip in clips if not clip.entry.skip]
+    if not clips:
+        raise InputError(f"{index.path}: every clip of {path} is to be skipped")
     if subjects is not None:
         known = sorted({clip.subject for clip in clips})
         for subject in subjects:
@@ -93,87 +134,122 @@ def read_mocap(
                     f"no motion capture of subject {subject!r} in {path}: found {', '.join(known)}"
                 )
         clips = [clip for clip in clips if clip.subject in subjects]
-    index = _read_index(path / "index.csv")
     skeletons = _Skeletons(files, fallback_asf)
+    names = _Names(path)
+    notes = _Notes()
     recordings = []
     for clip in tqdm(clips, desc="motion capture", unit="clip", disable=None, leave=False):
-        recordings.append(_read_clip(clip, skeletons, index, frame_rate))
+        recordings.append(_read_clip(clip, skeletons, names, frame_rate, notes))
     for clip in clips:
         for other in clip.copies:
             _log.warning("clip %s: read from %s, not from %s", clip.name, clip.path, other)
     skeletons.report()
+    notes.report()
     return recordings
 
 
-def _format(path: Path) -> str:
-    name = path.name.lower()
-    return next((ending for ending in reversed(_FORMATS) if name.endswith(ending)), "")
+@dataclass(frozen=True)
+class _File:
+    """A file, and its place below the folder as the names in it spell it."""
+
+    path: Path
+    place: PurePosixPath
 
 
-def _find_clips(files: Sequence[Path]) -> list[_Clip]:
-    """One clip per name, in the preferred format."""
-    found: dict[tuple[str, str], list[Path]] = {}
-    for file in files:
-        ending = _format(file)
-        if not ending or not file.is_file():
+def _find_files(top: Path) -> Iterator[_File]:
+    """Motion files and skeletons; what systems and archives leave beside them is passed over.
+
+    Backslashes are folders: programs that unpack archives of Windows may keep them in names.
+    """
+    if not top.is_dir():
+        return
+    name = top.resolve().name
+    for file in sorted(top.rglob("*")):
+        parts = str(file.relative_to(top)).replace("\\", "/").split("/")
+        if not _ending(parts[-1], (*_FORMATS, *_SKELETONS)) or file.is_dir():
             continue
-        stem = file.name[: -len(ending)]
+        if any(part.startswith(".") or part.upper() == "__MACOSX" for part in parts):
+            continue
+        if not file.is_file():
+            raise InputError(f"{file}: not a regular file")
+        parts = [decoded(os.fsencode(part)) for part in (name, *parts)]
+        if not all(part.isprintable() for part in parts):
+            raise InputError(f"{file}: a control character in the name")
+        yield _File(file, PurePosixPath(*parts))
+
+
+def _ending(name: str, endings: Sequence[str]) -> str:
+    name = name.lower()
+    return max((ending for ending in endings if name.endswith(ending)), key=len, default="")
+
+
+def _find_clips(files: Sequence[_File]) -> list[_Clip]:
+    """One clip per name, in the preferred format."""
+    found: dict[tuple[str, str], list[_File]] = {}
+    for file in files:
+        ending = _ending(file.path.name, _FORMATS)
+        if not ending:
+            continue
+        stem = file.place.name[: -len(ending)]
         cmu_name = re.fullmatch(r"(\d+)_\d+", stem)
-        subject = cmu_name.group(1) if cmu_name else file.parent.name
+        subject = cmu_name.group(1) if cmu_name else file.place.parent.name
         name = stem if stem.startswith(f"{subject}_") else f"{subject}_{stem}"
         found.setdefault((subject, name), []).append(file)
     clips = []
     for (subject, name), copies in sorted(found.items()):
-        copies.sort(key=lambda file: _FORMATS.index(_format(file)))
-        clips.append(_Clip(name, subject, copies[0], tuple(copies[1:])))
+        copies.sort(key=lambda file: _FORMATS.index(_ending(file.path.name, _FORMATS)))
+        aliases = {name}
+        for file in copies:
+            below = PurePosixPath(*file.place.parts[1:])
+            for whole in (file.place.name, str(below)):
+                aliases |= {whole, whole[: -len(_ending(whole, _FORMATS))]}
+        paths = [file.path for file in copies]
+        clips.append(_Clip(name, subject, paths[0], tuple(paths[1:]), frozenset(aliases)))
     return clips
 
 
-def _read_index(path: Path) -> dict[str, dict]:
-    """`index.csv`: clip name -> its action and frame rate, as far as given."""
-    index: dict[str, dict] = {}
-    if not path.is_file():
-        return index
-    rows = csv.reader(read_text(path).decode("utf-8-sig", "replace").splitlines())
-    columns = [name.strip() for name in next(rows, [])]
-    if not {"clip", "action"} <= set(columns):
-        raise line_error(path, 1, "expected the columns clip,action and optionally frame_rate")
-    for row in rows:
-        if not row:
-            continue
-        if len(row) != len(columns):
-            raise line_error(
-                path, rows.line_num, f"expected {len(columns)} values, found {len(row)}"
-            )
-        entry = {name: value.strip() for name, value in zip(columns, row, strict=True)}
-        if entry.get("frame_rate"):
-            try:
-                rate = float(entry["frame_rate"])
-            except ValueError:
-                rate = 0.0
-            if not 0 < rate < np.inf:
-                raise line_error(path, rows.line_num, "expected a positive frame rate")
-            entry["frame_rate"] = rate
-        index[entry["clip"]] = entry
-    return index
+class _Names:
+    """The user's `joints.json` files, read when a clip lies below one."""
+
+    def __init__(self, top: Path):
+        self.top = top
+        self.read: dict[Path, dict[str, str]] = {}
+
+    def of(self, clip: Path, index: Mapping[str, int]) -> dict[str, str] | None:
+        """Human3.6M joint -> file's joint as the user states them, or None."""
+        file = joint_names.names_file(clip, self.top)
+        if file is None:
+            return None
+        if file not in self.read:
+            self.read[file] = joint_names.read_names(file)
+        for name in self.read[file].values():
+            if name not in index:
+                raise InputError(f"{clip}: no joint {name!r}, which {file} names")
+        return self.read[file]
 
 
 class _Skeletons:
     """The ASF files of a folder, read when a clip asks for one."""
 
-    def __init__(self, files: Sequence[Path], fallback: str | os.PathLike | None):
-        self.files = [file for file in files if file.suffix.lower() == ".asf" and file.is_file()]
+    def __init__(self, files: Sequence[_File], fallback: str | os.PathLike | None):
+        self.names = {
+            file.path: file.place.name[: -len(ending)]
+            for file in files
+            if (ending := _ending(file.path.name, _SKELETONS))
+        }
+        self.folders = {file.path: file.place.parent for file in files}
         if fallback is None:
-            named = [file for file in self.files if file.stem == "35"]
-            fallback = next(iter(named + self.files), None)
+            named = [file for file, name in self.names.items() if name == "35"]
+            fallback = next(iter([*named, *self.names]), None)
         self.fallback = None if fallback is None else Path(fallback)
         self.read: dict[Path, AsfSkeleton] = {}
         self.borrowed: dict[str, int] = {}
 
     def own(self, clip: _Clip) -> AsfSkeleton | None:
         """The skeleton of the clip's own subject."""
-        here = [file for file in self.files if file.parent == clip.path.parent]
-        named = [file for file in here + self.files if file.stem == clip.subject]
+        folder = self.folders[clip.path]
+        here = [file for file in self.names if self.folders[file] == folder]
+        named = [file for file in (*here, *self.names) if self.names[file] == clip.subject]
         # Outside CMU's naming, the one skeleton beside a clip is the clip's.
         beside = here if len(here) == 1 and not clip.subject.isdigit() else []
         file = next(iter(named + beside), None)
@@ -202,137 +278,101 @@ class _Skeletons:
 
 
 def _read_clip(
-    clip: _Clip, skeletons: _Skeletons, index: Mapping[str, dict], frame_rate: float
+    clip: _Clip, skeletons: _Skeletons, names: _Names, frame_rate: float, notes: _Notes
 ) -> Recording:
-    entry = index.get(clip.name, {})
-    with np.errstate(over="ignore", invalid="ignore"):  # `_check_size` finds what overflowed
-        if clip.is_bvh:
-            motion = _without_added_pose(bvh.read_bvh(clip.path))
-            positions = _bvh_poses(_with_thorax(motion, skeletons.own(clip)))
-            source_rate = _bvh_frame_rate(motion.frame_time)
-        else:
-            skeleton = skeletons.own_or_borrowed(clip)
-            motion = asf_amc.read_amc(clip.path, skeleton)
-            positions = _asf_poses(skeleton, motion)
-            source_rate = motion.frame_rate or entry.get("frame_rate") or cmu.FRAME_RATE
-    _check_size(clip.path, positions)
-    if not _FRAME_RATES[0] <= source_rate <= _FRAME_RATES[1]:
+    path = str(clip.path)
+    with np.errstate(over="ignore", invalid="ignore"):  # `body.unit_of` finds what overflowed
+        take = (_bvh_take if clip.is_bvh else _amc_take)(clip, skeletons, names)
+    if not _FRAME_RATES[0] <= take.frame_rate <= _FRAME_RATES[1]:
         raise InputError(
-            f"{clip.path}: {source_rate:g} frames per second: "
-            f"expected {_FRAME_RATES[0]:g} to {_FRAME_RATES[1]:g}"
+            f"{path}: {take.frame_rate:g} frames per second: "
+            f"expected {_FRAME_RATES[0]:g} to {_FRAME_RATES[1]:g}; index.csv can state the rate"
         )
-    glitch = find_glitches(positions, source_rate)
-    untracked = find_untracked(motion.values) & ~glitch
+    up, up_assumed = body.up_of(path, take.positions_mm, take.rest_mm, clip.entry.up)
+    positions = body.z_up(take.positions_mm, up)
+    shift, floor_assumed = body.floor_of(positions, body.z_up(take.root_offset_mm, up))
+    positions = positions + shift
+    odd = body.check_motion(path, positions, take.frame_rate)
+    notes.add(clip, logging.WARNING, [*take.assumed, *up_assumed, *floor_assumed, *odd])
+    summary = f"1 unit = {take.mm_per_unit:.4g} mm, {up} up, {take.frame_rate:g} frames per second"
+    notes.add(clip, logging.INFO, [summary])
+
+    glitch = find_glitches(positions, take.frame_rate)
+    untracked = find_untracked(take.values) & ~glitch
     if glitch.any() or untracked.any():
         _log.info(
             "clip %s: of %d frames, %d bridged and %d not tracked",
             clip.name, len(glitch), glitch.sum(), untracked.sum(),
         )  # fmt: skip
     valid = ~(glitch | untracked)
-    positions, valid = resample(bridge(positions, glitch), valid, source_rate, frame_rate)
+    positions, valid = resample(bridge(positions, glitch), valid, take.frame_rate, frame_rate)
     return Recording(
         name=clip.name,
         subject=clip.subject,
-        action=entry.get("action") or cmu.ACTIONS.get(clip.name, cmu.UNKNOWN_ACTION),
+        action=clip.entry.action or cmu.ACTIONS.get(clip.name, cmu.UNKNOWN_ACTION),
         frame_rate=float(frame_rate),
-        positions_mm=_z_up(positions).astype(np.float32),
+        positions_mm=positions.astype(np.float32),
         valid=valid,
     )
 
 
-def _asf_poses(
-    skeleton: AsfSkeleton, motion: asf_amc.AmcMotion
-) -> Float[np.ndarray, "frames 17 3"]:
-    return _human36m(
-        skeleton.path, asf_amc.joint_positions(skeleton, motion), skeleton.index, cmu.ASF_JOINTS
+def _amc_take(clip: _Clip, skeletons: _Skeletons, names: _Names) -> _Take:
+    skeleton = skeletons.own_or_borrowed(clip)
+    motion = asf_amc.read_amc(clip.path, skeleton)
+    joints = names.of(clip.path, skeleton.index) or cmu.ASF_JOINTS
+    for name in joints.values():
+        if name not in skeleton.index:
+            raise InputError(f"{skeleton.path}: no joint {name!r}: expected CMU's joint names")
+    wanted = [skeleton.index[joints[joint]] for joint in joint_names.NAMED]
+    own = skeleton.mm_per_unit
+    poses = _human36m(asf_amc.joint_positions(skeleton, motion, wanted)) / own
+    rest = asf_amc.AmcMotion(np.zeros((1, skeleton.num_values)), None)
+    unit, assumed = body.unit_of(str(clip.path), poses, own, clip.entry.unit)
+    return _Take(
+        positions_mm=poses * unit,
+        rest_mm=_human36m(asf_amc.joint_positions(skeleton, rest, wanted))[0] * (unit / own),
+        root_offset_mm=np.zeros(3),
+        values=motion.values,
+        frame_rate=clip.entry.frame_rate or motion.frame_rate or cmu.FRAME_RATE,
+        mm_per_unit=unit,
+        assumed=assumed,
     )
 
 
-def _bvh_poses(motion: BvhMotion) -> Float[np.ndarray, "frames 17 3"]:
-    for names in cmu.BVH_JOINTS:
-        if set(names.values()) <= motion.index.keys():
-            positions = bvh.joint_positions(motion) * cmu.MM_PER_UNIT
-            return _human36m(motion.path, positions, motion.index, names)
-    raise InputError(
-        f"{motion.path}: unknown joint names: expected those of a CMU conversion, such as "
-        "LeftUpLeg and LeftLeg, or LeftHip and LeftKnee"
+def _bvh_take(clip: _Clip, skeletons: _Skeletons, names: _Names) -> _Take:
+    path = str(clip.path)
+    whole = bvh.read_bvh(clip.path)
+    motion, assumed = bvh.settled(whole)
+    motion = without_added_pose(motion)
+    joints = names.of(clip.path, motion.index)
+    if joints is None:
+        motion, joints, guessed = joint_names.recognised(motion)
+        assumed += guessed
+    wanted = [motion.index[joints[joint]] for joint in joint_names.NAMED]
+    own = cmu.MM_PER_UNIT if joint_names.is_cmu(motion) else None
+    poses = _human36m(bvh.joint_positions(motion, wanted))
+    unit, guessed = body.unit_of(path, poses, own, clip.entry.unit)
+    repaired = with_thorax(motion, skeletons.own(clip), unit)
+    if repaired is not motion:
+        poses = _human36m(bvh.joint_positions(repaired, wanted))
+    rate, rate_guessed = bvh.frame_rate(motion.frame_time)
+    if clip.entry.frame_rate is not None:
+        rate, rate_guessed = clip.entry.frame_rate, []
+    return _Take(
+        positions_mm=poses * unit,
+        rest_mm=_human36m(bvh.rest_positions(repaired)[None, wanted])[0] * unit,
+        root_offset_mm=(whole.joints[0].offset - motion.joints[0].offset) * unit,
+        values=motion.values,
+        frame_rate=rate,
+        mm_per_unit=unit,
+        assumed=[*assumed, *guessed, *rate_guessed],
     )
 
 
-def _human36m(
-    path: str,
-    positions: Float[np.ndarray, "frames joints 3"],
-    index: Mapping[str, int],
-    names: Mapping[str, str],
-) -> Float[np.ndarray, "frames 17 3"]:
+def _human36m(named: Float[np.ndarray, "frames 16 3"]) -> Float[np.ndarray, "frames 17 3"]:
     """Human3.6M's joints, of which all but the pelvis have a name in the file."""
-    poses = np.empty((len(positions), HUMAN36M_17.num_joints, 3))
-    for joint, name in names.items():
-        if name not in index:
-            raise InputError(f"{path}: no joint {name!r}: expected CMU's joint names")
-        poses[:, HUMAN36M_17.index(joint)] = positions[:, index[name]]
+    poses = np.empty((len(named), HUMAN36M_17.num_joints, 3))
+    poses[:, [HUMAN36M_17.index(joint) for joint in joint_names.NAMED]] = named
     hips = [HUMAN36M_17.index("left_hip"), HUMAN36M_17.index("right_hip")]
     poses[:, HUMAN36M_17.root] = poses[:, hips].mean(axis=1)
     return poses
-
-
-def _without_added_pose(motion: BvhMotion) -> BvhMotion:
-    """Drops a frame 0 that is the zero pose, put before the captured motion by a converter.
-
-    Told by its rotations: at most one in ten is not exactly zero, where the next frame, being
-    captured, has more than half.
-    """
-    channels = [channel for joint in motion.joints for channel in joint.channels]
-    rotations = np.array([channel.endswith("rotation") for channel in channels])
-    nonzero = motion.values[:2, rotations] != 0
-    if len(nonzero) < 2 or nonzero[0].mean() > 0.1 or nonzero[1].mean() <= 0.5:
-        return motion
-    _log.info("%s: frame 0, an added zero pose, dropped", motion.path)
-    return dataclasses.replace(motion, values=motion.values[1:])
-
-
-def _with_thorax(motion: BvhMotion, skeleton: AsfSkeleton | None) -> BvhMotion:
-    """Restores the thorax segment, whose offset the CMU conversions wrote as zero.
-
-    Its vector is the subject's ASF thorax bone, or without one a second copy of the spine
-    segment before it.
-    """
-    for spine, children in cmu.BVH_THORAX.items():
-        if spine not in motion.index or not set(children) <= motion.index.keys():
-            continue
-        above = [motion.index[child] for child in children]
-        if any(motion.joints[joint].offset.any() for joint in above):
-            return motion
-        thorax = motion.joints[motion.index[spine]].offset
-        if skeleton is not None and "thorax" in skeleton.index:
-            bone = skeleton.bones[skeleton.index["thorax"]]
-            thorax = bone.offset_mm / cmu.MM_PER_UNIT
-        joints = list(motion.joints)
-        for joint in above:
-            joints[joint] = dataclasses.replace(joints[joint], offset=thorax)
-        return dataclasses.replace(motion, joints=tuple(joints))
-    return motion
-
-
-def _bvh_frame_rate(frame_time: float) -> float:
-    """Frames per second; a whole number where the rounded frame time means one."""
-    rate = 1 / frame_time
-    return float(round(rate)) if abs(rate - round(rate)) < 1e-4 * rate else rate
-
-
-def _check_size(path: Path, positions: Float[np.ndarray, "frames 17 3"]) -> None:
-    """Other units than CMU's would give giants or dwarfs, without any error."""
-    if not np.abs(positions).max() <= _REACH_MM:  # nor where a product overflowed to NaN
-        raise InputError(f"{path}: the motion leaves the 1 km around its origin")
-    leg = [HUMAN36M_17.index(f"left_{joint}") for joint in ("hip", "knee", "ankle")]
-    length = np.linalg.norm(np.diff(positions[0, leg], axis=0), axis=-1).sum()
-    if not _LEG_MM[0] <= length <= _LEG_MM[1]:
-        raise InputError(
-            f"{path}: legs of {length:.0f} mm: expected {_LEG_MM[0]:.0f} to {_LEG_MM[1]:.0f} mm "
-            "in CMU's units (1/0.45 inch)"
-        )
-
-
-def _z_up(positions: Float[np.ndarray, "frames joints 3"]) -> Float[np.ndarray, "frames joints 3"]:
-    x, y, z = np.moveaxis(positions, -1, 0)
-    return np.stack([x, -z, y], axis=-1)

@@ -1,10 +1,16 @@
-"""Motion files as text: reading them whole, naming bad lines, numbers in bulk."""
+"""Motion files as text: reading them whole, naming bad lines, numbers in bulk.
+
+Text is what every editor and system makes of it: byte order marks, UTF-16, `\\r\\n` and `\\r`.
+"""
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import math
 import os
+import re
+import stat
 import warnings
 import zlib
 from pathlib import Path
@@ -17,25 +23,69 @@ from jrepose.errors import InputError
 MAX_BYTES = 128 * 2**20
 """Largest text accepted, unpacked: about 20 minutes of ASF/AMC at 120 Hz."""
 
+_MOST_PACKED = 200
+"""Times that a text may shrink when packed: motion shrinks 3 to 10 times."""
+
+_COORDINATES_PER_NUMBER = 8
+_SPARE_COORDINATES = 2**22
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins like UTF-16's
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
 
 def read_text(path: str | os.PathLike) -> bytes:
-    """The file's bytes with `\\n` line ends, unpacked when its name ends in `.gz`.
+    """The file's text with `\\n` line ends, unpacked when its name ends in `.gz`.
+
+    UTF-16 and UTF-32 become UTF-8; byte order marks, and the NUL and Ctrl-Z bytes that some
+    systems fill the end with, are dropped.
 
     Raises:
-        InputError: unreadable, damaged or truncated, or larger than `MAX_BYTES`.
+        InputError: no regular file, unreadable, damaged or truncated, larger than `MAX_BYTES`
+            or packed as no motion is.
     """
     path = Path(path)
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    is_packed = path.suffix.lower() == ".gz"
     try:
-        with opener(path, "rb") as file:
-            text = file.read(MAX_BYTES + 1)
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path}: not a regular file")
+        most = MAX_BYTES
+        if is_packed:
+            most = min(MAX_BYTES, 2**20 + _MOST_PACKED * status.st_size)
+        with (gzip.open if is_packed else open)(path, "rb") as file:
+            text = file.read(most + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged or truncated gzip file ({error})") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     if len(text) > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES // 2**20} MiB unpacked")
-    return text.replace(b"\r\n", b"\n")
+    if len(text) > most:
+        raise InputError(f"{path}: unpacks to more than {_MOST_PACKED} times its size")
+    text = _in_utf8(path, text).rstrip(b"\0\x1a")
+    if b"\r" in text:
+        text = re.sub(rb"\r+\n|\r", b"\n", text)
+    return text
+
+
+def _in_utf8(path: Path, text: bytes) -> bytes:
+    """Told by the mark, or for UTF-16 without one by the zeros in every other byte."""
+    mark, encoding = next((pair for pair in _MARKS if text.startswith(pair[0])), (b"", ""))
+    start = text[:64]
+    if not encoding and len(start) >= 8:
+        zeros = [start[first::2].count(0) / len(start[first::2]) for first in (0, 1)]
+        if max(zeros) > 0.8 and min(zeros) < 0.2:
+            encoding = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    if encoding in ("", "utf-8"):
+        return text[len(mark) :]
+    try:
+        return text[len(mark) :].decode(encoding).encode()
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: damaged {encoding.upper()} text") from None
 
 
 def line_error(path: str | os.PathLike, line: int, problem: str) -> InputError:
@@ -47,6 +97,21 @@ def shown(token: bytes) -> str:
     """A token as it may appear in a one-line message: quoted, printable, not too long."""
     text = ascii(token[:40].decode("latin-1"))
     return text if len(token) <= 40 else text + "..."
+
+
+def found(token: bytes) -> str:
+    """`found TOKEN` where a number was expected, with a hint on decimal commas."""
+    comma = re.fullmatch(rb"[-+]?\d*,\d+([eE][-+]?\d+)?", token)
+    hint = ", a decimal comma: numbers are spelled with a point" if comma else ""
+    return f"found {shown(token)}{hint}"
+
+
+def decoded(token: bytes) -> str:
+    """A name: UTF-8, or Latin-1 as older programs write."""
+    try:
+        return token.decode()
+    except UnicodeDecodeError:
+        return token.decode("latin-1")
 
 
 def finite_number(token: bytes) -> float | None:
@@ -82,3 +147,21 @@ def bulk_numbers(text: bytes, count: int) -> Float[np.ndarray, " numbers"] | Non
     if len(values) != count or not np.isfinite(values).all():
         return None
     return values
+
+
+def check_count(path: str | os.PathLike, frames: int, joints: int, numbers: int) -> None:
+    """Memory in proportion to the file: a body has about as many numbers as coordinates.
+
+    Raises:
+        InputError: many more coordinates than `numbers`, which are all that the file holds.
+    """
+    if frames * joints * 3 > _SPARE_COORDINATES + _COORDINATES_PER_NUMBER * numbers:
+        raise InputError(
+            f"{path}: {numbers} numbers for {frames} frames of {joints} joints: too few for a "
+            "moving body"
+        )
+
+
+def block_of(frames: int, joints: int) -> int:
+    """At most `frames` to place at once: fewer for many joints, whose rotations are kept."""
+    return max(1, min(frames, 2**19 // max(joints, 1)))

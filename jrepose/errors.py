@@ -13,7 +13,16 @@ _LISTED = 6
 
 
 class InputError(ValueError):
-    """Input that cannot be used; the message is one line written for the user."""
+    """Input that cannot be used; the message is one line written for the user.
+
+    Names out of files and folders may hold anything: what is not printable is escaped.
+    """
+
+    def __init__(self, message: str):
+        text = str(message)
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        super().__init__(text)
 
 
 class MissingExtra(InputError):

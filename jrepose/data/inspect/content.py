@@ -59,7 +59,7 @@ class Content:
         tracks: of which all have 2D, all have 3D, or both; may be empty.
         keypoint_skeleton, skeleton: joint order of 2D and 3D; None: unknown.
         unit: of the poses.
-        up: the poses' axis that points up: `"-y"` (a camera's axes), `"y"` or `"z"`.
+        up: the poses' axis that points up, such as `"-y"` (a camera's axes), `"y"` or `"z"`.
         use: what to do with it, a line each.
     """
 

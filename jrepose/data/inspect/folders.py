@@ -14,9 +14,9 @@ from jrepose.data.formats.videopose3d import read_human36m, read_humaneva
 from jrepose.data.inspect import motion, originals
 from jrepose.data.inspect.content import Content, of_datasets
 from jrepose.data.inspect.outline import names
+from jrepose.data.mocap.folder import clip_files
 from jrepose.errors import InputError
 
-_CLIPS = (".bvh", ".amc", ".amc.gz")
 _POSITIONS = {
     "D3_Positions/*.cdf": ".cdf",
     "D3_Positions/*.cdf.mat": ".cdf.mat",
@@ -111,11 +111,11 @@ def _original_positions(path: pathlib.Path) -> Content | None:
 
 
 def _clips(path: pathlib.Path) -> Content | None:
-    files = sorted(file for file in path.rglob("*") if file.name.lower().endswith(_CLIPS))
+    files = clip_files(path)
     if not files:
         return None
     first = files[0]
-    is_bvh = first.name.lower().endswith(".bvh")
+    is_bvh = first.name.lower().endswith((".bvh", ".bvh.gz"))
     content = (motion.bvh_motion if is_bvh else motion.amc_motion)(first)
     kinds = Counter(file.name.partition(".")[2].lower() for file in files)
     found = ", ".join(f"{count} .{kind}" for kind, count in sorted(kinds.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import numpy as np
 from jrepose.data.inspect.content import Content, Track
 from jrepose.data.inspect.outline import names
 from jrepose.data.mocap import asf_amc, bvh
-from jrepose.data.mocap.cmu import MM_PER_UNIT
+from jrepose.data.mocap.folder import describe_clip
 from jrepose.errors import InputError
 from jrepose.skeleton import Skeleton
 
@@ -22,17 +23,19 @@ def bvh_motion(path: pathlib.Path) -> Content:
     motion = bvh.read_bvh(path)
     positions = bvh.joint_positions(motion)
     joints = [(joint.name, joint.parent) for joint in motion.joints]
-    rate = 1 / motion.frame_time if motion.frame_time > 0 else 0.0
+    rate = 1 / motion.frame_time
+    up, as_data = describe_clip(path)
     return Content(
         "motion capture, BVH",
         [
             f"{len(joints)} joints and end sites: {names(name for name, _ in joints)}",
             f"{len(positions)} frames of {motion.values.shape[1]} channels, {rate:.4g} a second",
+            *as_data,
         ],
         [_track(path, positions)],
         skeleton=_skeleton(joints),
-        unit=f"units of the file (CMU: {MM_PER_UNIT:.4g} mm)",
-        up="y",
+        unit="units of the file",
+        up=up,
         use=_USE,
     )
 
@@ -58,9 +61,9 @@ def amc_motion(path: pathlib.Path) -> Content:
     motion = asf_amc.read_amc(path, skeleton)
     rate = "" if motion.frame_rate is None else f", {motion.frame_rate:.4g} a second"
     frames = f"{len(motion.values)} frames of {skeleton.num_values} values{rate}"
-    return _bones(
-        "motion capture, AMC", path, skeleton, motion, [f"skeleton: {named[0].name}", frames]
-    )
+    up, as_data = describe_clip(path)
+    lines = [f"skeleton: {named[0].name}", frames, *as_data]
+    return dataclasses.replace(_bones("motion capture, AMC", path, skeleton, motion, lines), up=up)
 
 
 def _bones(

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jrepose.data.inspect.content import Content, Track
+from jrepose.data.mocap.body import z_up
 from jrepose.drawing import (
     BLACK,
     BLUE,
@@ -126,8 +127,8 @@ def _draw_3d(axes, content: Content, pose: Float[np.ndarray, "joints 3"], azimut
 
 def _camera_axes(pose: Float[np.ndarray, "joints 3"], up: str) -> Float[np.ndarray, "joints 3"]:
     """x right, y down, z away from the viewer."""
-    x, y, z = np.moveaxis(_drawable(pose), -1, 0)
-    return np.stack({"-y": (x, y, z), "y": (x, -y, -z), "z": (x, -z, y)}[up], axis=-1)
+    x, y, z = np.moveaxis(z_up(_drawable(pose), up), -1, 0)
+    return np.stack([x, -z, y], axis=-1)
 
 
 def _drawable(points: np.ndarray) -> np.ndarray:

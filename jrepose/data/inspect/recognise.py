@@ -13,7 +13,9 @@ from jrepose.data.inspect import motion, numpy_files, originals
 from jrepose.data.inspect.content import Content
 from jrepose.data.inspect.folders import folder
 from jrepose.data.inspect.outline import names, outline
+from jrepose.data.mocap.motion_text import as_utf8
 from jrepose.errors import InputError
+from jrepose.files import open_regular
 from jrepose.restricted_pickle import read_npz, read_pickle, reading
 
 SUPPORTED = (
@@ -54,7 +56,7 @@ def _unknown(path: pathlib.Path, found: str) -> Content:
 def _start(path: pathlib.Path) -> bytes:
     """The first bytes, unpacked if the file is gzipped."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(_START)
         if start.startswith(b"\x1f\x8b"):
             with gzip.open(path) as file:
@@ -123,7 +125,11 @@ def _says(*words: bytes) -> Callable[[bytes], bool]:
     """Whether the first line that is not empty and no comment starts with one of the words."""
 
     def belongs(start: bytes) -> bool:
-        lines = (line.strip().lower() for line in start.splitlines())
+        try:
+            text = as_utf8(start)
+        except UnicodeDecodeError:
+            return False
+        lines = (line.strip().lower() for line in text.splitlines())
         first = next((line for line in lines if line and not line.startswith(b"#")), b"")
         return first.startswith(words)
 

@@ -107,10 +107,12 @@ class AmcMotion:
         values: angles in radians and root translations in millimetres, bone after bone in
             the skeleton's order.
         frame_rate: frames per second where the file states it, else None.
+        path: the file, if any.
     """
 
     values: Float[np.ndarray, "frames values"]
     frame_rate: float | None
+    path: str = ""
 
 
 def read_asf(path: str | os.PathLike) -> AsfSkeleton:
@@ -311,7 +313,7 @@ def read_amc(path: str | os.PathLike, skeleton: AsfSkeleton) -> AmcMotion:
                 values[:, column] *= skeleton.mm_per_unit
             elif degrees:
                 values[:, column] *= np.pi / 180
-    return AmcMotion(values, frame_rate)
+    return AmcMotion(values, frame_rate, str(path))
 
 
 def _read_header(
@@ -456,7 +458,7 @@ def joint_positions(
         InputError: so many bones for so few numbers in the file that memory would not do.
     """
     wanted = range(len(skeleton.bones)) if wanted is None else wanted
-    check_count(skeleton.path, len(motion.values), len(wanted), motion.values.size)
+    check_count(motion.path, len(motion.values), len(wanted), motion.values.size)
     needed = set(wanted)
     for number in reversed(range(len(skeleton.bones))):
         if number in needed:

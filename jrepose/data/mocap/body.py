@@ -157,7 +157,7 @@ def up_of(
     floors = {axis: _on_floor(z_up(positions_mm, axis)) for axis in (best, "y")}
     if floors[best] and not floors["y"]:
         return best, [note]
-    if floors["y"] and not floors[best]:
+    if (floors["y"] or stands_at_rest == "y") and not floors[best]:
         return "y", [f"y taken to be up, although the body lies along {best}"]
     raise InputError(
         f"{path}: the body is along {best} in {share[best]:.0%} of the frames: lying, or "
@@ -262,7 +262,7 @@ def _standing_axis(rest: Float[np.ndarray, "17 3"]) -> str | None:
 def _on_floor(positions: Float[np.ndarray, "frames 17 3"]) -> bool:
     """Whether something is always near z = 0."""
     low, high = np.percentile(positions[..., 2].min(1), [5, 95])
-    return _is_floor(float(low)) and high - low < 300
+    return _is_floor(float(low)) and bool(high - low < 300)
 
 
 def _lowest(positions: Float[np.ndarray, "frames 17 3"]) -> float:
@@ -270,4 +270,4 @@ def _lowest(positions: Float[np.ndarray, "frames 17 3"]) -> float:
 
 
 def _is_floor(height: float) -> bool:
-    return _FLOOR_MM[0] <= height <= _FLOOR_MM[1]
+    return bool(_FLOOR_MM[0] <= height <= _FLOOR_MM[1])

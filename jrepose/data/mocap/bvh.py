@@ -140,7 +140,7 @@ class _HierarchyParser:
         self.tokens = self._tokens(text)
 
     def _tokens(self, text: bytes) -> Iterator[bytes]:
-        for match in re.finditer(rb"\n|[^\s]+", text):
+        for match in re.finditer(rb"\n|[{}]|[^\s{}]+", text):
             if match[0] == b"\n":
                 self.line += 1
             else:

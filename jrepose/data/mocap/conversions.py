@@ -26,7 +26,12 @@ def without_added_pose(motion: BvhMotion) -> BvhMotion:
     channels = [channel for joint in motion.joints for channel in joint.channels]
     rotations = np.array([channel.endswith("rotation") for channel in channels])
     nonzero = motion.values[:2, rotations] != 0
-    if len(nonzero) < 2 or nonzero[0].mean() > 0.1 or nonzero[1].mean() <= 0.5:
+    if (
+        len(nonzero) < 2
+        or not rotations.any()
+        or nonzero[0].mean() > 0.1
+        or nonzero[1].mean() <= 0.5
+    ):
         return motion
     _log.info("%s: frame 0, an added zero pose, dropped", motion.path)
     return dataclasses.replace(motion, values=motion.values[1:])

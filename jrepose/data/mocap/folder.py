@@ -139,13 +139,40 @@ def read_mocap(
     notes = _Notes()
     recordings = []
     for clip in tqdm(clips, desc="motion capture", unit="clip", disable=None, leave=False):
-        recordings.append(_read_clip(clip, skeletons, names, frame_rate, notes))
+        recordings.append(_read_clip(clip, skeletons, names, frame_rate, notes)[0])
     for clip in clips:
         for other in clip.copies:
             _log.warning("clip %s: read from %s, not from %s", clip.name, clip.path, other)
     skeletons.report()
     notes.report()
     return recordings
+
+
+def clip_files(path: str | os.PathLike) -> list[Path]:
+    """The files of the clips that `read_mocap` finds below a folder."""
+    return [clip.path for clip in _find_clips(list(_find_files(Path(path))))]
+
+
+def describe_clip(path: str | os.PathLike) -> tuple[str, list[str]]:
+    """What `read_mocap` makes of one clip among the skeletons beside it.
+
+    Returns:
+        The file's axis that points up, and lines: unit, axis, rate and what was assumed, or why
+        it is refused.
+    """
+    path = Path(path)
+    files = [file for file in _find_files(path.parent) if file.path.parent == path.parent]
+    clips = [clip for clip in _find_clips(files) if path in (clip.path, *clip.copies)]
+    if not clips:
+        return "y", [f"as data: refused, its name does not end in {', '.join(_FORMATS)}"]
+    index = read_index(path.parent)
+    clip = dataclasses.replace(clips[0], path=path, entry=index.entry(clips[0].aliases))
+    notes = _Notes()
+    try:
+        up = _read_clip(clip, _Skeletons(files, None), _Names(path.parent), 50.0, notes)[1]
+    except InputError as error:
+        return "y", [f"as data: refused, {error}"]
+    return up, [f"as data: {text}" for _, text in sorted(notes.clips)]
 
 
 @dataclass(frozen=True)
@@ -170,8 +197,6 @@ def _find_files(top: Path) -> Iterator[_File]:
             continue
         if any(part.startswith(".") or part.upper() == "__MACOSX" for part in parts):
             continue
-        if not file.is_file():
-            raise InputError(f"{file}: not a regular file")
         parts = [decoded(os.fsencode(part)) for part in (name, *parts)]
         if not all(part.isprintable() for part in parts):
             raise InputError(f"{file}: a control character in the name")
@@ -279,7 +304,8 @@ class _Skeletons:
 
 def _read_clip(
     clip: _Clip, skeletons: _Skeletons, names: _Names, frame_rate: float, notes: _Notes
-) -> Recording:
+) -> tuple[Recording, str]:
+    """The clip, and its file's axis that points up."""
     path = str(clip.path)
     with np.errstate(over="ignore", invalid="ignore"):  # `body.unit_of` finds what overflowed
         take = (_bvh_take if clip.is_bvh else _amc_take)(clip, skeletons, names)
@@ -306,7 +332,7 @@ def _read_clip(
         )  # fmt: skip
     valid = ~(glitch | untracked)
     positions, valid = resample(bridge(positions, glitch), valid, take.frame_rate, frame_rate)
-    return Recording(
+    recording = Recording(
         name=clip.name,
         subject=clip.subject,
         action=clip.entry.action or cmu.ACTIONS.get(clip.name, cmu.UNKNOWN_ACTION),
@@ -314,6 +340,7 @@ def _read_clip(
         positions_mm=positions.astype(np.float32),
         valid=valid,
     )
+    return recording, up
 
 
 def _amc_take(clip: _Clip, skeletons: _Skeletons, names: _Names) -> _Take:

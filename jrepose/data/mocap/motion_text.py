@@ -10,7 +10,6 @@ import gzip
 import math
 import os
 import re
-import stat
 import warnings
 import zlib
 from pathlib import Path
@@ -19,12 +18,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jrepose.errors import InputError
+from jrepose.files import GROWTH, SPARE, open_regular
 
 MAX_BYTES = 128 * 2**20
 """Largest text accepted, unpacked: about 20 minutes of ASF/AMC at 120 Hz."""
-
-_MOST_PACKED = 200
-"""Times that a text may shrink when packed: motion shrinks 3 to 10 times."""
 
 _COORDINATES_PER_NUMBER = 8
 _SPARE_COORDINATES = 2**22
@@ -48,16 +45,12 @@ def read_text(path: str | os.PathLike) -> bytes:
             or packed as no motion is.
     """
     path = Path(path)
-    is_packed = path.suffix.lower() == ".gz"
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path}: not a regular file")
-        most = MAX_BYTES
-        if is_packed:
-            most = min(MAX_BYTES, 2**20 + _MOST_PACKED * status.st_size)
-        with (gzip.open if is_packed else open)(path, "rb") as file:
-            text = file.read(most + 1)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            most = min(MAX_BYTES, GROWTH * size + SPARE)
+            is_packed = path.suffix.lower() == ".gz"
+            text = (gzip.GzipFile(fileobj=file) if is_packed else file).read(most + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged or truncated gzip file ({error})") from None
     except OSError as error:
@@ -65,15 +58,24 @@ def read_text(path: str | os.PathLike) -> bytes:
     if len(text) > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES // 2**20} MiB unpacked")
     if len(text) > most:
-        raise InputError(f"{path}: unpacks to more than {_MOST_PACKED} times its size")
-    text = _in_utf8(path, text).rstrip(b"\0\x1a")
+        raise InputError(f"{path}: its {size} bytes unpack to more than {most}")
+    try:
+        text = as_utf8(text).rstrip(b"\0\x1a")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: damaged {error.encoding.upper()} text") from None
     if b"\r" in text:
         text = re.sub(rb"\r+\n|\r", b"\n", text)
     return text
 
 
-def _in_utf8(path: Path, text: bytes) -> bytes:
-    """Told by the mark, or for UTF-16 without one by the zeros in every other byte."""
+def as_utf8(text: bytes) -> bytes:
+    """A text in UTF-8, UTF-16 or UTF-32 without its byte order mark, and in UTF-8.
+
+    UTF-16 without a mark is told by the zeros in every other byte.
+
+    Raises:
+        UnicodeDecodeError: damaged UTF-16 or UTF-32.
+    """
     mark, encoding = next((pair for pair in _MARKS if text.startswith(pair[0])), (b"", ""))
     start = text[:64]
     if not encoding and len(start) >= 8:
@@ -82,10 +84,7 @@ def _in_utf8(path: Path, text: bytes) -> bytes:
             encoding = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
     if encoding in ("", "utf-8"):
         return text[len(mark) :]
-    try:
-        return text[len(mark) :].decode(encoding).encode()
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: damaged {encoding.upper()} text") from None
+    return text[len(mark) :].decode(encoding).encode()
 
 
 def line_error(path: str | os.PathLike, line: int, problem: str) -> InputError:
@@ -157,8 +156,8 @@ def check_count(path: str | os.PathLike, frames: int, joints: int, numbers: int)
     """
     if frames * joints * 3 > _SPARE_COORDINATES + _COORDINATES_PER_NUMBER * numbers:
         raise InputError(
-            f"{path}: {numbers} numbers for {frames} frames of {joints} joints: too few for a "
-            "moving body"
+            f"{path}: {joints} joints in {frames} frames would take far more memory than the "
+            f"file's {numbers} numbers"
         )
 
 

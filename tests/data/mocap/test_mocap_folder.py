@@ -549,8 +549,7 @@ def test_both_formats_of_one_clip_agree(folder):
     _, names, _ = joint_names.recognised(motion)
     for name in ("right_hip", "right_knee", "right_ankle", "left_knee", "spine"):
         difference = (
-            amc[:, skeleton.index[cmu.ASF_JOINTS[name]]]
-            - other[:, motion.index[names[name]]]
+            amc[:, skeleton.index[cmu.ASF_JOINTS[name]]] - other[:, motion.index[names[name]]]
         )
         assert np.abs(difference).max() < 0.006, name
 

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "jrepose"
 
 FLOORS = {
     "errors": 0, "skeleton": 0, "camera": 0, "host_memory": 0, "precision": 0, "files": 0,
+    "progress": 0,
     "metrics": 1, "restricted_pickle": 1, "command": 1, "drawing": 1,
     "models": 2, "losses": 2, "parallel": 2,
     "data": 3, "checkpoints": 3, "config": 3,

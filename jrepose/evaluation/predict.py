@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Float32, Int, PyTree
-from tqdm import tqdm
 
 from jrepose import parallel
 from jrepose.data.flip import flip_poses
 from jrepose.errors import InputError
+from jrepose.progress import Progress
 from jrepose.skeleton import Skeleton
 
 
@@ -51,7 +51,7 @@ def predict_clips(
         skeleton: tells which joints are left and right.
         keypoint_skeleton: the same for the keypoints; None: they are the same joints.
         devices: devices of all processes; None takes all.
-        progress: show a progress bar.
+        progress: show how far it is.
 
     Returns:
         Poses in the units of the model's output.
@@ -86,7 +86,7 @@ def predict_clips(
     predicted = np.empty((clips, frames, skeleton.num_joints, 3), np.float32)
     starts = range(0, clips, batch_size)
     upcoming = dispatch(0)
-    with tqdm(total=clips, desc="predict", unit="clip", disable=not progress) as bar:
+    with Progress(clips, "clip", "predict", shown=progress) as bar:
         for start in starts:
             current = upcoming
             if start + batch_size < clips:
@@ -98,7 +98,7 @@ def predict_clips(
                     f"{predicted.shape[1:]} (frames, joints, 3)"
                 )
             predicted[start : start + len(poses)] = poses
-            bar.update(len(poses))
+            bar.to(start + len(poses))
     return predicted
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from jrepose import checkpoints, parallel
@@ -25,6 +24,7 @@ from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.precision import multiply_float32_in_full
+from jrepose.progress import Progress
 from jrepose.training import metric_log
 from jrepose.training.compilation_cache import enable_compilation_cache
 from jrepose.training.experiment import Experiment, create_experiment
@@ -113,6 +113,7 @@ def train(
     if initial is not None:
         state = with_parameters(experiment.state, initial["params"], partial=partial)
         experiment = dataclasses.replace(experiment, state=state)
+    _say(logging.INFO, "%s", _describe(config, experiment))
     with contextlib.ExitStack() as stack:
         stack.callback(experiment.batches.close)
         interrupts = stack.enter_context(Interrupts())
@@ -121,6 +122,18 @@ def train(
         return _Run(config, workdir, splits, experiment, resolved, fingerprints, found).run(
             interrupts
         )
+
+
+def _describe(config: ConfigDict, experiment: Experiment) -> str:
+    """The line with which a start begins."""
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(experiment.state.params))
+    kinds = collections.Counter(device.device_kind for device in experiment.devices)
+    devices = ", ".join(f"{count} x {kind}" for kind, count in kinds.items())
+    order = experiment.order
+    return (
+        f"{config.model.name}, {parameters:,} parameters, on {devices}; {order.clips} clips of "
+        f"{config.clip.frames} frames, {experiment.total_steps} steps of {order.batch_size} clips"
+    )
 
 
 class _Run:
@@ -163,8 +176,8 @@ class _Run:
 
     def run(self, interrupts: Interrupts) -> TrainingResult:
         try:
-            with self._progress_bar() as bar:
-                stopped = self._loop(interrupts, bar)
+            with self._progress() as progress:
+                stopped = self._loop(interrupts, progress)
         finally:
             # Also after an error: what was being written is good and is to be kept.
             try:
@@ -174,7 +187,7 @@ class _Run:
         state = self._host_state()
         return self._report(state, interrupts, stopped)
 
-    def _loop(self, interrupts: Interrupts, bar: tqdm) -> bool:
+    def _loop(self, interrupts: Interrupts, progress: Progress) -> bool:
         """Runs to the end; returns whether it was stopped before."""
         experiment = self._experiment
         in_flight: collections.deque = collections.deque()
@@ -196,7 +209,7 @@ class _Run:
             # Nothing is saved or validated before its steps are known to be sound.
             allowed = 0 if save else _IN_FLIGHT
             while len(in_flight) > allowed:
-                stop |= self._settle(*in_flight.popleft(), bar)
+                stop |= self._settle(*in_flight.popleft(), progress)
             if save:
                 state = self._host_state()
                 if validate:
@@ -204,12 +217,12 @@ class _Run:
                 self._save(state, validated=validate)
                 self._log.start_clock(self._step)
         while in_flight:
-            self._settle(*in_flight.popleft(), bar)
+            self._settle(*in_flight.popleft(), progress)
         if self._writer.newest != self._step:
             self._save(self._host_state(), validated=False)
         return self._step < experiment.total_steps
 
-    def _settle(self, step: int, metrics: metric_log.Metrics, bar: tqdm) -> bool:
+    def _settle(self, step: int, metrics: metric_log.Metrics, progress: Progress) -> bool:
         """Reads and records a step's metrics; returns whether a process wants to stop."""
         numbers = metric_log.fetch(metrics)
         metric_log.check_finite(step, numbers)
@@ -224,8 +237,7 @@ class _Run:
             self._compiled = True
             self._log.start_clock(step)
         terms = {name: f"{v:.4g}" for name, v in numbers["terms"].items() if "/" not in name}
-        bar.set_postfix({"loss": f"{numbers['total']:.4g}", **terms}, refresh=False)
-        bar.update(step - bar.n)
+        progress.to(step, {"loss": f"{numbers['total']:.4g}", **terms})
         return bool(numbers["stop"])
 
     def _due(self) -> tuple[bool, bool]:
@@ -289,15 +301,13 @@ class _Run:
         order = self._experiment.order
         return step * order.batch_size / order.clips
 
-    def _progress_bar(self) -> tqdm:
-        # The bar's unit is the step, so the time left is right; clips/s goes into its format.
-        size = self._experiment.order.batch_size
-        return _ClipsBar(
-            total=self._experiment.total_steps,
-            initial=self._step,
-            clips_per_step=size,
-            desc=self._config.name,
-            disable=not parallel.is_primary(),
+    def _progress(self) -> Progress:
+        return Progress(
+            self._experiment.total_steps,
+            "step",
+            self._config.name,
+            done=self._step,
+            shown=parallel.is_primary(),
         )
 
     def _report(self, state: TrainState, interrupts: Interrupts, stopped: bool) -> TrainingResult:
@@ -326,24 +336,3 @@ def _say(level: int, message: str, *values: object) -> None:
     if parallel.is_primary():
         _LOG.log(level, message, *values)
 
-
-class _ClipsBar(tqdm):
-    """A progress bar over steps that shows clips per second."""
-
-    def __init__(self, *, clips_per_step: int, **settings: Any):
-        self._clips_per_step = clips_per_step
-        super().__init__(
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
-            "[{elapsed}<{remaining}, {clips_per_s} clips/s{postfix}]",
-            dynamic_ncols=True,
-            **settings,
-        )
-
-    @property
-    def format_dict(self) -> dict[str, Any]:
-        values = super().format_dict
-        rate = values["rate"]
-        if rate is None and values["elapsed"]:
-            rate = (values["n"] - values["initial"]) / values["elapsed"]
-        values["clips_per_s"] = f"{rate * self._clips_per_step:.1f}" if rate else "?"
-        return values

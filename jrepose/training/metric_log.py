@@ -148,6 +148,8 @@ class MetricLog:
     def _write(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         if self._file is None:
             return
+        # JSON has no NaN: what is unknown, an error of occluded joints for instance, is absent.
+        values = {name: value for name, value in values.items() if math.isfinite(value)}
         with readable_disk_errors(self._path):
             json.dump({"step": step, "epoch": round(epoch, 4), **values}, self._file)
             self._file.write("\n")

@@ -1,8 +1,9 @@
-"""Command line: see `evaluate` in jrepose/cli.py, or `python evaluate.py --help`."""
+"""`python evaluate.py` is `jrepose evaluate`."""
 
 import sys
 
-from jrepose import cli
+from jrepose.command import run
+from jrepose.commands.evaluate import evaluate
 
 if __name__ == "__main__":
-    sys.exit(cli.run(cli.evaluate, sys.argv))
+    sys.exit(run(evaluate, sys.argv))

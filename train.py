@@ -1,8 +1,9 @@
-"""Command line: see `train` in jrepose/cli.py, or `python train.py --help`."""
+"""`python train.py` is `jrepose train`."""
 
 import sys
 
-from jrepose import cli
+from jrepose.command import run
+from jrepose.commands.train import train
 
 if __name__ == "__main__":
-    sys.exit(cli.run(cli.train, sys.argv))
+    sys.exit(run(train, sys.argv))

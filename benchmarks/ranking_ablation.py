@@ -20,7 +20,8 @@ import jax
 import numpy as np
 from absl import flags
 
-from jrepose import checkpoints, cli
+from jrepose import checkpoints
+from jrepose.command import run
 from jrepose.config import parse_flags
 from jrepose.data.sources import load_splits
 from jrepose.data.windows import clips_for_evaluation
@@ -140,4 +141,4 @@ def _draw(found: Mapping[str, list[Mapping[str, float]]], path: pathlib.Path) ->
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, sys.argv))
+    sys.exit(run(main, sys.argv))

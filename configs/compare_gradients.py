@@ -1,17 +1,19 @@
 """RePOSE at its published size on procedural motion, to compare JAX and PyTorch with.
 
-    python compare_gradients.py
+    jrepose compare-gradients
 
 takes this config where no other is named: 243 frames, batches of 2, so that two CPU cores and
 12 GiB of memory are enough.  Nothing is downloaded.  The variant `small` takes seconds:
 
-    python compare_gradients.py --config configs/compare_gradients.py:small
+    jrepose compare-gradients --config compare_gradients:small
 """
 
 from ml_collections import ConfigDict
 
 from jrepose.config import default_config
 from jrepose.errors import InputError
+
+VARIANTS = ("small",)
 
 
 def get_config(variant: str = "") -> ConfigDict:

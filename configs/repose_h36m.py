@@ -52,6 +52,9 @@ ABLATION = {
 }
 
 
+VARIANTS = ("spatial", "temporal", "mpjpe", "small")
+
+
 def get_config(variant: str = "") -> ConfigDict:
     config = default_config()
     config.name = f"repose_h36m_{variant}" if variant else "repose_h36m"

@@ -30,6 +30,8 @@ from ml_collections import ConfigDict
 from jrepose.config import default_config
 from jrepose.errors import InputError
 
+VARIANTS = ("gt", "small")
+
 
 def get_config(variant: str = "") -> ConfigDict:
     config = default_config()

@@ -24,6 +24,8 @@ from ml_collections import ConfigDict
 from jrepose.config import default_config, model_config, objective_weights
 from jrepose.errors import InputError
 
+VARIANTS = ("small", "small_mixste")
+
 
 def get_config(variant: str = "") -> ConfigDict:
     config = default_config()

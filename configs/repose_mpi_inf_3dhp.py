@@ -37,6 +37,8 @@ from ml_collections import ConfigDict
 from jrepose.config import default_config, model_config
 from jrepose.errors import InputError
 
+VARIANTS = ("small",)
+
 
 def get_config(variant: str = "") -> ConfigDict:
     config = default_config()

@@ -1,17 +1,22 @@
-"""What every command line shares: exit statuses, one-line errors, `--config`."""
+"""What every command line shares: flags, help, exit statuses, one-line errors."""
 
 from __future__ import annotations
 
+import difflib
+import functools
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
 
 from jrepose.errors import InputError
 from jrepose.host_memory import reuse_freed_memory
+
+_WIDTH = 96
 
 
 def run(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
@@ -22,62 +27,204 @@ def run(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     try:
         return command(argv)
     except InputError as error:
-        print(f"{argv[0]}: error: {error}", file=sys.stderr)
-        return 2
+        message = str(error)
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        if (amount := _out_of_memory(error)) is None:
+            raise
+        message = (
+            f"out of memory{amount}; lower training.batch_size or evaluation.batch_size, split "
+            "the batch with training.accumulate, or recompute activations with model.remat"
+        )
+    print(f"{argv[0]}: error: {message}", file=sys.stderr)
+    return 2
 
 
-def parse_config(flag_values: flags.FlagValues, argv: Sequence[str]) -> ConfigDict:
-    """Defines `--config`, parses `argv` with all flags and returns the config.
+def _out_of_memory(error: BaseException | None) -> str | None:
+    """How much was asked for, possibly empty, if that is what an error is about; or None."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        text = str(error)
+        if isinstance(error, MemoryError) or re.search(
+            "RESOURCE_EXHAUSTED|std::bad_alloc|[Oo]ut of memory", text
+        ):
+            asked = re.search(
+                r"(?:allocat\w*|[Tt]rying to allocate)\s+(\d[\d.]*\s?(?:[KMGT]i?B|bytes)?)", text
+            )
+            return f" while allocating {_readable(asked[1].strip())}" if asked else ""
+        error = error.__cause__ or error.__context__
+    return None
 
-    `--help` prints the flags and ends the program.
+
+def _readable(amount: str) -> str:
+    count = amount.removesuffix("bytes").strip()
+    return f"{int(count) / 2**30:.1f} GiB" if count.isdecimal() else amount
+
+
+class CommandLine:
+    """The flags and arguments of one command.
+
+        line = CommandLine(argv, __doc__, arguments={"FILE": "what to look at"})
+        line.switch("verbose", False, "Say more.")
+        (file,) = line.parse()
+        if line["verbose"]: ...
+
+    Flags are absl's: `--name=value`, `--name value`, `--switch`, `--noswitch`, before or after
+    the arguments.
 
     Args:
-        flag_values: holds the flags that the command defined itself.
-        argv: program name, then the arguments.
-
-    Raises:
-        InputError: unknown flag or field, unreadable file, or a value of the wrong type.
+        argv: program name, then what the user typed.
+        about: what the command does, and examples; a module's docstring.
+        arguments: arguments without a dash, all of them needed, and what they are.
+        optional: further ones that may be left out.
+        config: how `--config` stands in the usage, `"--config CONFIG"` or, where it may be left
+            out, `"[--config CONFIG]"`; the command's `jrepose.config.parse_flags` reads it and
+            `--config.FIELD=VALUE`.  None: it takes none.
+        fields: config fields to show in the help, and what they are.
     """
-    if "--help" in argv or "-h" in argv:
-        print(f"usage: {argv[0]} --config FILE[:variant] [--config.FIELD=VALUE ...]")
-        print(flag_values.get_help())
-        raise SystemExit(0)
-    config_flags.DEFINE_config_file(
-        "config", None, "Config file, optionally FILE:variant.", flag_values=flag_values,
-        sys_argv=list(argv),
-    )  # fmt: skip
-    try:
-        rest = flag_values(list(argv))
-        if flag_values["config"].value is None:
-            raise InputError("--config FILE is missing")
-        config = flag_values["config"].value
-        list(config)  # a config file that failed to load complains at first use
-    except InputError:
-        raise
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise InputError(_one_line(error)) from error
-    except Exception as error:  # a config file is a program and can fail in any way
-        raise InputError(f"config file: {type(error).__name__}: {error}") from error
-    if len(rest) > 1:
-        raise InputError(f"unexpected argument {rest[1]!r}")
-    return config
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        about: str,
+        *,
+        arguments: Mapping[str, str] | None = None,
+        optional: Mapping[str, str] | None = None,
+        config: str | None = None,
+        fields: Mapping[str, str] | None = None,
+    ):
+        self.argv, self.flags = list(argv), flags.FlagValues()
+        self._about = about
+        self._arguments, self._optional = dict(arguments or {}), dict(optional or {})
+        self._config, self._fields = config, dict(fields or {})
+        self._placeholders: dict[str, str] = {}
+
+    def _define(
+        self,
+        define: Callable[..., Any],
+        name: str,
+        default: Any,
+        text: str,
+        *choices: Sequence[str],
+        value: str = "",
+        **limits: Any,
+    ) -> None:
+        define(name, default, *choices, text, flag_values=self.flags, **limits)
+        self._placeholders[name] = "|".join(choices[0]) if choices else value
+
+    # (name, default, help), and `value=` for what stands behind the name in the help.
+    text = functools.partialmethod(_define, flags.DEFINE_string, value="TEXT")
+    whole = functools.partialmethod(_define, flags.DEFINE_integer, value="N")
+    number = functools.partialmethod(_define, flags.DEFINE_float, value="X")
+    texts = functools.partialmethod(_define, flags.DEFINE_list, value="A,B")
+    each = functools.partialmethod(_define, flags.DEFINE_multi_string, value="TEXT")
+    switch = functools.partialmethod(_define, flags.DEFINE_bool)
+
+    def choice(self, name: str, default: str, text: str, choices: Sequence[str]) -> None:
+        """A flag with one of a few values."""
+        self._define(flags.DEFINE_enum, name, default, text, choices)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.flags[name].value
+
+    def peek(self, name: str) -> str | None:
+        """A flag's value before anything is parsed; None if it is not there."""
+        found, given = None, iter(self.argv[1:])
+        for token in given:
+            flag, equals, value = token.partition("=")
+            if flag in (f"--{name}", f"-{name}"):
+                found = value if equals else next(given, None)
+        return found
+
+    def show_help(self) -> None:
+        """Prints the help and ends the program if `--help` or `-h` is asked for."""
+        if {"--help", "-help", "-h"} & set(self.argv[1:]):
+            print(self.help())
+            raise SystemExit(0)
+
+    def help(self) -> str:
+        """What `--help` prints."""
+        usage = [f"usage: {self.argv[0]}", *self._arguments]
+        usage += [f"[{name}]" for name in self._optional]
+        if self._config:
+            usage.append(self._config)
+        usage.append("[FLAGS]")
+        if self._config:
+            usage.append("[--config.FIELD=VALUE ...]")
+        parts = [" ".join(usage), self._about.strip()]
+        if self._arguments or self._optional:
+            parts.append(_table("arguments:", self._arguments | self._optional))
+        rows = {}
+        if self._config:
+            rows["--config CONFIG"] = (
+                "Name of a config that comes with jrepose (`jrepose configs` lists them), a file "
+                "with get_config(), or a run's config.json; NAME:VARIANT for a variant."
+            )
+        for name in self._placeholders:
+            flag, value = self.flags[name], self._placeholders[name]
+            shown = name if not flag.boolean else name if not flag.default else f"[no]{name}"
+            default = flag.default
+            known = default not in (None, False, True, [], "")
+            default = ",".join(default) if isinstance(default, list) else default
+            text = flag.help.removeprefix(f"<{value}>: ")  # absl's, of a choice
+            rows[f"--{shown} {value}".strip()] = text + (f" [{default}]" if known else "")
+        rows["--help"] = "Show this."
+        parts.append(_table("flags:", rows))
+        if self._fields:
+            fields = {f"--config.{name}": text for name, text in self._fields.items()}
+            parts.append(_table("config fields, among others (`jrepose configs NAME`):", fields))
+        return "\n\n".join(parts)
+
+    def parse(self) -> list[str]:
+        """Parses the command line of a command without a config.
+
+        `--help` prints the help and ends the program.
+
+        Returns:
+            The arguments without a dash.
+
+        Raises:
+            InputError: an unknown flag, a value that cannot be, arguments missing or too many.
+        """
+        self.show_help()
+        try:
+            given = self.flags(self.argv)[1:]
+        except flags.Error as error:
+            raise InputError(f"{one_line(error)} (see --help)") from error
+        names = list(self._arguments)
+        if len(given) < len(names):
+            raise InputError(f"{names[len(given)]} is missing (see --help)")
+        most = len(names) + len(self._optional)
+        if len(given) > most:
+            raise InputError(f"unexpected argument {given[most]!r} (see --help)")
+        return given
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
+    """An error's message without line breaks."""
+    if isinstance(error, flags.UnrecognizedFlagError):
+        return f"unknown flag --{error.flagname}" + str(error).partition(".")[2]
     text = str(error.args[0]) if error.args else str(error)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    missing = [line for line in lines if line.startswith("[Errno 2]")]
-    if missing:
-        return "no config file" + missing[0].removeprefix("[Errno 2] No such file or directory")
-    if any(line.startswith("Traceback") for line in lines):
-        # A failing config file is reported as a traceback; its last line says what happened.
-        return lines[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
-    message = " ".join(lines)
-    if isinstance(error, AttributeError | KeyError):
-        suggestion = re.search(r'Did you mean "(.+)" instead of "(.+)"', message)
-        if suggestion:
-            return f"unknown config field {suggestion[2]}; did you mean {suggestion[1]}?"
-        return "unknown config field " + re.sub(r"[\\'\"]", "", message)
-    return message
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """`"; did you mean NAME?"`, or nothing where no known name resembles."""
+    found = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+def _table(title: str, rows: Mapping[str, str]) -> str:
+    column = min(34, 4 + max(map(len, rows)))
+    lines = [title]
+    for name, text in rows.items():
+        wrapped = textwrap.wrap(text, _WIDTH - column) or [""]
+        first = f"  {name}".ljust(column)
+        if len(f"  {name}") >= column:
+            lines.append(first.rstrip())
+            first = " " * column
+        lines.append(first + wrapped[0])
+        lines += [" " * column + line for line in wrapped[1:]]
+    return "\n".join(lines)

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict, config_dict, config_flags
 
-from jrepose import models
-from jrepose.command import parse_config
+from jrepose import config_files, models
+from jrepose.command import nearest, one_line
+from jrepose.config_fields import check_ranges
 from jrepose.data.simulation.detector import DetectorConfig
 from jrepose.data.simulation.rig import RigConfig
-from jrepose.errors import InputError
+from jrepose.errors import InputError, listed
 from jrepose.losses.objective import LOSSES
+
+_LOG = logging.getLogger(__name__)
 
 
 def default_config() -> ConfigDict:
@@ -159,12 +164,16 @@ _OPEN_SECTIONS = ("model", "objective.weights")
 
 
 def check_config(config: ConfigDict) -> None:
-    """Checks that a config has the known fields and no other.
+    """Checks that a config has the known fields and no other, and values that can be.
 
     Raises:
-        InputError: naming the first unknown or missing field.
+        InputError: naming the first field that is unknown, missing or out of its range.
     """
+    _check_fields(config)
+    _check_values(config)
 
+
+def _check_fields(config: ConfigDict) -> None:
     def compare(given: ConfigDict, known: ConfigDict, prefix: str) -> None:
         for key in given:
             if key not in known:
@@ -175,6 +184,10 @@ def check_config(config: ConfigDict) -> None:
         for key in known:
             if key not in given:
                 raise InputError(f"config field config.{prefix}{key} is missing")
+            if isinstance(known[key], ConfigDict) != isinstance(given[key], ConfigDict):
+                raise InputError(f"config field config.{prefix}{key} is {given[key]!r}")
+            if given[key] is None and known[key] is not None:
+                raise InputError(f"config field config.{prefix}{key} is None")
             if isinstance(known[key], ConfigDict) and prefix + key not in _OPEN_SECTIONS:
                 compare(given[key], known[key], f"{prefix}{key}.")
 
@@ -183,15 +196,139 @@ def check_config(config: ConfigDict) -> None:
         raise InputError("config field config.model.name is missing")
 
 
-def parse_flags(flag_values: flags.FlagValues, argv: Sequence[str]) -> ConfigDict:
-    """`jrepose.command.parse_config`, and the config is checked.
+def _check_values(config: ConfigDict) -> None:
+    check_ranges(config)
+    if config.precision not in ("float32", "bfloat16"):
+        raise InputError(
+            f"config.precision is {config.precision!r}, expected 'float32' or 'bfloat16'"
+        )
+    models.create(**config.model.to_dict())
+    RigConfig.from_mapping(config.data.rig.to_dict())
+    DetectorConfig.from_mapping(config.data.detector.to_dict())
+
+
+def load_config(spec: str) -> ConfigDict:
+    """The config that `--config` names.
+
+    Args:
+        spec: name of a config that comes with jrepose, a config file, or a run's `config.json`;
+            `NAME:VARIANT` for a variant.
 
     Raises:
-        InputError: unknown flag or field, unreadable file, or a value of the wrong type.
+        InputError: no such config, a file that is none, or unknown or missing fields.
     """
-    config = parse_config(flag_values, argv)
+    path, variant = config_files.find(spec)
+    if path.suffix == ".json":
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: {one_line(error)}") from error
+        try:
+            return from_json(text)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    config = config_files.run(path, variant)
+    _check_fields(config)
+    return config
+
+
+def parse_flags(
+    flag_values: flags.FlagValues,
+    argv: Sequence[str],
+    fallback: Callable[[], ConfigDict] | None = None,
+) -> ConfigDict:
+    """Parses a command line with `--config` and `--config.FIELD=VALUE`.
+
+    `None` as a value takes out what may be absent: a loss, `training.gradient_clip`.
+
+    Args:
+        flag_values: holds the flags that the command defined itself; filled.
+        argv: program name, then the arguments.
+        fallback: gives the config where `--config` is not there; None: it must be.
+
+    Returns:
+        The config, checked.
+
+    Raises:
+        InputError: unknown flag or field, unreadable file, a value of the wrong type or out of
+            its range, or `--config` is missing.
+    """
+    spec, rest = _take_config(argv)
+    if spec is None and fallback is None:
+        raise InputError("--config FILE is missing: a file, or a name that `jrepose configs` lists")
+    config = fallback() if spec is None else load_config(spec)
+    rest, removed = _take_removed(rest, config)
+    try:
+        config_flags.DEFINE_config_dict("config", config, flag_values=flag_values, sys_argv=rest)
+        left = flag_values(rest)
+        config = flag_values["config"].value
+        config.update_from_flattened_dict(dict.fromkeys(removed))
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(_flag_complaint(error)) from error
+    if len(left) > 1:
+        raise InputError(f"unexpected argument {left[1]!r}")
     check_config(config)
     return config
+
+
+def _take_config(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of the last `--config`, and the rest of the command line."""
+    spec, rest, given = None, [], iter(argv)
+    for token in given:
+        name, equals, value = token.partition("=")
+        if name not in ("--config", "-config"):
+            rest.append(token)
+            continue
+        spec = value if equals else next(given, "")
+        if not spec:
+            raise InputError("--config has no value")
+    return spec, rest
+
+
+def _take_removed(argv: Sequence[str], config: ConfigDict) -> tuple[list[str], list[str]]:
+    """The command line without `--config.FIELD=None`, and these fields."""
+    rest: list[str] = []
+    removed: dict[str, bool] = {}  # whether the last word about the field is None
+    tokens = list(argv)
+    while tokens:
+        token = tokens.pop(0)
+        name, equals, value = token.partition("=")
+        field = name.lstrip("-").removeprefix("config.")
+        if not re.match(r"--?config\.", name) or not _may_be_absent(field, config):
+            rest.append(token)
+            continue
+        separate = not equals and bool(tokens)
+        if (tokens[0] if separate else value) == "None":
+            removed[field] = True
+            tokens = tokens[separate:]
+        else:
+            removed[field] = False
+            rest.append(token)
+    return rest, [field for field, last in removed.items() if last]
+
+
+def _may_be_absent(field: str, config: ConfigDict) -> bool:
+    section, _, name = field.rpartition(".")
+    if section == "objective.weights":
+        return name in LOSSES
+    if section == "model":
+        return models.hyperparameters(config.model.name).get(name, 0) is None
+    known: Any = default_config()
+    for part in field.split("."):
+        if not isinstance(known, ConfigDict) or part not in known:
+            return False
+        known = known[part]
+    return known is None
+
+
+def _flag_complaint(error: Exception) -> str:
+    message = one_line(error)
+    if isinstance(error, AttributeError | KeyError):
+        suggestion = re.search(r'Did you mean "(.+)" instead of "(.+)"', message)
+        if suggestion:
+            return f"unknown config field {suggestion[2]}; did you mean {suggestion[1]}?"
+        return "unknown config field " + re.sub(r"[\\'\"]", "", message)
+    return message
 
 
 def to_json(config: ConfigDict) -> str:
@@ -205,15 +342,47 @@ def from_json(text: str) -> ConfigDict:
     Raises:
         InputError: not such a text.
     """
-
-    def restore(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: restore(item) for key, item in value.items()}
-        return tuple(value) if isinstance(value, list) else value
-
     try:
-        config = ConfigDict(restore(json.loads(text)))
-    except (json.JSONDecodeError, TypeError) as error:
-        raise InputError(f"not a config in JSON: {error}") from error
+        values = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"not a config in JSON: {one_line(error)}") from error
+    return from_plain(values)
+
+
+def from_plain(values: Mapping[str, Any]) -> ConfigDict:
+    """A config from plain values, as a checkpoint holds them.
+
+    Fields that are not there, for an older version wrote them, get their defaults, and a line
+    says so.
+
+    Raises:
+        InputError: not a config, an unknown field, or a value that cannot be.
+    """
+    config, absent = default_config(), []
+    if not isinstance(values, Mapping) or not isinstance(values.get("model"), Mapping):
+        raise InputError("not a config: it has no model")
+    if "name" not in values["model"]:
+        raise InputError("config field config.model.name is missing")
+    config.model = model_config(values["model"]["name"])
+
+    def fill(section: ConfigDict, given: Mapping[str, Any], prefix: str) -> None:
+        for name, value in given.items():
+            field = f"config.{prefix}{name}"
+            if name not in section:
+                raise InputError(f"unknown config field {field}{nearest(name, list(section))}")
+            if isinstance(section[name], ConfigDict):
+                if not isinstance(value, Mapping):
+                    raise InputError(f"config field {field} is {value!r}, expected a section")
+                fill(section[name], value, f"{prefix}{name}.")
+                continue
+            try:
+                section[name] = tuple(value) if isinstance(value, list) else value
+            except TypeError as error:
+                raise InputError(f"config field {field}: {one_line(error)}") from error
+        absent.extend(prefix + name for name in section if name not in given)
+
+    fill(config, values, "")
+    if absent:
+        _LOG.info("the config lacks %s, which have their defaults", listed(absent))
     check_config(config)
     return config

@@ -13,6 +13,7 @@ from data.formats import test_videopose3d as videopose3d
 from scipy.io import loadmat
 
 from jrepose import checkpoints, cli, interop, models
+from jrepose.commands import command
 from jrepose.data.formats import human36m
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -112,12 +113,14 @@ def test_train_and_evaluate(name, tmp_path, capsys):
     narrow = NARROW[name.split("_")[0]]
     config = f"--config={ROOT / 'configs' / name}.py"
     common = (config, f"--config.data.path={data}", *TINY, *narrow)
-    assert cli.run(cli.train, ["train.py", *common, f"--workdir={workdir}", "--devices=1"]) == 0
+    assert (
+        cli.run(command("train"), ["train.py", *common, f"--workdir={workdir}", "--devices=1"]) == 0
+    )
     logged = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert any("loss/total" in record for record in logged)
     capsys.readouterr()
 
-    assert cli.run(cli.evaluate, ["evaluate.py", *common, f"--checkpoint={workdir}"]) == 0
+    assert cli.run(command("evaluate"), ["evaluate.py", *common, f"--checkpoint={workdir}"]) == 0
     printed = capsys.readouterr().out
     for text in SAID[name]:
         assert text in printed, f"{text!r} is not in the table"
@@ -148,9 +151,9 @@ def test_fine_tuning_from_another_skeleton(tmp_path, capsys):
         f"--config.data.path={data}", f"--workdir={tmp_path / 'run'}", "--devices=1", *TINY,
         *NARROW["mixste"], "--config.training.learning_rate=0.0", f"--init={trained}",
     )  # fmt: skip
-    assert cli.run(cli.train, command) == 2
+    assert cli.run(command("train"), command) == 2
     assert "Temporal_pos_embed" in capsys.readouterr().err
-    assert cli.run(cli.train, [*command, "--init_partial"]) == 0
+    assert cli.run(command("train"), [*command, "--init_partial"]) == 0
     said = capsys.readouterr().out
     assert "2 of another shape (Spatial_pos_embed [1, 17, 8] for [1, 15, 8], Temp" in said
     params = checkpoints.load(tmp_path / "run", "latest").variables["params"]

@@ -14,6 +14,7 @@ import pytest
 from interop.torch_writer import Tensor, zip_file
 
 from jrepose import checkpoints, cli, interop, models
+from jrepose.commands import COMMANDS, command
 from jrepose.host_memory import return_freed_memory, reuse_freed_memory
 from jrepose.training import loop
 
@@ -87,7 +88,7 @@ def test_train_then_evaluate(tmp_path, capsys):
     assert [path.name.split("_")[0] for path in pictures] == ["spatial", "temporal"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
     for choice in ("--clip=9999", "--layer=first", "--layer=1", "--joint=tail"):
-        assert cli.run(cli.attention, ["attention", *program[2:], choice]) == 2
+        assert cli.run(command("attention"), ["attention", *program[2:], choice]) == 2
         assert choice[2:].split("=")[1] in capsys.readouterr().err
 
     done = run("evaluate.py", DEMO, f"--checkpoint={tmp_path}", "--config.model.depth=3")
@@ -117,19 +118,19 @@ def test_a_pytorch_file(tmp_path, capsys):
 
     # A deeper network begins with what fits, if asked to.
     deeper = (*TINY, *still, "--config.model.depth=2", "--devices=1", f"--workdir={tmp_path / 'b'}")
-    assert cli.run(cli.train, ["train", DEMO, *deeper, f"--init={file}"]) == 2
+    assert cli.run(command("train"), ["train", DEMO, *deeper, f"--init={file}"]) == 2
     assert "missing blocks_st.1" in capsys.readouterr().err
     partially = ["train", DEMO, *deeper, f"--init={file}", "--init_partial"]
-    assert cli.run(cli.train, partially) == 0
+    assert cli.run(command("train"), partially) == 0
     said = capsys.readouterr()
     assert "missing there (blocks_st_1/" in said.out and "holds a run" not in said.err
-    assert cli.run(cli.train, partially) == 0
+    assert cli.run(command("train"), partially) == 0
     assert f"{tmp_path / 'b'} holds a run" in capsys.readouterr().err
     trained = checkpoints.load(tmp_path / "b", "latest").variables["params"]
     first = variables["params"]["blocks_st_0"]
     jax.tree.map(np.testing.assert_array_equal, trained["blocks_st_0"], first)
     assert np.ptp(trained["blocks_st_1"]["spatial"]["attn"]["qkv"]["kernel"]) > 0
-    assert cli.run(cli.train, ["train", DEMO, *deeper, "--init_partial"]) == 2
+    assert cli.run(command("train"), ["train", DEMO, *deeper, "--init_partial"]) == 2
     assert "--init_partial needs --init" in capsys.readouterr().err
 
     done = run("evaluate.py", DEMO, f"--checkpoint={file}", *TINY, "--config.model.depth=2")
@@ -147,19 +148,101 @@ def test_a_run_stopped_before_its_first_record_says_130(tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop, "train", stopped)
     arguments = ["train.py", DEMO, f"--workdir={tmp_path}", *TINY]
-    assert cli.run(cli.train, arguments) == 130
+    assert cli.run(command("train"), arguments) == 130
 
 
-def test_unknown_subcommand_shows_the_usage(capsys):
-    assert cli.main(["jrepose", "dance"]) == 2
-    assert "train" in capsys.readouterr().err
+def test_unknown_subcommand_is_one_line(capsys):
+    for typed, said in (("dance", "the commands are train, evaluate"), ("trian", "mean train?")):
+        assert cli.main(["jrepose", typed]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("jrepose: error: ") and error.count("\n") == 1 and said in error
 
 
-def test_help_lists_the_flags(capsys):
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["jrepose", "train", "--help"])
-    assert stop.value.code == 0
-    assert "--workdir" in capsys.readouterr().out
+def test_help_is_quick_and_complete():
+    """No JAX for the help of any command, and every flag in it."""
+    code = """
+import sys
+from jrepose import cli
+from jrepose.commands import COMMANDS
+assert cli.main(["jrepose"]) == cli.main(["jrepose", "--help"]) == 0
+assert cli.main(["jrepose", "--version"]) == 0
+assert cli.main(["jrepose", "configs"]) == 0
+for name in COMMANDS:
+    for typed in ([name, "--help"], [name, "-h"], ["help", name]):
+        try:
+            cli.main(["jrepose", *typed])
+        except SystemExit as stop:
+            assert stop.code == 0
+        else:
+            raise AssertionError(typed)
+heavy = {"jax", "flax", "optax", "orbax", "scipy"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    for words in ("usage: jrepose COMMAND", "jrepose 0.", "compare-gradients", "repose_mocap",
+                  "variants: :small", "--workdir DIR", "--config.training.batch_size",
+                  "--[no]throughput", "--checkpoint PATH", "jrepose train --config repose_mocap",
+                  "--set NAME=VALUE", "FIXTURE", "--split train|validation|test  W"):  # fmt: skip
+        assert words in done.stdout, words
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_refuses_an_unknown_flag_in_one_line(name, capsys):
+    needed = {"inspect": ["f"], "parity": ["f"], "prepare": ["human36m"], "convert": ["a", "b"],
+              "configs": [], "compare-gradients": []}.get(name, [DEMO])  # fmt: skip
+    assert cli.main(["jrepose", name, *needed, "--bogus=1"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"jrepose {name}: error: ") and error.count("\n") == 1
+    assert "bogus" in error
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["inspect"], "FILE is missing"),
+        (["inspect", "a", "b"], "unexpected argument 'b'"),
+        (["convert", "a", "--model=repose"], "TARGET is missing"),
+        (["convert", "a", "b"], "--model NAME is missing"),
+        (["convert", "a", "b", "--model=repose", "--set=depth"], "--set is 'depth'"),
+        (["parity", "f", "--tolerance=much"], "tolerance"),
+        (["prepare", "human35m"], "did you mean human36m?"),
+        (["configs", "demi"], "did you mean demo?"),
+        (["train", "--config"], "--config has no value"),
+        (["evaluate"], "--checkpoint DIR is missing"),
+    ],
+)
+def test_wrong_arguments_are_one_line(typed, said, capsys):
+    assert cli.main(["jrepose", *typed]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 68719476736 bytes."),
+        RuntimeError("INTERNAL: std::bad_alloc"),
+        ValueError("while evaluating"),
+    ],
+    ids=lambda error: str(error)[:10],
+)
+def test_out_of_memory_is_one_line_with_the_remedy(error, capsys):
+    def fails(argv):
+        if isinstance(error, ValueError):
+            raise error from MemoryError("Unable to allocate 64.0 GiB for an array")
+        raise error
+
+    assert cli.run(fails, ["jrepose train"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("jrepose train: error: out of memory") and said.count("\n") == 1
+    for remedy in ("training.batch_size", "training.accumulate", "model.remat"):
+        assert remedy in said
+    if "alloc" in str(error) and "bad" not in str(error) or isinstance(error, ValueError):
+        assert "64.0 GiB" in said
+    with pytest.raises(ZeroDivisionError):
+        cli.run(lambda argv: 1 // 0, ["jrepose train"])
 
 
 def test_memory_reuse_is_accepted_by_glibc():

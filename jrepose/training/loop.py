@@ -335,4 +335,3 @@ def _say(level: int, message: str, *values: object) -> None:
     """Logs once, not once per process."""
     if parallel.is_primary():
         _LOG.log(level, message, *values)
-

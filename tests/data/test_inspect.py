@@ -18,7 +18,7 @@ from evaluation.conftest import make_dataset
 from evaluation.test_tables import evaluated
 
 from jrepose.command import run
-from jrepose.data import inspect
+from jrepose.commands import command
 from jrepose.data.formats.custom import write_custom
 from jrepose.data.formats.human36m_sh import FILE_NAME
 from jrepose.data.inspect.outline import outline
@@ -259,7 +259,7 @@ def test_formats_are_told_by_content_and_drawn(name, tmp_path, monkeypatch, caps
     monkeypatch.chdir(here)
     write, words = FORMATS[name]
     path = write(source)
-    assert run(inspect.main, ["inspect", str(path)]) == 0
+    assert run(command("inspect"), ["inspect", str(path)]) == 0
     printed = capsys.readouterr()
     for word in words:
         assert word in printed.out, printed.out
@@ -281,7 +281,7 @@ def check_picture(path):
 
 def inspected(capsys, *arguments, fails=False):
     """What the command prints: the report, or the one line of an error."""
-    assert run(inspect.main, ["inspect", *map(str, arguments)]) == (2 if fails else 0)
+    assert run(command("inspect"), ["inspect", *map(str, arguments)]) == (2 if fails else 0)
     printed = capsys.readouterr()
     if fails:
         assert not printed.out and printed.err.count("\n") == 1
@@ -459,7 +459,7 @@ def test_without_matplotlib_the_report_remains(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.chdir(tmp_path)
     assert "no picture: drawing pictures needs matplotlib" in inspected(capsys, path)
-    assert run(inspect.main, ["inspect", str(path), "--picture", "here.png"]) == 2
+    assert run(command("inspect"), ["inspect", str(path), "--picture", "here.png"]) == 2
     assert "jrepose[plots]" in capsys.readouterr().err
 
 
@@ -539,7 +539,7 @@ def test_damaged_files_give_a_report_or_one_line(name, tmp_path, capsys):
 
 
 def assert_report_or_one_line(path, capsys, *arguments):
-    status = run(inspect.main, ["inspect", str(path), *(arguments or ["--no-picture"])])
+    status = run(command("inspect"), ["inspect", str(path), *(arguments or ["--no-picture"])])
     printed = capsys.readouterr()
     assert status in (0, 2)
     assert printed.err.count("\n") == (1 if status else 0), printed.err

@@ -10,8 +10,9 @@ from interop.torch_writer import Tensor, zip_file
 from models import dstformer_oracle
 
 from jrepose import checkpoints, interop
+from jrepose.commands.convert import convert
 from jrepose.errors import InputError
-from jrepose.interop.convert import export_checkpoint, import_checkpoint, main
+from jrepose.interop.convert import export_checkpoint, import_checkpoint
 
 SMALL = {"dim_feat": 8, "dim_rep": 6, "depth": 2, "num_heads": 2, "mlp_ratio": 2.0, "maxlen": 4,
          "num_joints": 5, "qkv_bias": True, "att_fuse": True}  # fmt: skip
@@ -33,9 +34,11 @@ def torch_file(weights, tmp_path):
 def test_there_and_back_is_bit_exact(torch_file, weights, tmp_path, capsys):
     folder, back = tmp_path / "converted", tmp_path / "back.pth"
     command = ["convert", "--model", "repose", "--set", "num_heads=2"]
-    assert main([*command, str(torch_file), str(folder)]) == 0
+    assert convert([*command, str(torch_file), str(folder)]) == 0
     assert "num_heads=2" in capsys.readouterr().out
-    assert main([*command, str(folder), str(back), "--entry", "model_pos", "--data-parallel"]) == 0
+    assert (
+        convert([*command, str(folder), str(back), "--entry", "model_pos", "--data-parallel"]) == 0
+    )
     content = interop.read_torch_file(back)
     assert list(content) == ["model_pos"]
     assert list(content["model_pos"]) == [f"module.{key}" for key in interop.read_state_dict(back)]

@@ -1,7 +1,6 @@
 """The comparison with PyTorch itself; skipped where it is not installed."""
 
 import dataclasses
-import importlib.util
 import json
 import pathlib
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 from training import tiny
 
 from jrepose import interop, models
+from jrepose.commands import command
 from jrepose.errors import InputError
 from jrepose.interop.fixtures.arrays import below
 from jrepose.interop.gradients.both_sides import Options, compare_gradients
@@ -290,26 +290,23 @@ def test_losses_of_a_checkout(checkout):
 
 def test_the_command(tmp_path, capsys):
     pytest.importorskip("matplotlib")
-    spec = importlib.util.spec_from_file_location("command", ROOT / "compare_gradients.py")
-    command = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(command)
     arguments = [
-        "compare_gradients.py", f"--config={ROOT / 'configs' / 'compare_gradients.py'}:small",
+        "compare_gradients.py", "--config=compare_gradients:small",
         "--config.model.depth=1", "--config.data.seconds=6.0", "--steps=1", "--noreference",
         "--precisions=float32", f"--output={tmp_path / 'out'}",
     ]  # fmt: skip
-    assert command.main(arguments) == 0
+    assert command("compare-gradients")(arguments) == 0
     printed = capsys.readouterr().out
     assert printed.count("wrote ") == 2 and "AGREE" in printed
     assert json.loads((tmp_path / "out" / "gradients.json").read_text())["agree"] is True
 
-    assert command.main([*arguments, "--steps=0", "--tolerance=1e-9"]) == 1
+    assert command("compare-gradients")([*arguments, "--steps=0", "--tolerance=1e-9"]) == 1
     assert "DISAGREE" in capsys.readouterr().out
 
 
 def test_bad_input_is_one_line_and_status_2(tmp_path):
-    command = [sys.executable, "compare_gradients.py", "--precisions", "float16"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    typed = [sys.executable, "compare_gradients.py", "--precisions", "float16"]
+    done = subprocess.run(typed, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert (
         done.stderr.strip()

@@ -7,6 +7,8 @@ import pytest
 from lifters import LIFTERS
 from models import dstformer_oracle, mixste_oracle
 
+from jrepose.command import run
+from jrepose.commands.parity import parity as command
 from jrepose.interop import parity
 
 CONSTRUCTOR = {
@@ -86,14 +88,14 @@ def test_mixste_of_another_size(tmp_path, capsys):
     }
     path = tmp_path / "f.npz"
     np.savez(path, config=json.dumps(config), **arrays)
-    assert parity.main([str(path)]) == 0
+    assert run(command, ["parity", str(path)]) == 0
     np.savez(path, config=json.dumps({**config, "layer_norm_eps_head": 0.5}), **arrays)
-    assert parity.main([str(path)]) == 1
+    assert run(command, ["parity", str(path)]) == 1
     assert "output/pose_3d  PAST TOLERANCE" in capsys.readouterr().out
 
 
 def test_agreement_on_a_fixture_of_another_size(fixture_arrays, tmp_path, capsys):
-    assert parity.main([write(tmp_path / "f.npz", fixture_arrays), "--verbose"]) == 0
+    assert run(command, ["parity", write(tmp_path / "f.npz", fixture_arrays), "--verbose"]) == 0
     printed = capsys.readouterr().out
     assert "output/rep_short" in printed and "loss_short/mpjpe" in printed
     assert "agreement on cpu" in printed and "DISAGREEMENT" not in printed
@@ -103,10 +105,10 @@ def test_a_wrong_value_is_found(fixture_arrays, tmp_path, capsys):
     wrong = {**fixture_arrays, "output/pred_short": fixture_arrays["output/pred_short"].copy()}
     wrong["output/pred_short"][1, 1, 3, 2] += 1e-3
     path = write(tmp_path / "f.npz", wrong)
-    assert parity.main([path]) == 1
+    assert run(command, ["parity", path]) == 1
     printed = capsys.readouterr().out
     assert "output/pred_short  PAST TOLERANCE" in printed and "DISAGREEMENT" in printed
-    assert parity.main([path, "--tolerance", "0.1"]) == 0
+    assert run(command, ["parity", path, "--tolerance", "0.1"]) == 0
 
 
 def test_nan_and_wrong_shapes_are_disagreements():
@@ -125,6 +127,6 @@ def test_unusable_fixtures(fixture_arrays, tmp_path, capsys):
     given = {key: value for key, value in fixture_arrays.items() if key.startswith("param")}
     empty = write(tmp_path / "empty.npz", given)
     for path in (other, str(text), empty, str(tmp_path / "absent.npz")):
-        assert parity.main([path]) == 2
+        assert run(command, ["parity", path]) == 2
         error = capsys.readouterr().err
-        assert error.startswith("error: ") and error.count("\n") == 1 and path in error
+        assert error.startswith("parity: error: ") and error.count("\n") == 1 and path in error

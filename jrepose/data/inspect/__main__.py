@@ -1,9 +1,9 @@
-"""Command line: `python -m jrepose.data.inspect --help`."""
+"""`python -m jrepose.data.inspect` is `jrepose inspect`."""
 
 import sys
 
 from jrepose.command import run
-from jrepose.data.inspect import main
+from jrepose.commands.inspect import inspect
 
 if __name__ == "__main__":
-    sys.exit(run(main, ["python -m jrepose.data.inspect", *sys.argv[1:]]))
+    sys.exit(run(inspect, ["python -m jrepose.data.inspect", *sys.argv[1:]]))

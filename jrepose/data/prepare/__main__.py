@@ -1,9 +1,9 @@
-"""Command line: `python -m jrepose.data.prepare --help`."""
+"""`python -m jrepose.data.prepare` is `jrepose prepare`."""
 
 import sys
 
 from jrepose.command import run
-from jrepose.data.prepare import main
+from jrepose.commands.prepare import prepare
 
 if __name__ == "__main__":
-    sys.exit(run(main, ["python -m jrepose.data.prepare", *sys.argv[1:]]))
+    sys.exit(run(prepare, ["python -m jrepose.data.prepare", *sys.argv[1:]]))

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from jrepose.command import run
+from jrepose.commands.prepare import prepare as prepare_command
 from jrepose.data.formats import human36m
-from jrepose.data.prepare import main, position_files
+from jrepose.data.prepare import position_files
 from jrepose.data.prepare.human36m import prepare
 from jrepose.data.prepare.object_npz import write_object_npz
 from jrepose.data.prepare.position_files import MAX_FRAMES, read_positions
@@ -71,7 +72,7 @@ def one_subject(tmp_path):
 
 
 def command(*arguments):
-    return run(main, ["prepare", "human36m", *map(str, arguments)])
+    return run(prepare_command, ["prepare", "human36m", *map(str, arguments)])
 
 
 # --- what is written ------------------------------------------------------------------------
@@ -600,16 +601,16 @@ def test_command_line(one_subject, tmp_path):
 @pytest.mark.parametrize(
     "arguments, complaint",
     [
-        ([], "required: DATASET"),
+        ([], "DATASET is missing"),
         (["human35m"], "human36m"),
-        (["human36m", "--out", "x"], "required: --source"),
-        (["human36m", "--source", "x"], "required: --out"),
+        (["human36m", "--out", "x"], "--source DIR is missing"),
+        (["human36m", "--source", "x"], "--out DIR is missing"),
         (["human36m", "--source", "x", "--out", "y", "--fast"], "--fast"),
         (["human36m", "--source", "/nowhere", "--out", "y"], "/nowhere: no such folder"),
     ],
 )
 def test_bad_arguments_are_one_line(capsys, arguments, complaint):
-    assert run(main, ["prepare", *arguments]) == 2
+    assert run(prepare_command, ["prepare", *arguments]) == 2
     errors = capsys.readouterr().err
     assert complaint in errors and errors.count("\n") == 1
 
@@ -622,7 +623,7 @@ def test_help_tells_the_layout(capsys):
           "data_2d_h36m_gt.npz"]),
     ]:  # fmt: skip
         with pytest.raises(SystemExit) as stopped:
-            main(["prepare", *arguments])
+            prepare_command(["prepare", *arguments])
         assert stopped.value.code == 0
         text = capsys.readouterr().out
         assert all(words in text for words in expected)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jrepose.command import run
+from jrepose.commands import command
 from jrepose.data.formats.mpi_inf_3dhp import read_mpi_inf_3dhp
-from jrepose.data.prepare import main
 from jrepose.data.prepare.mpi_inf_3dhp import prepare
 from jrepose.errors import InputError
 
@@ -135,7 +135,7 @@ def test_nothing_to_convert(tmp_path):
 
 def test_command(test_set, tmp_path, capsys):
     arguments = ["prepare", "mpi_inf_3dhp", "--source", str(test_set), "--out", str(tmp_path)]
-    assert run(main, arguments) == 0
+    assert run(command("prepare"), arguments) == 0
     assert f"wrote {tmp_path / 'data_test_3dhp.npz'}" in capsys.readouterr().out
-    assert run(main, arguments) == 2
+    assert run(command("prepare"), arguments) == 2
     assert capsys.readouterr().err.count("\n") == 1

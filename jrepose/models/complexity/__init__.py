@@ -1,6 +1,6 @@
 """Size of a model: parameters, multiply-accumulates and measured speed.
 
-    python -m jrepose.models.complexity --config configs/repose_mocap.py
+    jrepose complexity --config repose_mocap
 
 Multiply-accumulates (MACs) are counted in the traced program, so they are those of the network
 that runs: of linear layers and convolutions, and of the two products of attention, q k^T and
@@ -10,9 +10,8 @@ weights v.  Norms, activations and softmax are not counted, as is usual.
 from __future__ import annotations
 
 import math
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -20,10 +19,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from absl import flags
-
-from jrepose import models
-from jrepose.command import parse_config, run
 
 
 @dataclass(frozen=True)
@@ -186,22 +181,3 @@ def describe(name: str, complexity: Complexity, speed: float | None) -> str:
         paper = PUBLISHED[name]
         lines.append(f"{paper.source}: {paper.parameters} parameters, {paper.macs}. {paper.note}")
     return "\n".join(lines)
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs the command line; returns the exit status."""
-    flag_values = flags.FlagValues()
-    flags.DEFINE_integer("batch", 1, "Clips at a time.", flag_values=flag_values, lower_bound=1)
-    flags.DEFINE_bool("throughput", True, "Measure the speed too.", flag_values=flag_values)
-    config = parse_config(flag_values, argv)
-    model = models.create(**{"dtype": config.precision, **config.model.to_dict()})
-    clip_shape = (config.clip.frames, *model.input_shape[1:])
-    speed = None
-    if flag_values["throughput"].value:
-        speed = clips_per_second(model, clip_shape, flag_values["batch"].value)
-    print(describe(config.model.name, measure(model, clip_shape), speed))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run(main, ["python -m jrepose.models.complexity", *sys.argv[1:]]))

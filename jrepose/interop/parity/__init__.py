@@ -1,6 +1,6 @@
 """Compares this library with what the official PyTorch code computed, number by number.
 
-    python -m jrepose.interop.parity FIXTURE.npz [--verbose] [--tolerance 1e-5]
+    jrepose parity FIXTURE.npz [--verbose] [--tolerance 1e-5]
 
 A fixture is an `.npz` of arrays and a JSON string `config`; it holds parameters, inputs and
 what the official code makes of them: outputs, intermediate activations, losses and gradients.
@@ -11,11 +11,9 @@ for gradients), 2 when the fixture cannot be used.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import json
 import pathlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +98,8 @@ def _compare(name: str, ours: Any, expected: np.ndarray) -> Comparison:
     return Comparison(name, absolute, absolute / scale if scale else absolute)
 
 
-def _report(comparisons: list[Comparison], tolerance: float, verbose: bool) -> str:
+def report(comparisons: list[Comparison], tolerance: float, verbose: bool) -> str:
+    """A table, a line for each group of arrays, or with `verbose` for each array."""
     groups: dict[str, list[Comparison]] = {}
     for comparison in comparisons:
         groups.setdefault(comparison.group, []).append(comparison)
@@ -118,42 +117,9 @@ def _report(comparisons: list[Comparison], tolerance: float, verbose: bool) -> s
     return "\n".join(lines)
 
 
-def _not_compared(path: pathlib.Path, comparisons: list[Comparison]) -> list[str]:
+def not_compared(path: pathlib.Path, comparisons: list[Comparison]) -> list[str]:
     """Groups of results in the fixture, with the number of arrays that have no comparison."""
     given = {"param", "alt_param", "input", "alt_input", "target", "alt_target"}
     compared = {comparison.name for comparison in comparisons}
     left = collections.Counter(key.split("/")[0] for key in _read(path)[0] if key not in compared)
     return [f"{group} ({count})" for group, count in left.items() if group not in given]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m jrepose.interop.parity",
-        description="Compare this library with what the official PyTorch code computed.",
-    )
-    parser.add_argument("fixture", type=pathlib.Path, help=".npz with parameters and results")
-    parser.add_argument("--verbose", action="store_true", help="list every array")
-    parser.add_argument(
-        "--tolerance",
-        type=float,
-        default=1e-5,
-        help="largest relative error of outputs and losses; gradients may have ten times it "
-        "(default: %(default)s)",
-    )
-    flags = parser.parse_args(arguments)
-    try:
-        comparisons = compare_fixture(flags.fixture)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(_report(comparisons, flags.tolerance, flags.verbose))
-    if left := _not_compared(flags.fixture, comparisons):
-        print(f"no counterpart here, not compared: {', '.join(left)}")
-    agree = all(comparison.within(flags.tolerance) for comparison in comparisons)
-    print("agreement" if agree else "DISAGREEMENT", "on", jax.devices()[0].device_kind)
-    return 0 if agree else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """What a transformer attends to: pictures of its attention weights.
 
-    python -m jrepose.evaluation.attention --config CONFIG --checkpoint RUN --clip 3
+    jrepose attention --checkpoint RUN --clip 3
 
 Any model of `jrepose.models` that is built on `models.layers.Attention` can be looked at.  Two
 pictures are written, as in MixSTE's Figure 5: joints by joints (spatial attention) and frames by
@@ -24,7 +24,6 @@ from __future__ import annotations
 import os
 import pathlib
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -257,9 +256,3 @@ def plot_attention(
         if title:
             figure.suptitle(title, fontsize=8, color="#606060")
         save_figure(figure, path)
-
-
-if __name__ == "__main__":
-    from jrepose import cli
-
-    sys.exit(cli.run(cli.attention, ["python -m jrepose.evaluation.attention", *sys.argv[1:]]))

@@ -1,26 +1,15 @@
-"""Checkpoints from PyTorch and back, as a command.
-
-    python -m jrepose.interop.convert --model repose best_epoch.bin converted/
-    python -m jrepose.interop.convert --model repose runs/repose best_epoch.bin
-
-The first writes a checkpoint that `evaluate.py --checkpoint` and `train.py --init` take, the
-second a file that PyTorch loads with `strict=True`.  Neither needs PyTorch.
-"""
+"""Checkpoints from PyTorch and back: `jrepose convert`."""
 
 from __future__ import annotations
 
-import argparse
-import ast
 import pathlib
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
 from jrepose import checkpoints, interop, models
-from jrepose.command import run
 from jrepose.errors import InputError
 
 
@@ -103,47 +92,3 @@ def export_checkpoint(
 
 def _size(variables: Mapping[str, Any]) -> str:
     return f"{sum(leaf.size for leaf in jax.tree.leaves(variables)):,}"
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    try:
-        return name, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        raise argparse.ArgumentTypeError(f"{text!r}; expected NAME=VALUE") from None
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog=argv[0], description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", required=True, choices=list(models.MODELS))
-    parser.add_argument("source", type=pathlib.Path, help="PyTorch file, or checkpoint or workdir")
-    parser.add_argument("target", type=pathlib.Path, help="folder, or PyTorch file, to write")
-    parser.add_argument("--entry", help="which weights of the file; where to put them in it")
-    parser.add_argument(
-        "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE",
-        help="hyperparameter that the shapes do not tell, num_heads=4",
-    )  # fmt: skip
-    parser.add_argument("--which", default="best", choices=["best", "latest"], help="of a workdir")
-    parser.add_argument(
-        "--data-parallel", action="store_true", help="write keys for torch.nn.DataParallel"
-    )
-    flags = parser.parse_args(argv[1:])
-    if flags.source.is_dir():
-        line = export_checkpoint(
-            flags.source, flags.target, flags.model, which=flags.which, entry=flags.entry,
-            data_parallel=flags.data_parallel,
-        )  # fmt: skip
-    else:
-        line = import_checkpoint(
-            flags.source, flags.target, flags.model, entry=flags.entry,
-            hyperparameters=dict(flags.set),
-        )  # fmt: skip
-    print(line)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(run(main, ["python -m jrepose.interop.convert", *sys.argv[1:]]))

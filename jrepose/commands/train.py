@@ -1,0 +1,78 @@
+"""Trains, or goes on with the run that the workdir holds.
+
+example:
+  jrepose train --config repose_mocap:small --workdir runs/repose --config.data.path=FOLDER
+"""
+
+from __future__ import annotations
+
+import logging
+import pathlib
+from collections.abc import Sequence
+
+from jrepose.command import CommandLine
+from jrepose.config_fields import MAIN_FIELDS
+from jrepose.errors import InputError, MissingExtra
+
+
+def train(argv: Sequence[str]) -> int:
+    """Trains, or resumes what the workdir holds."""
+    line = CommandLine(argv, __doc__, config="--config CONFIG", fields=MAIN_FIELDS)
+    line.text("workdir", None, "Folder of the run.", value="DIR")
+    line.text(
+        "init", None,
+        "Begin with these weights: workdir of a run, one checkpoint of it, or a PyTorch file.",
+        value="PATH",
+    )  # fmt: skip
+    line.switch(
+        "init_partial", False,
+        "Take from --init what fits by name and shape, and report what does not.",
+    )  # fmt: skip
+    line.whole("devices", None, "Local devices to use (all).", lower_bound=1)
+    line.text("coordinator", None, "Process 0, for several processes.", value="HOST:PORT")
+    line.whole("num_processes", None, "How many.")
+    line.whole("process_id", None, "Which one is this.")
+    line.show_help()
+
+    from jrepose.config import parse_flags
+
+    config = parse_flags(line.flags, argv)
+    if line["workdir"] is None:
+        raise InputError("--workdir DIR is missing")
+    init, partial = line["init"], line["init_partial"]
+    if partial and init is None:
+        raise InputError("--init_partial needs --init PATH")
+
+    from jrepose import interop, parallel
+    from jrepose.data.sources import load_splits
+    from jrepose.training.loop import train as run
+
+    parallel.initialise_distributed(
+        coordinator=line["coordinator"],
+        num_processes=line["num_processes"],
+        process_id=line["process_id"],
+    )
+    devices = parallel.select_devices(line["devices"])
+    splits = load_splits(config.data, ("train", "validation"))
+    workdir = pathlib.Path(line["workdir"])
+    initial = None
+    if init is not None:
+        load = interop.load_what_fits if partial else interop.load_run_or_file
+        initial, described = load(init, config.model.to_dict())
+        print(f"weights to begin with: {described}")
+    result = run(config, workdir, splits, devices=devices, initial=initial, partial=partial)
+    # A run stopped early may have no numbers to draw yet.
+    if result.finished and parallel.is_primary():
+        _draw_curves(workdir)
+    return 130 if result.interrupted else 0
+
+
+def _draw_curves(workdir: pathlib.Path) -> None:
+    """Pictures of the run; without Matplotlib a hint, as the training itself is done."""
+    from jrepose.evaluation.plots import plot_loss_curves
+    from jrepose.training.metric_log import FILE
+
+    try:
+        plot_loss_curves(workdir / FILE, workdir / "curves.png")
+    except MissingExtra as error:
+        logging.getLogger("jrepose").warning("no curves.png: %s", error)

@@ -8,17 +8,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jrepose.data.formats.hdf5_files import open_hdf5
 from jrepose.data.formats.mat_version_5 import read_version_5
-from jrepose.errors import InputError, MissingExtra
+from jrepose.errors import InputError
+from jrepose.files import open_regular
 from jrepose.restricted_pickle import reading
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # MATLAB puts a header of its own before it; other writers may not.
 _SIGNATURE_OFFSETS = (0, 512)
-
-_MOST_VALUES = 2**26
-"""In one variable.  The largest of the benchmarks has a fourth of it; a damaged file may claim
-anything."""
 
 
 def read_mat(
@@ -41,7 +39,8 @@ def read_mat(
         arrays of them.
 
     Raises:
-        InputError: the file cannot be read, lacks a variable, or holds something else there.
+        InputError: the file cannot be read, lacks a variable, holds something else there, or
+            needs more memory than its budget.
         MissingExtra: a file of version 7.3, and h5py is missing.
     """
     path = pathlib.Path(path)
@@ -63,40 +62,25 @@ def read_mat(
 
 
 def _is_hdf5(path: pathlib.Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         start = file.read(_SIGNATURE_OFFSETS[-1] + len(_HDF5_SIGNATURE))
     return any(start[offset:].startswith(_HDF5_SIGNATURE) for offset in _SIGNATURE_OFFSETS)
 
 
 def _read_hdf5(path: pathlib.Path, names: Sequence[str]) -> tuple[list[str], dict[str, np.ndarray]]:
     """As `read_version_5`; HDF5 counts axes from the other end than MATLAB."""
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtra("h5py", f"reading {path} (MATLAB 7.3)", "datasets") from None
-
-    def numbers(datasets):
-        if not all(isinstance(d, h5py.Dataset) and d.dtype.kind in "fiub" for d in datasets):
-            raise InputError(f"{path}: {name} is not numeric; expected numbers")
-        if sum(dataset.size for dataset in datasets) > _MOST_VALUES:
-            raise InputError(f"{path}: {name} claims to hold more than {_MOST_VALUES} values")
-        return [dataset[()].T for dataset in datasets]
-
     variables = {}
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         for name in names:
-            if name not in file:
+            if name not in file.names:
                 continue
-            item = file[name]
-            if isinstance(item, h5py.Dataset) and h5py.check_ref_dtype(item.dtype):
-                if item.size > _MOST_VALUES:
-                    raise InputError(f"{path}: {name} claims to have {item.size} cells")
-                cells = np.empty(item.shape[::-1], object)
-                parts = numbers([file[reference] for reference in item[()].T.flat])
-                for position, part in enumerate(parts):
-                    cells.flat[position] = part
-                variables[name] = cells
-            else:
-                (variables[name],) = numbers([item])
+            parts = file.cells(name)
+            if parts is None:
+                variables[name] = file.numbers(name).T
+                continue
+            cells = np.empty(file.dataset(name).shape, object)
+            for position, part in enumerate(parts):
+                cells.flat[position] = part.T
+            variables[name] = cells.T
         # "#refs#" holds the cells' contents.
-        return [name for name in file if not name.startswith("#")], variables
+        return [name for name in file.names if not name.startswith("#")], variables

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from jrepose.errors import InputError
+from jrepose.files import Budget, open_regular
 
 _HEADER = 128
 _VERSION_5 = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
@@ -34,9 +35,7 @@ _CELL, _OPAQUE = 1, 17
 _OTHERS = {2: "a struct", 3: "an object", 4: "text", 5: "a sparse matrix",
            16: "a function", _OPAQUE: "an object"}  # fmt: skip
 _COMPLEX = 0x800
-
-_GROWTH, _SPARE = 100, 2**26
-"""A variable may unpack to this many times the file's size, and bytes on top."""
+_CELL_OBJECT = 200  # bytes of a cell's array besides its values
 
 _Elements = Iterator[tuple[int, memoryview]]
 
@@ -53,21 +52,23 @@ def read_version_5(
             numeric nor made of cells that are.
         ValueError, OSError, zlib.error, RecursionError: the file is damaged.
     """
-    content = memoryview(path.read_bytes())
+    with open_regular(path) as file:
+        content = memoryview(file.read())
+    budget = Budget(len(content), path)
     order = _VERSION_5.get(bytes(content[_HEADER - 4 : _HEADER]))
     if order is None:
         raise InputError(f"{path}: not a MATLAB file of version 5 or 7.3")
     present, variables = [], {}
     for kind, data in _elements(content[_HEADER:], order):
         if kind == _COMPRESSED:
-            kind, data = _next(_elements(_unpacked(data, len(content)), order))
+            kind, data = _next(_elements(_unpacked(data, budget), order))
         if kind != _MATRIX:
             raise ValueError(f"data type {kind} where a variable was expected")
         _, _, name = _header(_elements(data, order), order)
         if name:  # What objects and functions share has none.
             present.append(name)
         if name in names:
-            variables[name] = _array(data, order, f"{path}: {name}")
+            variables[name] = _array(data, order, f"{path}: {name}", budget)
     return present, variables
 
 
@@ -95,11 +96,12 @@ def _next(elements: _Elements) -> tuple[int, memoryview]:
     raise ValueError("a variable ends early")
 
 
-def _unpacked(data: memoryview, file_size: int) -> memoryview:
+def _unpacked(data: memoryview, budget: Budget) -> memoryview:
     unpacker = zlib.decompressobj()
-    unpacked = unpacker.decompress(data, _GROWTH * file_size + _SPARE)
+    unpacked = unpacker.decompress(data, max(budget.left, 1))
     if not unpacker.eof:
         raise ValueError("a variable is truncated, or much larger than the file")
+    budget.take(len(unpacked))
     return memoryview(unpacked)
 
 
@@ -117,7 +119,7 @@ def _header(elements: _Elements, order: str) -> tuple[int, tuple[int, ...], str]
     return flags, shape, name
 
 
-def _array(data: memoryview, order: str, where: str) -> np.ndarray:
+def _array(data: memoryview, order: str, where: str, budget: Budget) -> np.ndarray:
     """An array; `where` says in complaints which it is."""
     if not data:  # How an empty cell may be stored.
         return np.empty((0, 0))
@@ -127,12 +129,13 @@ def _array(data: memoryview, order: str, where: str) -> np.ndarray:
     if kind == _CELL:
         if math.prod(shape) > len(data) // _TAG:
             raise ValueError(f"a cell array of shape {shape} in {len(data)} bytes")
+        budget.take(math.prod(shape) * _CELL_OBJECT)
         cells = np.empty(math.prod(shape), object)
         for index in range(len(cells)):
             stored, content = _next(elements)
             if stored != _MATRIX:
                 raise ValueError(f"data type {stored} where a cell was expected")
-            cells[index] = _array(content, order, where)
+            cells[index] = _array(content, order, where, budget)
         return cells.reshape(shape, order="F")
     if kind not in _NUMERIC or flags & _COMPLEX:
         what = "complex" if kind in _NUMERIC else _OTHERS.get(kind, "of an unknown class")
@@ -141,4 +144,5 @@ def _array(data: memoryview, order: str, where: str) -> np.ndarray:
     if stored not in _STORED:
         raise ValueError(f"data type {stored} where numbers were expected")
     values = np.frombuffer(content, order + _STORED[stored])
+    budget.take(len(values) * np.dtype(_NUMERIC[kind]).itemsize)
     return values.astype(_NUMERIC[kind]).reshape(shape, order="F")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
+import math
 import pathlib
 import signal
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import current_thread, main_thread
@@ -13,9 +14,11 @@ from types import ModuleType
 import numpy as np
 from jaxtyping import Float
 
+from jrepose.data.formats.hdf5_files import open_hdf5
 from jrepose.data.formats.human36m import NUM_RECORDED_JOINTS
 from jrepose.data.formats.mat_files import read_mat
 from jrepose.errors import InputError, MissingExtra
+from jrepose.files import Budget, check_regular
 from jrepose.restricted_pickle import reading
 
 COLUMNS = 3 * NUM_RECORDED_JOINTS
@@ -52,16 +55,39 @@ def read_positions(path: pathlib.Path) -> Float[np.ndarray, "frames columns"]:
 
 
 def _read_cdf(path: pathlib.Path) -> Float[np.ndarray, "frames columns"]:
-    cdflib = _import("cdflib", "reading .cdf files")
-    with _limited_time():
-        file = cdflib.CDF(path)
+    try:
+        from cdflib import cdfread
+    except ImportError:
+        raise MissingExtra("cdflib", "reading .cdf files", "datasets") from None
+    budget = Budget(check_regular(path), path)
+    with _limited_time(), _limited_inflation(cdfread, budget):
+        file = cdfread.CDF(path)
         info = file.cdf_info()
         _check_key(path, "variable", "Pose", [*info.zVariables, *info.rVariables])
         variable = file.varinq("Pose")
         # One record of all frames, or one per frame.  Checked before room is made for them.
         shape = (variable.Last_Rec + 1, *variable.Dim_Sizes)
         _check_shape(path, "Pose", shape, ("frames", COLUMNS))
+        budget.take(8 * math.prod(map(int, shape)), "Pose")
         return _rows(path, "Pose", file.varget("Pose"))
+
+
+@contextmanager
+def _limited_inflation(cdfread: ModuleType, budget: Budget) -> Iterator[None]:
+    """Lets cdflib, which unpacks whatever there is, unpack no more than the budget."""
+    before = cdfread.gzip_inflate
+
+    def inflate(data: bytes) -> bytes:
+        unpacker = zlib.decompressobj(wbits=31)
+        unpacked = unpacker.decompress(data, max(budget.left, 1))
+        budget.take(len(unpacked) + len(unpacker.unconsumed_tail), "what it unpacks to")
+        return unpacked
+
+    cdfread.gzip_inflate = inflate
+    try:
+        yield
+    finally:
+        cdfread.gzip_inflate = before
 
 
 @contextmanager
@@ -95,11 +121,11 @@ def _read_mat(path: pathlib.Path) -> Float[np.ndarray, "frames columns"]:
 
 
 def _read_h5(path: pathlib.Path) -> Float[np.ndarray, "frames columns"]:
-    with _import("h5py", "reading .h5 files").File(path, "r") as file:
-        _check_key(path, "dataset", "3D_positions", list(file))
-        dataset = file["3D_positions"]
-        _check_shape(path, "3D_positions", dataset.shape, (COLUMNS, "frames"))
-        return _rows(path, "3D_positions", dataset[()].T)
+    with open_hdf5(path) as file:
+        _check_key(path, "dataset", "3D_positions", file.names)
+        shape = file.dataset("3D_positions").shape
+        _check_shape(path, "3D_positions", shape, (COLUMNS, "frames"))
+        return _rows(path, "3D_positions", file.numbers("3D_positions").T)
 
 
 _READERS: dict[str, Callable[[pathlib.Path], np.ndarray]] = {
@@ -107,13 +133,6 @@ _READERS: dict[str, Callable[[pathlib.Path], np.ndarray]] = {
     ".cdf.mat": _read_mat,
     ".h5": _read_h5,
 }
-
-
-def _import(package: str, purpose: str) -> ModuleType:
-    try:
-        return importlib.import_module(package)
-    except ImportError:
-        raise MissingExtra(package, purpose, "datasets") from None
 
 
 def _check_key(path: pathlib.Path, kind: str, key: str, present: Sequence[str]) -> None:

@@ -286,9 +286,9 @@ SPOILED = {
     spoil_infinity: "frame 1 of 3 holds",
     spoil_joints: "93.*expected .*96",
     spoil_variable: "no (variable|dataset) '.*'; it has '?Angles",
-    spoil_half: "damaged|cannot read|not a MATLAB file",
-    spoil_empty: "damaged|cannot read|not a MATLAB file",
-    spoil_text: "damaged|cannot read|not a MATLAB file",
+    spoil_half: "damaged|cannot read|not a MATLAB file|not numeric",
+    spoil_empty: "damaged|cannot read|not a MATLAB file|not numeric",
+    spoil_text: "damaged|cannot read|not a MATLAB file|not numeric",
 }
 
 
@@ -330,7 +330,7 @@ def test_no_frames_and_too_many(tmp_path):
         "c.h5": r"\(96, 1000000000\); expected",
         "d.h5": r"\(5, 96\); expected \(96, frames\)",
         "e.h5": "holds int32; expected floating-point numbers",
-        "f.h5": "damaged|cannot read|not a MATLAB file",
+        "f.h5": "damaged|cannot read|not a MATLAB file|not numeric",
     }.items():
         with pytest.raises(InputError, match=complaint):
             read_positions(tmp_path / name)

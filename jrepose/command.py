@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import logging
+import os
 import re
 import sys
 import textwrap
@@ -20,12 +21,21 @@ _WIDTH = 96
 
 
 def run(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
-    """Runs a command; unusable input becomes one line and exit status 2."""
+    """Runs a command; unusable input becomes one line and exit status 2.
+
+    Who reads the output may stop before its end, as `head` does: 141, a shell's status for that.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("jrepose").setLevel(logging.INFO)
     reuse_freed_memory()
     try:
-        return command(argv)
+        status = command(argv)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # What is still buffered would fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except InputError as error:
         message = str(error)
     except KeyboardInterrupt:

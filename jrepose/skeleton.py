@@ -16,7 +16,7 @@ from jaxtyping import Int
 from jrepose.errors import InputError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Skeleton:
     """A joint order and what is known about it.
 
@@ -51,18 +51,26 @@ class Skeleton:
             )
         if self.parents.count(-1) != 1:
             raise InputError(f"skeleton {self.name}: exactly one joint has parent -1")
+        if min(self.parents) < -1:
+            raise InputError(f"skeleton {self.name}: a parent is {min(self.parents)}")
         for joint in range(joints):
             ancestor, steps = joint, 0
             while ancestor >= 0:
                 if ancestor >= joints or steps > joints:
                     raise InputError(f"skeleton {self.name}: joint {joint} has no way to the root")
                 ancestor, steps = self.parents[ancestor], steps + 1
-        if len(self.left) != len(self.right) or set(self.left) & set(self.right):
+        sides = self.left + self.right
+        if len(self.left) != len(self.right) or len(set(sides)) != len(sides):
             raise InputError(f"skeleton {self.name}: left and right joints do not pair up")
+        if not all(0 <= joint < joints for joint in sides):
+            raise InputError(f"skeleton {self.name}: left and right name unknown joints")
         for group, members in self.groups.items():
             if not all(0 <= joint < joints for joint in members):
                 raise InputError(f"skeleton {self.name}: group {group} names unknown joints")
         object.__setattr__(self, "groups", MappingProxyType(dict(self.groups)))
+
+    def __hash__(self):
+        return hash((self.name, self.joint_names, self.parents))
 
     def __reduce__(self):
         # A mapping proxy cannot be pickled; worker processes get the skeleton by value.

@@ -90,7 +90,7 @@ class PoseDataset:
     target_space: str = "image"
 
     def __post_init__(self):
-        if self.keypoint_skeleton is None:
+        if self.keypoint_skeleton in (None, self.skeleton):
             object.__setattr__(self, "keypoint_skeleton", self.skeleton)
         if self.target_space not in TARGET_SPACES:
             raise InputError(
@@ -111,6 +111,9 @@ class PoseDataset:
                 )
         end = 0
         for video in self.videos:
+            for text in (video.name, video.subject, video.action, video.camera):
+                if not text.isprintable():
+                    raise InputError(f"dataset: the name {ascii(text[:50])} is not printable")
             if video.start != end or video.stop <= video.start:
                 raise InputError(
                     f"dataset: video {video.name} spans {video.start}..{video.stop}, "

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from ml_collections import ConfigDict
 
 from jrepose.data import cache
-from jrepose.data.dataset import PoseDataset
-from jrepose.data.formats.custom import read_custom
+from jrepose.data.dataset import PoseDataset, Video
+from jrepose.data.formats.custom import custom_files, read_custom
 from jrepose.data.formats.human36m_sh import human36m_sh_file, read_human36m_sh
 from jrepose.data.formats.mpi_inf_3dhp import read_mpi_inf_3dhp, source_files
 from jrepose.data.formats.videopose3d import (
@@ -21,6 +21,7 @@ from jrepose.data.formats.videopose3d import (
     read_human36m,
     read_humaneva,
 )
+from jrepose.data.labels import check_depth_reference
 from jrepose.data.mocap.folder import read_mocap
 from jrepose.data.mocap.recording import Recording
 from jrepose.data.simulation.capture import capture
@@ -33,6 +34,10 @@ SPLITS = ("train", "validation", "test")
 
 # Whose motion is filmed by virtual cameras.
 _SIMULATED = ("procedural", "mocap")
+# Where a split may name no subject: validation takes the end of the training videos, the test
+# whoever is in no other split.
+_OPTIONAL = {"custom": ("validation", "test")}
+_HELD_OUT = 10  # validation takes the last of so many parts
 # Published protocols that select the model on the test subjects.
 _BENCHMARKS = ("human36m_sh", "human36m", "humaneva", "mpi_inf_3dhp")
 
@@ -79,7 +84,7 @@ _READERS: Mapping[str, _Reader] = {
         _mpi_inf_3dhp_files, ("label",), lambda data: read_mpi_inf_3dhp(data.path, data.label)
     ),
     "custom": _Reader(
-        lambda data: [pathlib.Path(data.path)],
+        lambda data: custom_files(data.path),
         ("depth_reference",),
         lambda data: {"all": read_custom(data.path, depth_reference=data.depth_reference)},
     ),
@@ -121,7 +126,8 @@ def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, P
 def check_split(data: ConfigDict) -> None:
     """Checks that every split has subjects and that none is in two splits.
 
-    Benchmarks may validate on test subjects, as their published results do.
+    Benchmarks may validate on test subjects, as their published results do.  With one's own data
+    validation and test may name nobody.
 
     Raises:
         InputError: naming the split and the subject, or the unknown source.
@@ -134,9 +140,12 @@ def check_split(data: ConfigDict) -> None:
         raise InputError(
             f"config.data.keypoints is {data.keypoints!r}; expected 'detected' or 'ground_truth'"
         )
+    check_depth_reference(data.depth_reference)
+    _check_names("config.data.actions", data.actions)
     owner: dict[str, str] = {}
     for split in SPLITS:
-        if not data.split[split]:
+        _check_names(f"config.data.split.{split}", data.split[split])
+        if not data.split[split] and split not in _OPTIONAL.get(data.source, ()):
             raise InputError(f"config.data.split.{split} names no subject")
         for subject in data.split[split]:
             pair = (owner.get(subject), split)
@@ -147,6 +156,16 @@ def check_split(data: ConfigDict) -> None:
                     "a subject belongs to one split"
                 )
             owner[subject] = split
+
+
+def _check_names(field: str, names: object) -> None:
+    """Checks that a field is a list of names, which a text is not.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{field} is {names!r}; expected names, such as \"('a', 'b')\"")
 
 
 def describe(dataset: PoseDataset) -> str:
@@ -173,6 +192,18 @@ def _read(data: ConfigDict) -> Mapping[str, PoseDataset]:
 def _choose(parts: Mapping[str, PoseDataset], data: ConfigDict, split: str) -> PoseDataset:
     """The videos of a split's subjects and of the wanted actions."""
     subjects, actions = data.split[split], tuple(data.actions)
+    held_out = split in ("train", "validation") and not data.split.validation
+    if not subjects and split == "validation":
+        subjects = data.split.train
+    if not subjects:
+        others = {*data.split.train, *data.split.validation}
+        everybody = sorted({video.subject for part in parts.values() for video in part.videos})
+        subjects = tuple(subject for subject in everybody if subject not in others)
+        if not subjects:
+            raise InputError(
+                f"config.data.split.{split} names no subject, and {data.path} has none besides "
+                + ", ".join(sorted(others))
+            )
     owners = [part for part in parts.values() if {v.subject for v in part.videos} & set(subjects)]
     present = {video.subject for part in parts.values() for video in part.videos}
     missing = [subject for subject in subjects if subject not in present]
@@ -195,7 +226,27 @@ def _choose(parts: Mapping[str, PoseDataset], data: ConfigDict, split: str) -> P
             f"config.data.actions: no video of {', '.join(subjects)} has an action that begins "
             f"with {' or '.join(actions)}"
         )
+    if held_out:
+        chosen = _part_of_videos(chosen, split)
     return part.select(chosen)
+
+
+def _part_of_videos(videos: Sequence[Video], split: str) -> list[Video]:
+    """The last tenth of every video, for validation, or all before it.
+
+    All cameras see the same at the same time, so whole videos would not be apart.
+    """
+    ends = {video.name: video.stop - video.frames // _HELD_OUT for video in videos}
+    if split == "train":
+        return [dataclasses.replace(video, stop=ends[video.name]) for video in videos]
+    parts = [dataclasses.replace(v, start=ends[v.name]) for v in videos if ends[v.name] < v.stop]
+    if not parts:
+        raise InputError(
+            "config.data.split.validation names no subject, and no training video has the "
+            f"{_HELD_OUT} frames of which the last would be held out"
+        )
+    _LOG.info("no validation subject: the last tenth of every training video is held out")
+    return parts
 
 
 def _film(data: ConfigDict, splits: Sequence[str]) -> dict[str, PoseDataset]:

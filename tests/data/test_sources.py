@@ -39,7 +39,7 @@ def custom(tmp_path):
         valid=np.ones(frames, bool),
         videos=videos,
         skeleton=HUMAN36M_17,
-        poses_camera_mm=random.normal(size=(frames, 17, 3)).astype(np.float32),
+        poses_camera_mm=random.normal(0, 200, (frames, 17, 3)).astype(np.float32),
         poses_image_px=random.uniform(0, 1000, (frames, 17, 3)).astype(np.float32),
         factor_mm_per_px=np.ones(frames, np.float32),
     )
@@ -112,10 +112,17 @@ def test_default_cache_is_the_users(custom, monkeypatch, tmp_path):
         ({"path": "/nowhere"}, "no file or folder /nowhere"),
         ({"keypoints": "guessed"}, "config.data.keypoints is 'guessed'"),
         ({"target_space": "world"}, "unknown target space 'world'"),
+        ({"depth_reference": "bogus"}, "depth_reference 'bogus'; expected frame_root or video"),
+        ({"actions": "Walk"}, "config.data.actions is 'Walk'; expected names"),
+        ({"split": {"train": 0}}, "config.data.split.train is 0; expected names, such as"),
+        ({"split": {"test": "cy"}}, "config.data.split.test is 'cy'; expected names"),
+        ({"split": {"validation": (1,)}}, r"split.validation is \(1,\); expected names"),
+        ({"split": {"train": ()}}, "config.data.split.train names no subject"),
     ],
 )
 def test_what_cannot_be_is_one_line(custom, change, message):
-    custom.update(change)
+    with custom.ignore_type():
+        custom.update(change)
     with pytest.raises(InputError, match=message) as caught:
         sources.load_splits(custom)
     assert "\n" not in str(caught.value)
@@ -125,9 +132,27 @@ def test_subjects_that_are_not_there_are_named(custom):
     custom.split.test = ("dee", "cy")
     with pytest.raises(InputError, match="test: no subject dee in .*; it has ada, bo, cy"):
         sources.load_splits(custom)
-    custom.split.test = ()
-    with pytest.raises(InputError, match="split.test names no subject"):
+    custom.split.update(train=("ada", "cy"), test=())
+    with pytest.raises(InputError, match="split.test names no subject, and .* has none besides"):
         sources.load_splits(custom)
+
+
+def test_own_data_needs_no_other_subjects(custom, monkeypatch):
+    monkeypatch.setattr(sources, "_HELD_OUT", 3)
+    custom.split.update(train=("ada",), validation=(), test=())
+    splits = sources.load_splits(custom)
+    custom.split.validation = ("bo",)
+    whole = sources.load_splits(custom, ("train",))
+    custom.split.validation = ()
+    assert [v.frames for v in splits["train"].videos] == [3, 2]
+    assert [v.frames for v in splits["validation"].videos] == [1, 1]
+    keypoints = whole["train"].keypoints_px
+    np.testing.assert_array_equal(splits["train"].keypoints_px, keypoints[[0, 1, 2, 4, 5]])
+    np.testing.assert_array_equal(splits["validation"].keypoints_px, keypoints[[3, 6]])
+    assert {v.subject for v in splits["test"].videos} == {"bo", "cy"}
+    monkeypatch.setattr(sources, "_HELD_OUT", 10)
+    with pytest.raises(InputError, match="no training video has the 10 frames"):
+        sources.load_splits(custom, ("validation",))
 
 
 def test_only_benchmarks_validate_on_test_subjects(custom):

@@ -20,6 +20,8 @@ All frames of all videos stand one after another.  F frames, V videos, K keypoin
 | `frame_rate` | number or [V] | frames per second | 50 |
 | `skeleton` | text | joint order of the poses, a name in `jrepose.skeleton` | human36m_17 |
 | `keypoint_skeleton` | text | joint order of the keypoints | that of the poses |
+| `joint_names`, `joint_parents`, `joint_pairs` | | a joint order of one's own, see below | |
+| `keypoint_names`, `keypoint_parents`, `keypoint_pairs` | | the same for the keypoints | |
 | `target_space` | text | what a model predicts, see `PoseDataset` | see below |
 
 With `poses_camera_mm` and `intrinsics_px` the 2.5D label is computed, and models predict that
@@ -32,12 +34,25 @@ Who has 2.5D labels already gives them as `poses_image_px` [F, J, 3] with `facto
 in place of the intrinsics, and where published `poses_image_mm` [F, J, 3]; `activity` [F] holds
 small numbers of what is done frame by frame.  These are the fields of `PoseDataset`.
 
+Units and axes are checked as far as they can be told: limbs as long as a human's in millimetres,
+keypoints in pixels of the image, poses that have the axes of their own keypoints
+(`jrepose.data.plausibility`).  Confidences of some detectors go a little above 1; they count as 1.
+
+A skeleton of one's own is told by `joint_names` [J], `joint_parents` [J], the number of each
+joint's parent with -1 for the root, and `joint_pairs` [P, 2], the left and the right joint of
+each pair by name or number; `skeleton` is then its name (`own` if absent).  Joints that keypoints
+and poses share have the same names.  The six keys may stand in a JSON file beside instead,
+`own.skeleton.json` of `own.npz`: `{"joint_names": [...], "joint_parents": [...], ...}`.
+
 Nothing is pickled: text is an array of strings, not of objects.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import pathlib
 from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, NoReturn
@@ -47,11 +62,14 @@ from jaxtyping import Float32
 
 from jrepose.camera import Camera
 from jrepose.data.dataset import TARGET_SPACES, PoseDataset, Video
-from jrepose.data.simulation.capture import image_labels
+from jrepose.data.labels import check_depth_reference, image_labels
+from jrepose.data.plausibility import check_confidence, check_plausible
 from jrepose.errors import InputError
-from jrepose.files import atomic_path
-from jrepose.restricted_pickle import read_npz
-from jrepose.skeleton import SKELETONS, Skeleton
+from jrepose.files import Budget, atomic_path, check_regular, open_regular
+from jrepose.restricted_pickle import read_npz, reading
+from jrepose.skeleton import HUMAN36M_17, SKELETONS, Skeleton
+
+_LOG = logging.getLogger(__name__)
 
 
 class Field(NamedTuple):
@@ -79,6 +97,12 @@ FIELDS: Mapping[str, Field] = {
     "frame_rate": Field("numbers", ("videos",), shared=True),
     "skeleton": Field("text"),
     "keypoint_skeleton": Field("text"),
+    "joint_names": Field("text", ("joints",)),
+    "joint_parents": Field("whole numbers", ("joints",)),
+    "joint_pairs": Field("names or numbers", ("pairs", 2)),
+    "keypoint_names": Field("text", ("keypoints",)),
+    "keypoint_parents": Field("whole numbers", ("keypoints",)),
+    "keypoint_pairs": Field("names or numbers", ("pairs", 2)),
     "target_space": Field("text"),
     "poses_image_px": Field("numbers", ("frames", "joints", 3)),
     "factor_mm_per_px": Field("numbers", ("frames",)),
@@ -90,8 +114,20 @@ FIELDS: Mapping[str, Field] = {
 REQUIRED = ("keypoints_px", "width", "height")
 _LABELS = ("poses_camera_mm", "poses_image_px", "factor_mm_per_px", "poses_image_mm")
 
-_KINDS = {"numbers": "fiu", "whole numbers": "fiu", "booleans": "bfiu", "text": "U"}
+_KINDS = {"numbers": "fiu", "whole numbers": "fiu", "booleans": "bfiu", "text": "U",
+          "names or numbers": "fiuU"}  # fmt: skip
 _LARGEST = 2**31
+_LARGEST_JSON = 2**20
+_LONGEST = 200  # characters of a name
+_VIDEO = 1000  # bytes of memory that a video takes besides its frames
+_SKELETON_KEYS = ("names", "parents", "pairs")
+
+
+def custom_files(path: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """The `.npz`, and the JSON file of its skeleton if it is there."""
+    path = pathlib.Path(path)
+    beside = path.with_suffix(".skeleton.json")
+    return [path, beside] if beside.exists() else [path]
 
 
 def read_custom(
@@ -103,43 +139,75 @@ def read_custom(
 
     Args:
         path: `.npz`.
-        depth_reference: of 2.5D labels that are computed, see `simulation.capture.capture`.
+        depth_reference: of 2.5D labels that are computed, see `jrepose.data.labels`.
 
     Raises:
-        InputError: not such a file; the message names the key and what was expected.
+        InputError: not such a file, or one that cannot be in the units and axes of the schema;
+            the message names the key and what was expected.
     """
-    return _dataset(read_npz(path), path, depth_reference)
+    check_depth_reference(depth_reference)
+    content = read_npz(path)
+    videos = np.size(content.get("video_lengths", 1))
+    Budget(check_regular(path), path).take(videos * _VIDEO, f"{videos} videos")
+    for beside in custom_files(path)[1:]:
+        content = _skeleton_file(beside) | content
+    dataset = _dataset(content, path, depth_reference)
+    check_plausible(dataset, str(path))
+    return dataset
+
+
+def _skeleton_file(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The keys of the skeletons in a JSON file."""
+    known = [f"{of}_{key}" for of in ("joint", "keypoint") for key in _SKELETON_KEYS]
+    with reading(str(path), "JSON file"), open_regular(path) as file:
+        content = json.loads(file.read(_LARGEST_JSON))
+        if not isinstance(content, dict) or not content.keys() <= set(known):
+            raise InputError(f"{path}: expected a dictionary of {', '.join(known)}")
+        return {key: np.array(value) for key, value in content.items()}
 
 
 def write_custom(dataset: PoseDataset, path: str | os.PathLike[str]) -> None:
     """Writes a dataset so that `read_custom` gives the same one again.
 
     Args:
-        dataset: with skeletons of `jrepose.skeleton`.
+        dataset: with skeletons of `jrepose.skeleton`, or others without groups of joints.
         path: `.npz`.
 
     Raises:
         InputError: the file cannot be written, or would be one that `read_custom` refuses.
     """
     videos = dataset.videos
-    for skeleton in (dataset.skeleton, dataset.keypoint_skeleton):
-        if SKELETONS.get(skeleton.name) != skeleton:
+    skeletons: dict[str, np.ndarray] = {}
+    for of, skeleton in (("joint", dataset.skeleton), ("keypoint", dataset.keypoint_skeleton)):
+        if SKELETONS.get(skeleton.name) is skeleton:
+            continue
+        if skeleton.groups or skeleton.limb_angles:
             raise InputError(
-                f"cannot write {path}: jrepose.skeleton has no {skeleton.name} as here"
+                f"cannot write {path}: {skeleton.name} has groups of joints, and is none of "
+                + ", ".join(SKELETONS)
             )
-    content = dataset.arrays() | {
-        "video_lengths": np.array([video.frames for video in videos]),
-        "video_names": np.array([video.name for video in videos]),
-        "subjects": np.array([video.subject for video in videos]),
-        "actions": np.array([video.action for video in videos]),
-        "cameras": np.array([video.camera for video in videos]),
-        "width": np.array([video.width for video in videos]),
-        "height": np.array([video.height for video in videos]),
-        "frame_rate": np.array([video.frame_rate for video in videos], np.float64),
-        "skeleton": np.array(dataset.skeleton.name),
-        "keypoint_skeleton": np.array(dataset.keypoint_skeleton.name),
-        "target_space": np.array(dataset.target_space),
-    }
+        skeletons |= {
+            f"{of}_names": np.array(skeleton.joint_names),
+            f"{of}_parents": np.array(skeleton.parents),
+            f"{of}_pairs": np.array([skeleton.left, skeleton.right], int).T.reshape(-1, 2),
+        }
+    content = (
+        dataset.arrays()
+        | {
+            "video_lengths": np.array([video.frames for video in videos]),
+            "video_names": np.array([video.name for video in videos]),
+            "subjects": np.array([video.subject for video in videos]),
+            "actions": np.array([video.action for video in videos]),
+            "cameras": np.array([video.camera for video in videos]),
+            "width": np.array([video.width for video in videos]),
+            "height": np.array([video.height for video in videos]),
+            "frame_rate": np.array([video.frame_rate for video in videos], np.float64),
+            "skeleton": np.array(dataset.skeleton.name),
+            "keypoint_skeleton": np.array(dataset.keypoint_skeleton.name),
+            "target_space": np.array(dataset.target_space),
+        }
+        | skeletons
+    )
     _dataset(content, path, "frame_root")
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **content)
@@ -193,8 +261,11 @@ class _File:
         if not isinstance(values, np.ndarray) or values.dtype.kind not in _KINDS[kind]:
             held = getattr(values, "dtype", type(values).__name__)
             self.fail(key, f"holds {held}; expected an array of {kind}")
-        if kind == "text":
+        if values.dtype.kind == "U":
+            self._check_text(key, values)
             return values
+        if kind == "names or numbers":
+            kind = "whole numbers"
         if kind == "numbers":
             # What stands once a video is computed with in double precision.
             per_frame = "frames" in FIELDS[key].axes
@@ -211,6 +282,12 @@ class _File:
         if bad.any():
             self.fail(key, f"is {values[bad][0]:g}{self.place(bad)}; expected {kind}")
         return values.astype(bool if kind == "booleans" else np.int64, copy=False)
+
+    def _check_text(self, key: str, values: np.ndarray) -> None:
+        for value in np.unique(values).tolist():
+            if not value.isprintable() or len(value) > _LONGEST:
+                self.fail(key, f"has the text {ascii(value[:50])}; expected up to {_LONGEST} "
+                          "printable characters")  # fmt: skip
 
     def check_range(self, key: str, values: np.ndarray, least: float, most: float = np.inf) -> None:
         bad = ~((values >= least) & (values <= most))
@@ -234,8 +311,8 @@ def _dataset(
     content: Mapping[str, Any], path: str | os.PathLike[str], depth_reference: str
 ) -> PoseDataset:
     file = _File(content, path)
-    skeleton = SKELETONS[file.choice("skeleton", SKELETONS, "human36m_17")]
-    keypoint_skeleton = SKELETONS[file.choice("keypoint_skeleton", SKELETONS, skeleton.name)]
+    skeleton = _skeleton(file, "skeleton", "joint", HUMAN36M_17)
+    keypoint_skeleton = _skeleton(file, "keypoint_skeleton", "keypoint", skeleton)
     shape = np.shape(content["keypoints_px"])
     file.sizes |= {
         "frames": shape[0] if shape else 0,
@@ -273,6 +350,43 @@ def _dataset(
     )
 
 
+def _skeleton(file: _File, key: str, of: str, default: Skeleton) -> Skeleton:
+    """A known skeleton, or the one that the file describes."""
+    given = [f"{of}_{part}" for part in _SKELETON_KEYS if f"{of}_{part}" in file.content]
+    if not given:
+        named = key in file.content
+        return SKELETONS[file.choice(key, SKELETONS, "")] if named else default
+    names_key, parents_key, pairs_key = (f"{of}_{part}" for part in _SKELETON_KEYS)
+    if len(given) < len(_SKELETON_KEYS):
+        missing = next(k for k in (names_key, parents_key, pairs_key) if k not in given)
+        file.fail(given[0], f"is given without {missing}; a skeleton has both")
+    name = str(file.get(key, "own"))
+    if name in SKELETONS:
+        file.fail(
+            key, f"is {name!r}, and {names_key} is given; expected another name, or one of them"
+        )
+    file.sizes |= {FIELDS[names_key].axes[0]: np.size(file.content[names_key]),
+                   "pairs": len(np.atleast_1d(file.content[pairs_key]))}  # fmt: skip
+    names = tuple(file.get(names_key).tolist())
+    pairs = file.get(pairs_key) if file.sizes["pairs"] else np.zeros((0, 2), int)
+    if pairs.dtype.kind == "U":
+        if unknown := [joint for joint in pairs.ravel().tolist() if joint not in names]:
+            file.fail(pairs_key, f"has {unknown[0]!r}, which is not among {names_key}")
+        pairs = np.array([[names.index(joint) for joint in pair] for pair in pairs.tolist()])
+    try:
+        return Skeleton(
+            name=name,
+            joint_names=names,
+            parents=tuple(file.get(parents_key).tolist()),
+            left=tuple(pairs[:, 0].tolist()),
+            right=tuple(pairs[:, 1].tolist()),
+        )
+    except InputError as error:
+        raise InputError(
+            f"{file.path}: {names_key}, {parents_key} and {pairs_key}: {error}"
+        ) from None
+
+
 def _keypoints(
     file: _File,
 ) -> tuple[Float32[np.ndarray, "frames keypoints 2"], Float32[np.ndarray, "frames keypoints"]]:
@@ -287,7 +401,14 @@ def _keypoints(
         confidence = given[..., 2]
     missing = np.isnan(given[..., :2]).any(-1)
     confidence = np.where(missing, np.float32(0), confidence)
-    file.check_range("confidence", confidence, 0.0, 1.0)
+    if np.isnan(confidence).any():
+        file.fail("confidence", f"is nan{file.place(np.isnan(confidence))}; expected 0 to 1")
+    check_confidence(confidence, str(file.path))
+    beyond = int(((confidence < 0) | (confidence > 1)).sum())
+    if beyond:
+        _LOG.warning("%s: %d confidences are up to %.3f or below 0, and count as 1 or 0",
+                     file.path, beyond, confidence.max())  # fmt: skip
+        confidence = confidence.clip(0, 1)
     return np.where(missing[..., None], np.float32(0), given[..., :2]), confidence
 
 
@@ -345,7 +466,7 @@ def _image_labels(
     behind = poses[..., 2] < 1
     if behind.any():
         file.fail("poses_camera_mm", f"has the depth {poses[behind][0, 2]:g}{file.place(behind)}; "
-                  "intrinsics_px needs joints in front of the camera")  # fmt: skip
+                  "intrinsics_px needs joints in front of the camera, z away from it")  # fmt: skip
     parts = [
         image_labels(
             poses[video.start : video.stop],

@@ -31,6 +31,7 @@ from jaxtyping import Bool, Float32, Real, Shaped
 
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.formats.human36m import FRAME_RATE, cameras, canonical_action
+from jrepose.data.plausibility import check_plausible
 from jrepose.errors import InputError
 from jrepose.restricted_pickle import read_pickle
 from jrepose.skeleton import HUMAN36M_17
@@ -119,7 +120,7 @@ class _Table:
     """
 
     def __init__(self, where: str, columns: Mapping[Any, Any], needed: Sequence[str]):
-        self._where = where
+        self.where = where
         for name in needed:
             if name not in columns:
                 present = ", ".join(repr(key)[:40] for key in list(columns)[:20]) or "none"
@@ -139,7 +140,7 @@ class _Table:
                 )  # fmt: skip
 
     def error(self, column: str, problem: str) -> InputError:
-        return InputError(f"{self._where}/{column} {problem}")
+        return InputError(f"{self.where}/{column} {problem}")
 
     def has(self, column: str) -> bool:
         return column in self._columns
@@ -235,6 +236,12 @@ def _act(video: str) -> str:
 
 
 def _dataset(table: _Table, actions: Sequence[str]) -> PoseDataset:
+    dataset = _columns(table, actions)
+    check_plausible(dataset, table.where, keypoints="joint_2d", poses="joint3d_image")
+    return dataset
+
+
+def _columns(table: _Table, actions: Sequence[str]) -> PoseDataset:
     videos = _videos(table, actions)
     joints = HUMAN36M_17.num_joints
     lengths = [video.frames for video in videos]

@@ -35,6 +35,7 @@ from jrepose.data.formats.mpi_inf_3dhp_annotations import (
     find_annotations,
     read_annotations,
 )
+from jrepose.data.plausibility import check_plausible
 from jrepose.errors import InputError
 from jrepose.restricted_pickle import read_npz
 from jrepose.restricted_pickle.messages import shown
@@ -109,7 +110,8 @@ def read_mpi_inf_3dhp(
         set if it was read from original annotations or converted by us.
 
     Raises:
-        InputError: nothing found, or a file that cannot be read or holds something else.
+        InputError: nothing found, or a file that cannot be read, holds something else, or is in
+            other units or axes.
             Missing sequences, and sequences of other lengths than published, are only warned
             about.
         MissingExtra: original annotations in MATLAB 7.3, and h5py is missing.
@@ -282,7 +284,7 @@ def _dataset(split: str, views: Iterable[_View], folder: str | os.PathLike[str])
     if deviations:
         _LOG.warning("%s: not the published %s set: %s", folder, split, deviations)
     keypoints = np.concatenate([view.keypoints_px for view in views])
-    return PoseDataset(
+    dataset = PoseDataset(
         keypoints_px=keypoints,
         confidence=np.ones(keypoints.shape[:2], np.float32),
         visible=np.ones(keypoints.shape[:2], bool),
@@ -293,6 +295,8 @@ def _dataset(split: str, views: Iterable[_View], folder: str | os.PathLike[str])
         activity=np.concatenate([view.activity for view in views]) if split == "test" else None,
         target_space="camera_by_width",
     )
+    check_plausible(dataset, f"{folder}, {split} set", keypoints="data_2d", poses="data_3d")
+    return dataset
 
 
 def _deviations(split: str, views: Sequence[_View]) -> str:

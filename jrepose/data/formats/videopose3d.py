@@ -23,7 +23,8 @@ from jrepose.camera import world_to_camera
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.formats import human36m, humaneva
 from jrepose.data.formats.videopose3d_files import AnyCamera, Benchmark, Leaf, find_files, load
-from jrepose.data.simulation import capture
+from jrepose.data.labels import image_labels as labels_of
+from jrepose.data.plausibility import check_plausible
 from jrepose.errors import InputError
 from jrepose.skeleton import HUMAN36M_17, HUMANEVA_15, Skeleton
 
@@ -41,6 +42,7 @@ _HUMAN36M = Benchmark(
     subjects=human36m.SUBJECTS,
     cameras=human36m.cameras,
     frame_rate=human36m.FRAME_RATE,
+    corrupt=human36m.CORRUPT_RECORDINGS,
 )
 
 _HUMANEVA = Benchmark(
@@ -79,7 +81,8 @@ def read_human36m(
     Every camera's view of a recording is a video, named such as `"S9/Walking 1/54138969"`, of
     action `"Walking"`.  Subjects come in the order S1, S5, S6, S7, S8, S9, S11, actions in that
     of the 2D file, then cameras.  Keypoints that continue after the poses have ended are cut.
-    Subjects without poses (S2, S3, S4 in some 2D files) are left out.
+    Subjects without poses (S2, S3, S4 in some 2D files) are left out, and so is the corrupt
+    recording S11 "Directions".
 
     Args:
         folder: holds both files.
@@ -97,7 +100,7 @@ def read_human36m(
     Raises:
         InputError: a file is missing or damaged, or holds something else; subjects, actions,
             cameras, joints or lengths of the two files do not fit together; a value is not
-            finite.  It names the file and the entry.
+            finite, or the units or axes are others.  It names the file and the entry.
     """
     return _read(_HUMAN36M, folder, detections, image_labels)
 
@@ -159,13 +162,17 @@ def _read(
             part = {name: array[video.start : video.stop] for name, array in arrays.items()}
             _fill_keypoints(part, view)
             _fill_poses(part, poses_m, camera, sequence.poses.where)
-    return PoseDataset(
+    dataset = PoseDataset(
         **arrays,
         videos=tuple(videos),
         skeleton=benchmark.skeleton,
         keypoint_skeleton=keypoint_skeleton,
         target_space="camera_m",
     )
+    check_plausible(
+        dataset, str(folder), keypoints="positions_2d", poses="positions_3d", unit_mm=1000.0
+    )
+    return dataset
 
 
 def _allocate(
@@ -211,7 +218,7 @@ def _fill_poses(
             f"{where}: frame {int(nearest.argmin())} is not in front of camera {camera.name}; "
             "expected world coordinates in metres"
         )
-    part["poses_image_px"][...], part["factor_mm_per_px"][...] = capture.image_labels(
+    part["poses_image_px"][...], part["factor_mm_per_px"][...] = labels_of(
         poses_mm, camera, root=HUMAN36M_17.root
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import operator
 import os
 import pathlib
@@ -30,6 +31,8 @@ _KEYPOINT_SKELETONS: Mapping[str, Skeleton] = {
 
 _MOST_JOINTS = 1000
 
+_LOG = logging.getLogger(__name__)
+
 AnyCamera = Camera | PlacedCamera
 
 
@@ -44,6 +47,7 @@ class Benchmark:
         subjects: in the order of the dataset.
         cameras: of a subject, in the order of the files.
         frame_rate: frames per second.
+        corrupt: (subject, action) that are left out.
     """
 
     file_stem: str
@@ -52,6 +56,7 @@ class Benchmark:
     subjects: tuple[str, ...]
     cameras: Callable[[str], tuple[AnyCamera, ...]]
     frame_rate: float
+    corrupt: tuple[tuple[str, str], ...] = ()
 
 
 class Leaf(NamedTuple):
@@ -130,6 +135,9 @@ def load(
         _check_actions(actions_2d, actions_3d, f"{where_2d}, {subject}", poses_path)
         _check_actions(actions_3d, actions_2d, f"{where_3d}, {subject}", keypoints_path)
         for action, views in actions_2d.items():
+            if (subject, action) in benchmark.corrupt:
+                _LOG.info("%s: %s is left out: the recording is corrupt", poses_path, action)
+                continue
             name = f"{subject} {action!r}"
             sequence = SequenceArrays(
                 subject=subject,
@@ -143,6 +151,8 @@ def load(
             )
             _check_lengths(sequence)
             sequences.append(sequence)
+    if not sequences:
+        raise InputError(f"{where_3d} has no recording that is not corrupt")
     return sequences, keypoint_skeleton
 
 

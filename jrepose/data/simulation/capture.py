@@ -6,17 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
 
 from jrepose.camera import Camera
 from jrepose.data.dataset import PoseDataset, Video
+from jrepose.data.labels import check_depth_reference, image_labels
 from jrepose.data.mocap.recording import Recording
 from jrepose.data.simulation.detector import DetectorConfig, detect
 from jrepose.data.simulation.occlusion import self_occlusion
 from jrepose.data.simulation.rig import RigConfig, place_cameras
 from jrepose.errors import InputError
-
-DEPTH_REFERENCES = ("frame_root", "video_root")
 
 
 def capture(
@@ -37,8 +35,7 @@ def capture(
         recordings: motions in the world; one skeleton, names unique.
         rig: cameras; a `RigConfig`, a mapping of its fields, or None for its defaults.
         detector: the 2D detector; likewise a `DetectorConfig`.
-        depth_reference: origin of the labels' depth.  `"frame_root"`: each frame's own root;
-            `"video_root"`: the root of the video's first frame, which keeps the trajectory.
+        depth_reference: origin of the labels' depth, see `jrepose.data.labels.image_labels`.
         seed: of everything random.
 
     Raises:
@@ -47,10 +44,7 @@ def capture(
     """
     rig = _settings(RigConfig, rig)
     detector = _settings(DetectorConfig, detector)
-    if depth_reference not in DEPTH_REFERENCES:
-        raise InputError(
-            f"depth_reference {depth_reference!r}, expected " + " or ".join(DEPTH_REFERENCES)
-        )
+    check_depth_reference(depth_reference)
     recordings = list(recordings)
     _check(recordings)
 
@@ -81,38 +75,6 @@ def capture(
         videos=tuple(videos),
         skeleton=recordings[0].skeleton,
     )
-
-
-def image_labels(
-    poses_camera_mm: Float[np.ndarray, "frames joints 3"],
-    camera: Camera,
-    *,
-    root: int,
-    depth_reference: str = "frame_root",
-) -> tuple[Float32[np.ndarray, "frames joints 3"], Float32[np.ndarray, " frames"]]:
-    """The 2.5D labels that lifters train on, and the factor back to millimetres.
-
-    x and y are the undistorted perspective projection in pixels; depth is
-    (Z - Z_reference) / factor with factor = Z_root / f in mm per pixel, so that one unit is
-    the same length on all three axes at the root's depth (LCN, Ci et al., TPAMI 2020).
-
-    Args:
-        poses_camera_mm: joints in the camera's axes.
-        camera: whose projection.
-        root: index of the root joint.
-        depth_reference: see `capture`.
-
-    Returns:
-        labels, factor_mm_per_px.
-    """
-    poses = np.asarray(poses_camera_mm, np.float64)
-    root_depth = poses[:, root, 2]
-    factor = root_depth / camera.focal_px[0]
-    reference = root_depth if depth_reference == "frame_root" else root_depth[:1]
-    depth = (poses[..., 2] - reference[:, None]) / factor[:, None]
-    xy = camera.project(poses, distortion=False)
-    labels = np.concatenate([xy, depth[..., None]], axis=-1)
-    return labels.astype(np.float32), factor.astype(np.float32)
 
 
 def _film(

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import json
 import pathlib
 import textwrap
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from jrepose.camera import project_to_2d_linear
 from jrepose.data.dataset import TARGET_SPACES, PoseDataset, Video
-from jrepose.data.formats.custom import FIELDS, read_custom, write_custom
+from jrepose.data.formats.custom import FIELDS, custom_files, read_custom, write_custom
 from jrepose.data.simulation.capture import capture
 from jrepose.data.simulation.procedural import generate_motion
 from jrepose.errors import InputError
@@ -70,7 +71,7 @@ def fields(draw):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     skeleton = draw(st.sampled_from(list(SKELETONS.values())))
     layout = draw(st.none() | st.sampled_from(list(SKELETONS.values())))
-    text = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
+    text = st.text(st.characters(), max_size=6).filter(str.isprintable)
     names = draw(st.lists(text, min_size=1, max_size=3, unique=True))
     videos, start = [], 0
     for name in names:
@@ -83,13 +84,13 @@ def fields(draw):
     keypoints, joints = (layout or skeleton).num_joints, skeleton.num_joints
 
     def numbers(*shape):
-        return (rng.normal(size=shape) * 10.0 ** rng.integers(-3, 6)).astype(np.float32)
+        return rng.normal(500, 300, size=shape).astype(np.float32)
 
     optional = {
         "poses_camera_mm": numbers(start, joints, 3),
         "poses_image_px": numbers(start, joints, 3),
         "poses_image_mm": numbers(start, joints, 3),
-        "factor_mm_per_px": rng.uniform(0.01, 50, start).astype(np.float32),
+        "factor_mm_per_px": rng.uniform(0.5, 5, start).astype(np.float32),
         "activity": rng.integers(0, 128, start).astype(np.int8),
     }
     return {
@@ -225,6 +226,20 @@ WRONG = {
     "percentage": ({"confidence": np.full((5, 17), 87)}, r"is 87 at \[0, 0\]; expected 0 to 1"),
     "negative": ({"confidence": np.full((5, 17), -0.5)}, "confidence is -0.5"),
     "unsure": ({"confidence": nan_at((5, 17), 2, 3)}, r"confidence is nan at \[2, 3\]"),
+    "COCO's flags": ({"confidence": np.full((5, 17), 2)}, "2 at .*1 .COCO's flags of visibility"),
+    "bytes": ({"confidence": np.full((5, 17), 240)}, "divide by 255"),
+    "line": ({"subjects": "a\nb"}, r"subjects has the text 'a\\nb'; expected up to 200 printable"),
+    "long": ({"actions": "a" * 201}, "actions has the text"),
+    "far": ({"keypoints_px": np.full((5, 17, 2), 3e38)}, r"keypoints_px has the value 3e\+38"),
+    "0 to 1": ({"keypoints_px": minimal()["keypoints_px"] / 1000},
+               r"lie between 0.\d* and 0.\d* in images of 1000 x 800; expected pixels"),
+    "only names": ({"joint_names": ["a"]}, "joint_names is given without joint_parents"),
+    "no root": ({"joint_names": ["a", "b"], "joint_parents": [1, 0], "joint_pairs": [[0, 1]]},
+                "joint_names, joint_parents and joint_pairs: skeleton own: exactly one"),
+    "no such joint": ({"joint_names": ["a", "b"], "joint_parents": [-1, 0],
+                       "joint_pairs": [["a", "c"]]}, "joint_pairs has 'c'"),
+    "taken name": ({"skeleton": "coco_17", "joint_names": ["a"], "joint_parents": [-1],
+                    "joint_pairs": np.zeros((0, 2))}, "skeleton is 'coco_17', and joint_names"),
     "two confidences": ({"keypoints_px": np.ones((5, 17, 3)), "confidence": np.ones((5, 17))},
                         "confidence is given, and a third channel"),
     "lengths": ({"video_lengths": [2, 2]}, "video_lengths sum to 4; expected 5"),
@@ -275,6 +290,86 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, case):
     assert "\n" not in str(caught.value)
 
 
+POSES = {
+    "metres": lambda p: p / 1000,
+    "centimetres": lambda p: p / 10,
+    "y points up": lambda p: p * [1, -1, 1],
+    "x points left": lambda p: p * [-1, 1, 1],
+    "world axes": lambda p: p[..., [0, 2, 1]] * [1, 1, -1],
+    "axes are exchanged": lambda p: p[..., [1, 0, 2]],
+}
+
+
+@pytest.mark.parametrize("remedy", POSES)
+def test_other_units_and_axes_are_refused(tmp_path, remedy):
+    made = capture(generate_motion(["A"], seconds=0.5, actions=["walking"]))
+    write_custom(made, tmp_path / "own.npz")
+    arrays = dict(np.load(tmp_path / "own.npz"))
+    for name in ("poses_image_px", "factor_mm_per_px"):
+        del arrays[name]
+    poses = POSES[remedy](arrays["poses_camera_mm"])
+    path = save(tmp_path / "own.npz", **(arrays | {"poses_camera_mm": poses}))
+    with pytest.raises(InputError, match=f"own.npz: poses_camera_mm of video .*{remedy}"):
+        read_custom(path)
+    save(path, **arrays)
+    assert read_custom(path).frames == made.frames
+
+
+def test_what_is_strange_is_said(tmp_path, caplog):
+    keypoints = minimal()["keypoints_px"]
+    for change, message in (
+        ({"confidence": np.full((5, 17), 1.07)}, "85 confidences are up to 1.070"),
+        ({"confidence": np.zeros((5, 17))}, "no confidence is above 0"),
+        ({"keypoints_px": np.where(np.arange(17)[:, None] < 3, 0, keypoints)}, "lie at (0, 0)"),
+        ({"keypoints_px": keypoints - 1000}, "lie outside their images"),
+        ({"width": 400, "height": 1200, "keypoints_px": keypoints * [1.2, 0.4]},
+         "are width and height exchanged?"),
+        ({"keypoints_px": keypoints / 10}, "lie between 0 and 100"),
+        ({"frame_rate": 0.02}, "frame_rate is 0.02"),
+    ):  # fmt: skip
+        caplog.clear()
+        dataset = read_custom(save(tmp_path / "own.npz", **minimal(**change)))
+        assert message in caplog.text and dataset.confidence.max() <= 1
+    caplog.clear()
+    read_custom(save(tmp_path / "own.npz", **minimal()))
+    assert not caplog.text
+
+
+OWN = {
+    "joint_names": ["hip", "knee", "foot_l", "foot_r"],
+    "joint_parents": [-1, 0, 1, 1],
+    "joint_pairs": [["foot_l", "foot_r"]],
+}
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_skeleton_of_ones_own(tmp_path, beside):
+    arrays = {"keypoints_px": np.ones((5, 4, 2)), "width": 9, "height": 9}
+    if beside:
+        (tmp_path / "own.skeleton.json").write_text(json.dumps(OWN))
+    path = save(tmp_path / "own.npz", **(arrays if beside else arrays | OWN))
+    assert [file.name for file in custom_files(path)] == (
+        ["own.npz", "own.skeleton.json"] if beside else ["own.npz"]
+    )
+    dataset = read_custom(path)
+    skeleton = dataset.skeleton
+    assert dataset.keypoint_skeleton is skeleton and skeleton.name == "own"
+    assert skeleton.joint_names == ("hip", "knee", "foot_l", "foot_r")
+    assert skeleton.parents == (-1, 0, 1, 1)
+    assert skeleton.flip_permutation.tolist() == [0, 1, 3, 2]
+    write_custom(dataset, tmp_path / "again.npz")
+    assert_same(dataset, read_custom(tmp_path / "again.npz"))
+
+
+def test_many_videos_of_a_small_file(tmp_path):
+    frames = 200_000
+    arrays = {"keypoints_px": np.ones((frames, 17, 2), np.uint8), "width": 9, "height": 9,
+              "video_lengths": np.ones(frames, np.uint8)}  # fmt: skip
+    np.savez_compressed(tmp_path / "own.npz", **arrays)
+    with pytest.raises(InputError, match="refused, 200000 videos would take far more memory"):
+        read_custom(tmp_path / "own.npz")
+
+
 @pytest.mark.parametrize("key", ["keypoints_px", "width", "height"])
 def test_required_keys(tmp_path, key):
     arrays = minimal()
@@ -296,8 +391,8 @@ def test_writing_refuses_what_reading_would_refuse(tmp_path):
     with pytest.raises(InputError, match="own.npz: confidence is 2"):
         loud = dataclasses.replace(made, confidence=2 * made.confidence)
         write_custom(loud, tmp_path / "own.npz")
-    with pytest.raises(InputError, match="jrepose.skeleton has no human36m_17 as here"):
-        other = dataclasses.replace(HUMAN36M_17, groups={})
+    with pytest.raises(InputError, match="mine has groups of joints, and is none of human36m_17"):
+        other = dataclasses.replace(HUMAN36M_17, name="mine")
         write_custom(dataclasses.replace(made, skeleton=other), tmp_path / "own.npz")
     assert not list(tmp_path.iterdir())
 

@@ -7,7 +7,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from jrepose.camera import Camera
-from jrepose.data.simulation.capture import capture, image_labels
+from jrepose.data.labels import image_labels
+from jrepose.data.simulation.capture import capture
 from jrepose.data.simulation.detector import DetectorConfig
 from jrepose.data.simulation.procedural import generate_motion
 from jrepose.data.simulation.rig import RigConfig, place_cameras

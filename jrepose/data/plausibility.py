@@ -40,6 +40,7 @@ def check_plausible(
     *,
     keypoints: str = "keypoints_px",
     poses: str = "poses_camera_mm",
+    confidence: str = "confidence",
     unit_mm: float = 1.0,
 ) -> None:
     """Checks what a reader made, and says what is strange.
@@ -47,7 +48,7 @@ def check_plausible(
     Args:
         dataset: as read.
         where: the file, what messages start with.
-        keypoints, poses: what the file calls them.
+        keypoints, poses, confidence: what the file calls them.
         unit_mm: millimetres in the file's unit of the poses.
 
     Raises:
@@ -61,7 +62,7 @@ def check_plausible(
                 extreme = low if not low > -_FARTHEST else high
                 raise InputError(f"{where}: {name} has the value {extreme:g}; expected less than "
                                  f"{_FARTHEST:g}")  # fmt: skip
-    check_confidence(dataset.confidence, where)
+    check_confidence(dataset.confidence, f"{where}: {confidence}")
     shared = _shared_joints(dataset)
     found = outside = exchanged = corner = 0
     for video in dataset.videos:
@@ -114,7 +115,7 @@ def check_confidence(confidence: Float32[np.ndarray, "frames keypoints"], where:
         remedy = "bytes? divide by 255"
     bad = ~((confidence >= _LEAST_CONFIDENCE) & (confidence <= _MOST_CONFIDENCE))
     frame, joint = np.argwhere(bad)[0].tolist()
-    raise InputError(f"{where}: confidence is {confidence[frame, joint]:g} at [{frame}, {joint}]; "
+    raise InputError(f"{where} is {confidence[frame, joint]:g} at [{frame}, {joint}]; "
                      f"expected 0 to 1 ({remedy})")  # fmt: skip
 
 

@@ -403,7 +403,7 @@ def _keypoints(
     confidence = np.where(missing, np.float32(0), confidence)
     if np.isnan(confidence).any():
         file.fail("confidence", f"is nan{file.place(np.isnan(confidence))}; expected 0 to 1")
-    check_confidence(confidence, str(file.path))
+    check_confidence(confidence, f"{file.path}: confidence")
     beyond = int(((confidence < 0) | (confidence > 1)).sum())
     if beyond:
         _LOG.warning("%s: %d confidences are up to %.3f or below 0, and count as 1 or 0",

@@ -137,7 +137,8 @@ def camera_metres(
 def _read(
     benchmark: Benchmark, folder: str | os.PathLike[str], detections: str, image_labels: bool
 ) -> PoseDataset:
-    sequences, keypoint_skeleton = load(benchmark, *find_files(benchmark, folder, detections))
+    files = find_files(benchmark, folder, detections)
+    sequences, keypoint_skeleton = load(benchmark, *files)
     # All of Human3.6M takes a gigabyte: room is made once, and what is copied there is let go.
     frames = sum(len(sequence.views) * sequence.frames for sequence in sequences)
     arrays = _allocate(frames, benchmark.skeleton, keypoint_skeleton, image_labels)
@@ -169,8 +170,14 @@ def _read(
         keypoint_skeleton=keypoint_skeleton,
         target_space="camera_m",
     )
+    poses_file, keypoints_file = (path.name for path in files)
     check_plausible(
-        dataset, str(folder), keypoints="positions_2d", poses="positions_3d", unit_mm=1000.0
+        dataset,
+        str(folder),
+        keypoints=f"{keypoints_file}: positions_2d",
+        poses=f"{poses_file}: positions_3d",
+        confidence=f"{keypoints_file}: the third channel of positions_2d",
+        unit_mm=1000.0,
     )
     return dataset
 

@@ -314,7 +314,7 @@ def test_claims_of_size_are_checked_before_room_is_made(tmp_path):
     path = fake.write(tmp_path / "TS1/annot_data.mat", content, "7.3")
     with h5py.File(path, "r+") as file:
         file.create_dataset("annot2", (10**12, 1, 17, 2), chunks=(1000, 1, 17, 2))
-    with pytest.raises(InputError, match="annot2 claims to hold more than"):
+    with pytest.raises(InputError, match="refused, annot2 would take far more memory"):
         read_mpi_inf_3dhp(tmp_path)
 
 

@@ -43,7 +43,9 @@ def motion(frames, joints, seed=0):
 
 def pixels(frames, joints, seed=0, channels=2):
     random = np.random.default_rng([frames, joints, seed, channels])
-    return random.uniform(0, 640, (frames, joints, channels)).astype(np.float32)
+    return random.uniform(0, [640, 640, 1][:channels], (frames, joints, channels)).astype(
+        np.float32
+    )
 
 
 def contents(recordings, cameras, joints, layout, extra_frames=0):
@@ -91,6 +93,32 @@ def boxed(value):
     box = np.empty((), object)
     box[()] = value
     return box
+
+
+def test_the_corrupt_recording_is_left_out(tmp_path):
+    recordings = {"S11": {"Directions": 3, "Directions 1": 2}, "S9": {"Directions": 1}}
+    write(tmp_path, contents(recordings, 4, 32, "h36m"))
+    names = {video.name.rpartition("/")[0] for video in read_human36m(tmp_path).videos}
+    assert names == {"S11/Directions 1", "S9/Directions"}
+
+
+@pytest.mark.parametrize("scale", [50, 0.001])
+def test_other_units_are_refused(tmp_path, scale):
+    poses, keypoints = human36m_contents()
+    for actions in poses["positions_3d"].values():
+        for action in actions:
+            actions[action] = actions[action] * scale
+    with pytest.raises(InputError, match="data_3d_h36m.npz: positions_3d.*no human's"):
+        read_human36m(write(tmp_path, (poses, keypoints)))
+
+
+def test_normalised_keypoints_are_refused(tmp_path):
+    poses, keypoints = human36m_contents()
+    for actions in keypoints["positions_2d"].values():
+        for views in actions.values():
+            views[:] = [view / 1000 for view in views]
+    with pytest.raises(InputError, match="data_2d_h36m_gt.npz: positions_2d .*expected pixels"):
+        read_human36m(write(tmp_path, (poses, keypoints)))
 
 
 def test_videos_come_by_subject_then_action_of_the_2d_file_then_camera(tmp_path):

@@ -248,15 +248,3 @@ MPII_16 = Skeleton(
 SKELETONS: Mapping[str, Skeleton] = MappingProxyType(
     {s.name: s for s in (HUMAN36M_17, HUMANEVA_15, MPI_INF_3DHP_17, COCO_17, MPII_16)}
 )
-
-
-def get_skeleton(name: str) -> Skeleton:
-    """The skeleton of that name.
-
-    Raises:
-        InputError: no such skeleton.
-    """
-    try:
-        return SKELETONS[name]
-    except KeyError:
-        raise InputError(f"unknown skeleton {name!r}; known: {', '.join(SKELETONS)}") from None

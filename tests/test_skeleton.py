@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jrepose.errors import InputError
-from jrepose.skeleton import HUMAN36M_17, Skeleton, get_skeleton
+from jrepose.skeleton import HUMAN36M_17, Skeleton
 
 
 def test_human36m_order_and_pairs():
@@ -75,13 +75,10 @@ def test_limb_angles_pair_limbs_that_meet_or_face():
 
 def test_lookups_name_what_is_missing():
     assert HUMAN36M_17.index("left_wrist") == 13
-    assert get_skeleton("human36m_17") is HUMAN36M_17
     with pytest.raises(InputError, match="no joint 'toe'.*pelvis"):
         HUMAN36M_17.index("toe")
     with pytest.raises(InputError, match="no group 'tail'"):
         HUMAN36M_17.group("tail")
-    with pytest.raises(InputError, match="unknown skeleton 'coco'"):
-        get_skeleton("coco")
 
 
 def test_pickling_keeps_everything():

@@ -132,7 +132,7 @@ def _walk_pairs(depths, true_depths, functions):
     def add_rows(sums, rows, true_rows):
         # Partial sums over the rows first: fewer roundings than adding pair by pair.
         partial_sums = [0.0] * len(functions)
-        for row, true_row in zip(rows, true_rows, strict=True):
+        for row, true_row in zip(rows[:, None], true_rows[:, None], strict=True):
             difference = depths - row
             nearer, farther = true_depths < true_row, true_row < true_depths
             for k, function in enumerate(functions):

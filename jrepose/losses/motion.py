@@ -46,7 +46,7 @@ def temporal_consistency(
     steps = jnp.diff(jnp.asarray(predicted, jnp.float32), axis=1)
     if steps.size == 0:
         return jnp.zeros((), jnp.float32)
-    return jnp.mean(jnp.asarray(weights, jnp.float32)[:, None] * steps**2)
+    return jnp.mean(jnp.asarray(weights, jnp.float32)[None, None, :, None] * steps**2)
 
 
 def motion(

@@ -40,7 +40,8 @@ def weighted_mpjpe(
     (CVPR 2019) weighs its trajectory loss by 1 / depth.
     """
     predicted, target = matched_float32(predicted, target)
-    return jnp.mean(jnp.asarray(weights, jnp.float32) * norm(predicted - target))
+    errors = norm(predicted - target)
+    return jnp.mean(jnp.broadcast_to(jnp.asarray(weights, jnp.float32), errors.shape) * errors)
 
 
 def n_mpjpe(

@@ -117,7 +117,7 @@ class DSTformer(nn.Module):
         pos_embed = self.param("pos_embed", truncated_normal, (1, joints, self.dim_feat))
         temp_embed = self.param("temp_embed", truncated_normal, (1, self.maxlen, 1, self.dim_feat))
         # In float32, for the embeddings' gradients are sums over the batch and frames or joints.
-        x = (x.astype(jnp.float32) + pos_embed + temp_embed[:, :frames]).astype(self.dtype)
+        x = (x.astype(jnp.float32) + pos_embed[:, None] + temp_embed[:, :frames]).astype(self.dtype)
         x = nn.Dropout(self.drop_rate, deterministic=not train)(x)
         self.sow("intermediates", "embed", x)
 

@@ -31,7 +31,12 @@ def linear(
 ) -> Float[Array, "*batch outputs"]:
     """`x @ kernel + bias` in the precision of `x`."""
     y = x @ kernel.astype(x.dtype)
-    return y if bias is None else y + bias.astype(x.dtype)
+    return y if bias is None else y + _per_channel(bias, y).astype(x.dtype)
+
+
+def _per_channel(parameter, x):
+    """A parameter `[channels]` in the rank of `x`."""
+    return jnp.expand_dims(parameter, tuple(range(x.ndim - 1)))
 
 
 def _linear_forward(x, kernel, bias):
@@ -130,7 +135,7 @@ def depthwise_conv(
 
     The kernel's height goes over frames and its width over joints; both are odd.
     """
-    return _correlation(x, jnp.asarray(kernel)) + bias.astype(x.dtype)
+    return _correlation(x, jnp.asarray(kernel)) + _per_channel(bias, x).astype(x.dtype)
 
 
 def _correlation(x, kernel):
@@ -142,7 +147,7 @@ def _correlation(x, kernel):
 
 def _correlation_on_cpu(x, kernel):
     height, width, _, channels = kernel.shape
-    taps = kernel.reshape(height * width, channels)
+    taps = kernel.reshape(height * width, 1, 1, 1, channels)
     return sum(part * tap for part, tap in zip(_shifted(x, height, width), taps, strict=True))
 
 
@@ -192,7 +197,7 @@ def layer_norm(
 ) -> Float[Array, "*batch channels"]:
     """Normalises over the channels; Ba et al. 2016.  The variance is the two-pass one."""
     normalised, _ = _normalise(x, epsilon)
-    return (normalised * scale + bias).astype(x.dtype)
+    return (normalised * _per_channel(scale, x) + _per_channel(bias, x)).astype(x.dtype)
 
 
 def _normalise(x, epsilon):
@@ -213,7 +218,9 @@ def _layer_norm_backward(epsilon, kept, g):
     dscale = g * normalised
     weights = scale / x.shape[-1]
     dx = inverse_std * (
-        g * scale - _weighted_sum(g, weights) - normalised * _weighted_sum(dscale, weights)
+        g * _per_channel(scale, g)
+        - _weighted_sum(g, weights)
+        - normalised * _weighted_sum(dscale, weights)
     )
     rows = tuple(range(x.ndim - 1))
     return dx.astype(x.dtype), jnp.sum(dscale, axis=rows), jnp.sum(g, axis=rows)
@@ -225,7 +232,7 @@ def _weighted_sum(x, weights):
         x,
         weights,
         cpu=lambda x, weights: (x @ weights)[..., None],
-        default=lambda x, weights: jnp.sum(x * weights, axis=-1, keepdims=True),
+        default=lambda x, weights: jnp.sum(x * _per_channel(weights, x), axis=-1, keepdims=True),
     )
 
 

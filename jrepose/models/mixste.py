@@ -111,7 +111,7 @@ class MixSTE(nn.Module):
         def embedded(x: Array, name: str, tokens: int) -> Array:
             shape = (1, tokens, self.embed_dim_ratio)
             # In float32, so that the embedding's gradient is summed in it too.
-            x = x.astype(jnp.float32) + self.param(name, nn.initializers.zeros, shape)
+            x = x.astype(jnp.float32) + self.param(name, nn.initializers.zeros, shape)[:, None]
             return dropout(x.astype(self.dtype))
 
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block

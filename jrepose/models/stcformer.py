@@ -246,5 +246,7 @@ class AttentionAlongAxis(nn.Module):
             parts, deterministic=not train
         )
         # In float32, so that the embedding's gradient is summed in it too.
-        x = (attended + dynamic).astype(jnp.float32) + self.part_factor * static[:, None]
+        x = (attended + dynamic).astype(jnp.float32) + self.part_factor * static[
+            None, None, :, None
+        ]
         return x.astype(self.dtype)

@@ -25,7 +25,8 @@ jrepose/data/formats/custom.py.  Three videos of two seconds, for example:
     )
 
 `python -m jrepose.data.inspect own.npz` tells whether the file is as it should be, and draws
-a frame of it.  The split below is by subject: put your subjects' names.
+a frame of it.  The split below is by subject: put your subjects' names; validation and test may be
+(), see docs/datasets.md.
 
 The size is that of `repose_mocap.py:small`, for tens of thousands of frames; with as many as
 Human3.6M has, take the model of configs/repose_mocap.py.

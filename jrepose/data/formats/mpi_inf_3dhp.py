@@ -121,10 +121,20 @@ def read_mpi_inf_3dhp(
     if unknown:
         raise InputError(f"unknown split {unknown[0]!r}; expected {' or '.join(SPLITS)}")
     return {
-        split: _dataset(split, _read(split, label, found[split]), folder)
+        split: _dataset(split, _read(split, found[split], label), folder)
         for split in SPLITS
         if split in splits and split in found
     }
+
+
+def read_preprocessed(path: str | os.PathLike[str], split: str) -> PoseDataset:
+    """One preprocessed file, whatever it is called, as `read_mpi_inf_3dhp` reads it.
+
+    Raises:
+        InputError: not such a file.
+    """
+    path = pathlib.Path(path)
+    return _assembled(split, list(_read(split, {None: path})), str(path))
 
 
 def _find(folder: str | os.PathLike[str], label: str) -> dict[str, dict[str | None, pathlib.Path]]:
@@ -164,7 +174,7 @@ class _View(NamedTuple):
     activity: Int8[np.ndarray, " frames"]
 
 
-def _read(split: str, label: str, files: Mapping[str | None, pathlib.Path]) -> Iterator[_View]:
+def _read(split: str, files: Mapping[str | None, pathlib.Path], label: str = "") -> Iterator[_View]:
     for sequence, path in files.items():
         if sequence is not None:
             entry = read_annotations(path, split, sequence, label)
@@ -262,6 +272,13 @@ def _joints(
 
 def _dataset(split: str, views: Iterable[_View], folder: str | os.PathLike[str]) -> PoseDataset:
     views = list(views)
+    deviations = _deviations(split, views)
+    if deviations:
+        _LOG.warning("%s: not the published %s set: %s", folder, split, deviations)
+    return _assembled(split, views, f"{folder}, {split} set")
+
+
+def _assembled(split: str, views: Sequence[_View], where: str) -> PoseDataset:
     videos, start = [], 0
     for view in views:
         width, height = image_size(view.sequence)
@@ -280,9 +297,6 @@ def _dataset(split: str, views: Iterable[_View], folder: str | os.PathLike[str])
             )
         )
         start = stop
-    deviations = _deviations(split, views)
-    if deviations:
-        _LOG.warning("%s: not the published %s set: %s", folder, split, deviations)
     keypoints = np.concatenate([view.keypoints_px for view in views])
     dataset = PoseDataset(
         keypoints_px=keypoints,
@@ -295,7 +309,7 @@ def _dataset(split: str, views: Iterable[_View], folder: str | os.PathLike[str])
         activity=np.concatenate([view.activity for view in views]) if split == "test" else None,
         target_space="camera_by_width",
     )
-    check_plausible(dataset, f"{folder}, {split} set", keypoints="data_2d", poses="data_3d")
+    check_plausible(dataset, where, keypoints="data_2d", poses="data_3d")
     return dataset
 
 

@@ -13,6 +13,7 @@ from jrepose.data.formats.mpi_inf_3dhp import LABELS, read_mpi_inf_3dhp, source_
 from jrepose.data.formats.videopose3d import read_human36m, read_humaneva
 from jrepose.data.inspect import motion, originals
 from jrepose.data.inspect.content import Content, of_datasets
+from jrepose.data.inspect.numpy_files import stacked_hourglass
 from jrepose.data.inspect.outline import names
 from jrepose.data.mocap.folder import clip_files
 from jrepose.errors import InputError
@@ -41,14 +42,7 @@ def folder(path: pathlib.Path) -> Content | None:
 
 
 def _stacked_hourglass(path: pathlib.Path) -> Content | None:
-    if not (path / human36m_sh.FILE_NAME).is_file():
-        return None
-    return of_datasets(
-        "Human3.6M with stacked-hourglass detections and 2.5D labels (Human3.6M-SH)",
-        human36m_sh.read_human36m_sh(path),
-        [human36m_sh.FILE_NAME],
-        [f"--config.data.source=human36m_sh --config.data.path={path}"],
-    )
+    return stacked_hourglass(path) if (path / human36m_sh.FILE_NAME).is_file() else None
 
 
 def _human36m(path: pathlib.Path) -> Content | None:

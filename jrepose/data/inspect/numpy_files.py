@@ -10,11 +10,11 @@ import numpy as np
 
 from jrepose.data.formats import human36m, human36m_sh, humaneva
 from jrepose.data.formats.custom import FIELDS, REQUIRED, read_custom
-from jrepose.data.formats.mpi_inf_3dhp import image_size
+from jrepose.data.formats.mpi_inf_3dhp import read_preprocessed
 from jrepose.data.inspect.content import Content, Track, joints, mapping, of_datasets
 from jrepose.data.inspect.outline import outline
 from jrepose.errors import InputError
-from jrepose.skeleton import HUMAN36M_17, HUMANEVA_15, MPI_INF_3DHP_17, SKELETONS, Skeleton
+from jrepose.skeleton import HUMAN36M_17, HUMANEVA_15, SKELETONS, Skeleton
 
 Entries = Mapping[str, Any]
 
@@ -138,59 +138,23 @@ def mpi_inf_3dhp(path: pathlib.Path, entries: Entries) -> Content | None:
     sequences = entries.get("data")
     if not isinstance(sequences, dict):
         return None
-    tracks = list(_sequences_3dhp(path, mapping(sequences, f"{path}: data")))
-    _check_same_joints(path, [track.poses for track in tracks])
-    known = tracks[0].poses.shape[1] == MPI_INF_3DHP_17.num_joints
-    split = "test" if tracks[0].valid is not None else "training"
-    return Content(
-        f"MPI-INF-3DHP, {split} set as P-STMO preprocesses it",
+    split = "test" if any(isinstance(entry, dict) for entry in sequences.values()) else "train"
+    title = "test" if split == "test" else "training"
+    return of_datasets(
+        f"MPI-INF-3DHP, {title} set as P-STMO preprocesses it",
+        {"": read_preprocessed(path, split)},
         outline(dict(entries)),
-        tracks,
-        keypoint_skeleton=MPI_INF_3DHP_17 if known else None,
-        skeleton=MPI_INF_3DHP_17 if known else None,
-        use=["--config.data.source=mpi_inf_3dhp --config.data.path=FOLDER, the folder it is in"],
+        ["--config.data.source=mpi_inf_3dhp --config.data.path=FOLDER, the folder it is in"],
     )
 
 
-def _sequences_3dhp(path: pathlib.Path, sequences: Entries) -> Iterator[Track]:
-    for sequence, entry in sequences.items():
-        if isinstance(entry, list | tuple) and len(entry) == 2:  # cameras and frame rate
-            views = mapping(entry[0], f"{path}: {sequence}")
-        else:
-            views = {"": entry}
-        for camera, arrays in views.items():
-            where = f"{path}: {sequence}" + f", camera {camera}" * bool(camera)
-            arrays = mapping(arrays, where)
-            keypoints = joints(arrays.get("data_2d"), (2,), f"{where}: data_2d")
-            poses = joints(arrays.get("data_3d"), (3,), f"{where}: data_3d")
-            valid = arrays.get("valid")
-            if keypoints.shape[:2] != poses.shape[:2]:
-                raise InputError(
-                    f"{where}: data_2d has the shape {keypoints.shape}, data_3d {poses.shape}"
-                )
-            if valid is not None and np.size(valid) != len(poses):
-                raise InputError(f"{where}: valid has not {len(poses)} entries, as data_3d has")
-            yield Track(
-                f"{sequence}/{camera}" if camera else sequence,
-                sequence.partition(" ")[0],
-                sequence,
-                camera,
-                keypoints_px=keypoints,
-                poses=poses,
-                valid=None if valid is None else np.ravel(valid).astype(bool),
-                image_size=image_size(sequence),
-            )
-
-
-def human36m_stacked_hourglass(path: pathlib.Path, content: Any) -> Content | None:
-    """The pickle of `jrepose.data.formats.human36m_sh`."""
-    if not isinstance(content, dict) or not {"train", "test"} <= content.keys():
-        return None
-    lines = outline(content)
-    datasets = human36m_sh.read_human36m_sh(path)
-    use = [f"--config.data.source=human36m_sh --config.data.path={path}"]
-    title = "Human3.6M with stacked-hourglass detections and 2.5D labels (Human3.6M-SH)"
-    return of_datasets(title, datasets, lines, use)
+def stacked_hourglass(path: pathlib.Path) -> Content:
+    """The pickle of `jrepose.data.formats.human36m_sh`, or its folder."""
+    return of_datasets(
+        "Human3.6M with stacked-hourglass detections and 2.5D labels (Human3.6M-SH)",
+        human36m_sh.read_human36m_sh(path),
+        use=[f"--config.data.source=human36m_sh --config.data.path={path}"],
+    )
 
 
 ARCHIVES: tuple[Callable[[pathlib.Path, Entries], Content | None], ...] = (
@@ -201,9 +165,6 @@ ARCHIVES: tuple[Callable[[pathlib.Path, Entries], Content | None], ...] = (
     custom,
 )
 """Each tells the content of an archive, or None if it is of another format."""
-
-PICKLES = (human36m_stacked_hourglass,)
-"""The same for pickles."""
 
 
 def _recordings(path: pathlib.Path, key: str, entries: Entries) -> Iterator[tuple[str, str, Any]]:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jrepose.data.formats import human36m
-from jrepose.data.formats.mat_files import read_mat
+from jrepose.data.formats.hdf5_files import open_hdf5
 from jrepose.data.formats.mat_version_5 import read_version_5
 from jrepose.data.formats.mpi_inf_3dhp import image_size
-from jrepose.data.formats.mpi_inf_3dhp_annotations import (
-    NUM_ANNOTATED_JOINTS,
-    RELEVANT_JOINTS,
-    read_annotations,
-)
+from jrepose.data.formats.mpi_inf_3dhp_annotations import LABELS, read_annotations
 from jrepose.data.inspect.content import Content, Track
 from jrepose.data.inspect.outline import names, outline
 from jrepose.data.prepare.position_files import read_positions
-from jrepose.errors import InputError, MissingExtra
+from jrepose.errors import InputError
 from jrepose.restricted_pickle import reading
 from jrepose.skeleton import HUMAN36M_17, MPI_INF_3DHP_17
 
@@ -38,12 +34,8 @@ def matlab(path: pathlib.Path) -> Content | None:
 
 def hdf5(path: pathlib.Path) -> Content | None:
     """HDF5, which MATLAB files of version 7.3 are too."""
-    try:
-        import h5py
-    except ImportError:
-        raise MissingExtra("h5py", f"reading {path} (HDF5)", "datasets") from None
-    with reading(str(path), "HDF5 file"), h5py.File(path, "r") as file:
-        present = [name for name in file if not name.startswith("#")]
+    with reading(str(path), "HDF5 file"), open_hdf5(path) as file:
+        present = [name for name in file.names if not name.startswith("#")]
     if "3D_positions" in present:
         return positions(path, ".h5")
     return _of_variables(path, present, ".cdf.mat")
@@ -82,58 +74,30 @@ def positions(path: pathlib.Path, suffix: str = ".cdf") -> Content:
 
 
 def _training_annotations(path: pathlib.Path, present: Sequence[str]) -> Content:
-    label = _label(path, present)
-    content = read_mat(path, ("cameras",), cells=("annot2", label))
-    cells = {key: list(content[key].ravel()) for key in ("annot2", label)}
-    views = zip(*cells.values(), strict=False)
-    folders = path.absolute().parts
-    sequence = " ".join(folders[-3:-1])
-    tracks = []
-    for camera, view in enumerate(views):
-        keypoints, poses = (
-            _annotated(path, key, cell, channels)
-            for (key, channels), cell in zip((("annot2", 2), (label, 3)), view, strict=True)
-        )
-        if len(keypoints) != len(poses):
-            raise InputError(
-                f"{path}: camera {camera} has {len(keypoints)} frames in annot2, {len(poses)} in "
-                f"{label}; expected as many"
-            )
-        tracks.append(
-            Track(
-                f"camera {camera}",
-                folders[-3] if len(folders) > 2 else "",
-                sequence,
-                str(camera),
-                keypoints_px=keypoints,
-                poses=poses,
-                image_size=image_size(sequence),
-            )
-        )
-    return _annotations("training", {"cameras": content["cameras"], **cells}, present, tracks)
-
-
-def _annotated(path: pathlib.Path, key: str, cell: np.ndarray, channels: int) -> np.ndarray:
-    columns = NUM_ANNOTATED_JOINTS * channels
-    if cell.ndim != 2 or cell.shape[1] != columns or not len(cell):
-        raise InputError(f"{path}: {key} has the shape {cell.shape}; expected (frames, {columns})")
-    return cell.reshape(-1, NUM_ANNOTATED_JOINTS, channels)[:, list(RELEVANT_JOINTS)]
+    # Any of the sequences: they are read alike, and told apart by their folders only.
+    views, _ = read_annotations(path, "train", "S1 Seq2", _label(path, present))
+    sequence = " ".join(path.absolute().parts[-3:-1])
+    tracks = [_track(f"camera {camera}", sequence, view, camera) for camera, view in views.items()]
+    return _annotations("training", views, present, tracks)
 
 
 def _test_annotations(path: pathlib.Path, present: Sequence[str]) -> Content:
-    # Any of the sequences: they are read alike, and told apart by their folders only.
     sequence = path.absolute().parent.name
     view = read_annotations(path, "test", "TS1", _label(path, present))
-    track = Track(
+    return _annotations("test", view, present, [_track(sequence, sequence, view)])
+
+
+def _track(name: str, sequence: str, view: Mapping[str, np.ndarray], camera: str = "") -> Track:
+    return Track(
+        name,
+        sequence.partition(" ")[0],
         sequence,
-        sequence,
-        sequence,
+        camera,
         keypoints_px=view["data_2d"],
         poses=view["data_3d"],
-        valid=view["valid"].astype(bool),
+        valid=view["valid"].astype(bool) if "valid" in view else None,
         image_size=image_size(sequence),
     )
-    return _annotations("test", view, present, [track])
 
 
 def _annotations(split: str, read: dict, present: Sequence[str], tracks: list[Track]) -> Content:
@@ -148,7 +112,7 @@ def _annotations(split: str, read: dict, present: Sequence[str], tracks: list[Tr
 
 
 def _label(path: pathlib.Path, present: Sequence[str]) -> str:
-    for label in ("univ_annot3", "annot3"):
+    for label in LABELS:
         if label in present:
             return label
     raise InputError(f"{path}: neither univ_annot3 nor annot3; it has {names(present, most=20)}")

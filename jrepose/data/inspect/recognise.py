@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import pathlib
 import struct
@@ -90,16 +91,13 @@ def _npy(path: pathlib.Path) -> Content:
 
 def _pickle(path: pathlib.Path) -> Content:
     content = read_pickle(path)
-    for recogniser in numpy_files.PICKLES:
-        with reading(str(path)):
-            if found := recogniser(path, content):
-                return found
-    holds = (
-        f"a dictionary of {names(map(ascii, content))}"
-        if isinstance(content, dict)
-        else (f"a {type(content).__name__}")
-    )
-    return _unknown(path, f"a pickle of {holds}")
+    if isinstance(content, dict) and {"train", "test"} <= content.keys():
+        lines = outline(content)
+        del content  # it is read once more
+        return dataclasses.replace(numpy_files.stacked_hourglass(path), outline=lines)
+    is_dict = isinstance(content, dict)
+    holds = f"dictionary of {names(map(ascii, content))}" if is_dict else type(content).__name__
+    return _unknown(path, f"a pickle of a {holds}")
 
 
 def _torch(path: pathlib.Path) -> Content:

@@ -74,11 +74,6 @@ def _keypoints(content: Content) -> Iterator[str]:
         if missing
         else "none missing"
     )
-    corner = sum(
-        int((~track.missing & (track.keypoints_px == 0).all(-1)).sum()) for track in tracks
-    )
-    if corner:
-        yield f"{corner} keypoints lie at (0, 0) and do not count as missing: are they?"
 
 
 def _poses(content: Content) -> Iterator[str]:
@@ -91,8 +86,6 @@ def _poses(content: Content) -> Iterator[str]:
     if skeleton:
         mean = _mean_limb(tracks, skeleton)
         yield f"limbs are {mean:.4g} long on average"
-        if content.unit == "mm" and not 30 < mean < 3000:
-            yield "which is not the length of human limbs in millimetres: another unit?"
     if missing := sum(int(np.isnan(track.poses).any(-1).sum()) for track in tracks):
         yield f"{_share(missing, tracks, joints)} of the joints are NaN"
 

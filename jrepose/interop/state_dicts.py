@@ -91,7 +91,7 @@ def from_torch(
     if others:
         problems.append(f"{listed(others)}: not the constant of this network")
     if problems:
-        if missing and (other := recognised(state_dict)):
+        if missing and (other := another_model(model_name, state_dict)):
             problems = [f"it is a {other}'s"]
         raise InputError(f"state dict does not fit {model_name}: {'; '.join(problems)}")
     if note:
@@ -148,16 +148,19 @@ def infer_hyperparameters(model_name: str, state_dict: Mapping[str, Any]) -> dic
     try:
         return names.hyperparameters(weights)
     except _NOT_ITS as error:
-        if other := recognised(state_dict):
+        if other := another_model(model_name, state_dict):
             raise InputError(f"state dict does not fit {model_name}: it is a {other}'s") from None
         raise InputError(
             f"state dict does not fit {model_name}: no {error}; it has {listed(list(weights))}"
         ) from None
 
 
-def recognised(state_dict: Mapping[str, Any]) -> str | None:
-    """The registered model that a state dict is one of, the first of those with that network."""
-    for name in models.MODELS:
+def another_model(model_name: str, state_dict: Mapping[str, Any]) -> str | None:
+    """The registered model of another network than this one's that a state dict is of, if any."""
+    own, _ = models.MODELS[model_name]
+    for name, (network, _) in models.MODELS.items():
+        if network is own:
+            continue
         try:
             names = name_map(name)
         except InputError:

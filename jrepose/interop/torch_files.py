@@ -28,9 +28,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jrepose.errors import InputError
+from jrepose.files import Budget, check_zip, open_regular
 from jrepose.interop.wrappers import below, is_average, unwrapped
 from jrepose.restricted_pickle import LEAVES, NAMES, Discarded, load, reading
 from jrepose.restricted_pickle.admitted import PickledDtype
+from jrepose.restricted_pickle.messages import shown
 
 _LOG = logging.getLogger(__name__)
 
@@ -63,11 +65,16 @@ _SAFETENSORS = {
     "U32": "uint32", "U64": "uint64", "BOOL": "bool",
 }  # fmt: skip
 
+MODEL_NOTE = "jrepose_model.json"
+"""Entry of a zip file of ours with the model's name and hyperparameters; PyTorch skips it."""
+
+_LONGEST_NOTE = 2**16
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 # Tensors may share and repeat elements, so they can be larger than the file, but not by much.
 _LARGEST_GROWTH, _MOST_REPEATED = 8, 2**26
 _DEEPEST = 100
+_MOST_PLACES = 20_000
 
 
 def read_torch_file(path: str | os.PathLike[str]) -> Any:
@@ -86,7 +93,7 @@ def read_torch_file(path: str | os.PathLike[str]) -> Any:
             but tensors, arrays and plain containers (the message names it).
     """
     path = pathlib.Path(path)
-    with reading(str(path), "PyTorch file"), path.open("rb") as file:
+    with reading(str(path), "PyTorch file"), open_regular(path) as file:
         return _read(file, path, os.fstat(file.fileno()).st_size)
 
 
@@ -107,7 +114,8 @@ def read_state_dict(path: str | os.PathLike[str], entry: str | None = None) -> S
         InputError: as `read_torch_file`; or no weights, no such entry, or several that could be
             meant (the message lists them).
     """
-    found = _state_dicts(read_torch_file(path), set_aside=entry is None)
+    with reading(str(path), "PyTorch file"):
+        found = _state_dicts(read_torch_file(path), set_aside=entry is None)
     if not found:
         raise InputError(f"{path}: no weights in this file (no dictionary of tensors)")
     listing = ", ".join(name or "the file itself" for name in found)
@@ -131,6 +139,34 @@ def read_state_dict(path: str | os.PathLike[str], entry: str | None = None) -> S
     raise InputError(f"{path}: no weights under {entry!r}; there are: {listing}")
 
 
+def read_model(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """What `write_state_dict` noted about the model: its name and hyperparameters.
+
+    Args:
+        path: as for `read_torch_file`.
+
+    Returns:
+        `{"name": ..., HYPERPARAMETER: ...}`, or None if the file says nothing of it.
+
+    Raises:
+        InputError: the file cannot be read, or the note is damaged.
+    """
+    with reading(str(path), "PyTorch file"), open_regular(path) as file:
+        if file.read(4) != b"PK\x03\x04":
+            return None
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            notes = [i for i in archive.infolist() if i.filename.rpartition("/")[2] == MODEL_NOTE]
+            if not notes:
+                return None
+            if len(notes) > 1 or notes[0].file_size > _LONGEST_NOTE:
+                raise ValueError(f"{MODEL_NOTE} is none of ours")
+            model = json.loads(archive.read(notes[0]))
+        if not isinstance(model, dict) or not isinstance(model.get("name"), str):
+            raise ValueError(f"{MODEL_NOTE} names no model")
+        return model
+
+
 def _usual_entry(found: Mapping[str, StateDict]) -> str | None:
     """The entry that is meant where none is named; None if that cannot be told."""
     preferred = ["", *_WEIGHTS, *(f"{a}.{b}" for a in _WEIGHTS for b in _WEIGHTS)]
@@ -141,26 +177,32 @@ def _usual_entry(found: Mapping[str, StateDict]) -> str | None:
     return trained[0] if len(trained) == 1 else None
 
 
-def _state_dicts(
-    content: Any, prefix: str = "", depth: int = 0, *, set_aside: bool = True
-) -> dict[str, StateDict]:
+def _state_dicts(content: Any, *, set_aside: bool) -> dict[str, StateDict]:
     """Dictionaries that hold arrays under names, by where they stand.
 
     `set_aside` leaves out what by its name is a state of the training, not of the network.
     """
-    if not isinstance(content, Mapping) or depth > 3:
-        return {}
-    found: dict[str, StateDict] = {}
-    for name, value in content.items():
-        if isinstance(name, str) and not (set_aside and _BESIDE.search(name)):
-            inner = f"{prefix}.{name}" if prefix else name
-            found |= _state_dicts(value, inner, depth + 1, set_aside=set_aside)
-    arrays = {
-        name: value
-        for name, value in content.items()
-        if isinstance(name, str) and isinstance(value, np.ndarray) and value.dtype != object
-    }
-    return found or ({prefix: arrays} if arrays else {})
+    visited = 0
+
+    def search(item: Any, prefix: str, depth: int) -> dict[str, StateDict]:
+        nonlocal visited
+        visited += 1
+        if not isinstance(item, Mapping) or depth > 3:
+            return {}
+        if visited > _MOST_PLACES:
+            raise ValueError("its dictionaries stand in too many places")
+        found: dict[str, StateDict] = {}
+        for name, value in item.items():
+            if isinstance(name, str) and not (set_aside and _BESIDE.search(name)):
+                found |= search(value, f"{prefix}.{name}" if prefix else name, depth + 1)
+        arrays = {
+            name: value
+            for name, value in item.items()
+            if isinstance(name, str) and isinstance(value, np.ndarray) and value.dtype != object
+        }
+        return found or ({prefix: arrays} if arrays else {})
+
+    return search(content, "", 0)
 
 
 def _read(file: BinaryIO, path: pathlib.Path, size: int) -> Any:
@@ -187,6 +229,7 @@ def _looks_like_tar(file: BinaryIO) -> bool:
 
 def _read_zip(file: BinaryIO, path: pathlib.Path, size: int) -> Any:
     with zipfile.ZipFile(file) as archive:
+        check_zip(archive, Budget(size, path))
         entries = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in entries if name.rsplit("/", 1)[-1] == "data.pkl"]
         if len(pickles) != 1:
@@ -247,23 +290,29 @@ def _read_stream(file: BinaryIO, path: pathlib.Path, size: int) -> Any:
 def _read_safetensors(file: BinaryIO, path: pathlib.Path, size: int) -> StateDict:
     (length,) = struct.unpack("<Q", file.read(8))
     header = json.loads(file.read(length).decode("utf-8"))
-    start, arrays = 8 + length, {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
+    header.pop("__metadata__", None)
+    start, arrays, last = 8 + length, {}, 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         if entry["dtype"] not in _SAFETENSORS:
-            raise InputError(f"{path}: tensor {name} has the dtype {entry['dtype']}, not read")
+            raise InputError(
+                f"{path}: tensor {shown(name)} has the dtype {entry['dtype']}, not read"
+            )
         dtype = jnp.dtype(_SAFETENSORS[entry["dtype"]])
         shape = tuple(int(extent) for extent in entry["shape"])
         begin, end = (int(offset) for offset in entry["data_offsets"])
         if not 0 <= begin <= end <= size - start or min(shape, default=0) < 0:
-            raise InputError(f"{path}: truncated: tensor {name} ends beyond the file")
+            raise InputError(f"{path}: truncated: tensor {shown(name)} ends beyond the file")
         if math.prod(shape) * dtype.itemsize != end - begin:
-            raise InputError(f"{path}: tensor {name} of shape {shape} has {end - begin} bytes")
+            raise InputError(
+                f"{path}: tensor {shown(name)} of shape {shape} has {end - begin} bytes"
+            )
+        if begin < last:
+            raise InputError(f"{path}: refused, tensor {shown(name)} shares its bytes with others")
+        last = max(last, end)
         file.seek(start + begin)
         data = np.frombuffer(file.read(end - begin), dtype.newbyteorder("<"))
         arrays[name] = data.reshape(shape).astype(dtype)
-    return arrays
+    return {name: arrays[name] for name in header}
 
 
 # ---- tensors and storages ----------------------------------------------------------------
@@ -303,7 +352,7 @@ def _elements(raw: bytes, storage: _Storage, byte_order: str, path: pathlib.Path
     if len(raw) < storage.elements * storage.dtype.itemsize:
         raise InputError(f"{path}: truncated: storage {storage.key} has {len(raw)} bytes")
     whole = len(raw) - len(raw) % storage.dtype.itemsize
-    array = np.frombuffer(raw[:whole], np.uint8)
+    array = np.frombuffer(raw, np.uint8, count=whole)
     if byte_order == ">" and storage.dtype.itemsize > 1:
         array = array.reshape(-1, storage.dtype.itemsize)[:, ::-1].ravel()
     return array

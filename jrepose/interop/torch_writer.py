@@ -6,17 +6,20 @@ names a file of raw numbers beside it.  `torch.load` reads it with `weights_only
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import pickle
 import struct
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from jrepose.errors import InputError
 from jrepose.files import atomic_path
+from jrepose.interop.torch_files import MODEL_NOTE
 
 # What weights and buffers are made of.
 _STORAGES = {
@@ -31,6 +34,7 @@ def write_state_dict(
     *,
     entry: str | None = None,
     data_parallel: bool = False,
+    model: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes weights so that PyTorch reads them.
 
@@ -41,6 +45,8 @@ def write_state_dict(
             trainers that grew from VideoPose3D.
         data_parallel: put `module.` before every key, for a model inside
             `torch.nn.DataParallel`.
+        model: name and hyperparameters to note in the file, for `read_model`; PyTorch does not
+            look at them, and forgets them when it saves the weights again.
 
     Raises:
         InputError: an array of a data type that PyTorch has not, or the file system refuses.
@@ -63,6 +69,8 @@ def write_state_dict(
         for number, array in enumerate(arrays.values()):
             archive.writestr(f"{folder}/data/{number}", _little_endian(array))
         archive.writestr(f"{folder}/version", "3\n")
+        if model is not None:
+            archive.writestr(f"{folder}/{MODEL_NOTE}", json.dumps(dict(model)))
 
 
 # The pickle is put together by hand: the names in it are PyTorch's, which is not there to ask.

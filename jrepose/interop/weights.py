@@ -13,11 +13,16 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jrepose import checkpoints, models
 from jrepose.errors import InputError, listed
-from jrepose.interop.state_dicts import from_torch, known_variables, variable_shapes
-from jrepose.interop.torch_files import read_state_dict
+from jrepose.interop.state_dicts import (
+    another_model,
+    from_torch,
+    known_variables,
+    variable_shapes,
+)
+from jrepose.interop.torch_files import read_model, read_state_dict
 
-# How a model computes; the same weights fit.
-_FREE = ("dtype", "remat")
+HOW_IT_COMPUTES = ("dtype", "remat")
+"""Hyperparameters that weights do not depend on."""
 
 
 def load_run_or_file(
@@ -40,19 +45,21 @@ def load_run_or_file(
             finite.
     """
     path = pathlib.Path(path)
-    if (weights := _state_dict(path)) is not None:
-        hyperparameters = dict(model)
-        name = hyperparameters.pop("name")
-        variables = from_torch(name, weights, **hyperparameters)
+    hyperparameters = dict(model)
+    name = hyperparameters.pop("name")
+    if (found := _torch_file(path)) is not None:
+        weights, noted = found
+        if other := another_model(name, weights):
+            raise InputError(f"config is {name}, checkpoint is {other}: {path}")
+        if noted is not None:
+            _check_same(model, noted, path)
+        try:
+            variables = from_torch(name, weights, **hyperparameters)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
         return variables, f"PyTorch checkpoint: {path}"
     checkpoint = checkpoints.load(path, which)
-    stored = checkpoint.config["model"]
-    if _network(stored) is not _network(model):
-        raise InputError(f"config is {model['name']}, checkpoint is {stored['name']}: {path}")
-    for field, ours, theirs in _differences(model, stored):
-        raise InputError(
-            f"config.model.{field} is {ours!r}, the checkpoint was trained with {theirs!r}"
-        )
+    _check_same(model, checkpoint.config["model"], path)
     _check_finite(flatten_dict(checkpoint.variables), checkpoint.path)
     return checkpoint.variables, f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
 
@@ -80,8 +87,8 @@ def load_what_fits(
     hyperparameters = dict(model)
     name = hyperparameters.pop("name")
     differences: list[str] = []
-    if (weights := _state_dict(path)) is not None:
-        found, left_over = known_variables(name, weights, **hyperparameters)
+    if (torch_file := _torch_file(path)) is not None:
+        found, left_over = known_variables(name, torch_file[0], **hyperparameters)
         source = f"PyTorch checkpoint: {path}"
     else:
         checkpoint = checkpoints.load(path, which)
@@ -120,14 +127,28 @@ def load_what_fits(
     return unflatten_dict(taken), "; ".join(report)
 
 
-def _state_dict(path: pathlib.Path) -> dict[str, np.ndarray] | None:
-    """The weights of a PyTorch file, or None if the path is none."""
-    if path.is_file():
-        return read_state_dict(path)
-    file, separator, entry = str(path).rpartition("::")
-    if separator and pathlib.Path(file).is_file():
-        return read_state_dict(file, entry)
-    return None
+def _torch_file(
+    path: pathlib.Path,
+) -> tuple[dict[str, np.ndarray], dict[str, Any] | None] | None:
+    """A PyTorch file's weights and its note about the model; None if the path is no file."""
+    entry = None
+    if not path.exists():
+        file, separator, last = str(path).rpartition("::")
+        if separator and pathlib.Path(file).exists():
+            path, entry = pathlib.Path(file), last
+    if not path.exists() or path.is_dir():
+        return None
+    return read_state_dict(path, entry), read_model(path)
+
+
+def _check_same(model: Mapping[str, Any], stored: Mapping[str, Any], path: pathlib.Path) -> None:
+    """Refuses weights of another network, or of one with other hyperparameters."""
+    if _network(stored) is not _network(model):
+        raise InputError(f"config is {model['name']}, checkpoint is {stored['name']}: {path}")
+    for field, ours, theirs in _differences(model, stored):
+        raise InputError(
+            f"config.model.{field} is {ours!r}, the checkpoint was trained with {theirs!r}: {path}"
+        )
 
 
 def _name(key: tuple[str, ...]) -> str:
@@ -159,4 +180,6 @@ def _differences(
 def _resolved(model: Mapping[str, Any]) -> dict[str, Any]:
     """Every hyperparameter, those that a config does not mention with their defaults."""
     every = models.hyperparameters(model["name"]) | dict(model)
-    return {name: value for name, value in every.items() if name not in ("name", *_FREE)}
+    return {
+        field: value for field, value in every.items() if field not in ("name", *HOW_IT_COMPUTES)
+    }

@@ -34,7 +34,7 @@ def unwrapped(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """The state dict without the wrappers that all names share, and without their counts."""
     found = {key: value for key, value in state_dict.items() if not _is_count(key, value)}
     found = _without_parts(found, _GENERATED)
-    while found:
+    for _ in range(_DEEPEST):
         firsts = {key.partition(".")[0] for key in found}
         if len(firsts) > 1 or not firsts <= _WRAPPERS or not all("." in key for key in found):
             break
@@ -71,13 +71,13 @@ def network_in(state_dict: Mapping[str, Any], score: Callable[[Mapping[str, Any]
     inner = _without_parts(everything, {"module"})
     if score(inner) > score(everything):
         everything = inner
-    parts = {"": everything}
-    for key in everything:
-        pieces = key.split(".")[:-1]
-        for length in range(1, 1 + min(len(pieces), _DEEPEST)):
-            prefix = ".".join(pieces[:length])
-            if prefix not in parts:
-                parts[prefix] = below(everything, prefix)
+    parts: dict[str, dict[str, Any]] = {}
+    for key, value in everything.items():
+        pieces = key.split(".", _DEEPEST)
+        for length in range(1, len(pieces)):
+            prefix, rest = ".".join(pieces[:length]), ".".join(pieces[length:])
+            parts.setdefault(prefix, {})[rest] = value
+    parts = {"": everything} | {prefix: unwrapped(part) for prefix, part in parts.items()}
     scores = {prefix: score(part) for prefix, part in parts.items()}
     best = max(scores.values())
     if not best:

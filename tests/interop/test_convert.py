@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from jrepose import checkpoints, interop
 from jrepose.commands.convert import convert
 from jrepose.errors import InputError
 from jrepose.interop.convert import export_checkpoint, import_checkpoint
+from jrepose.interop.torch_files import MODEL_NOTE
 
 SMALL = {"dim_feat": 8, "dim_rep": 6, "depth": 2, "num_heads": 2, "mlp_ratio": 2.0, "maxlen": 4,
          "num_joints": 5, "qkv_bias": True, "att_fuse": True}  # fmt: skip
@@ -46,6 +48,40 @@ def test_there_and_back_is_bit_exact(torch_file, weights, tmp_path, capsys):
     assert returned.keys() == weights.keys()
     for name, array in weights.items():
         np.testing.assert_array_equal(returned[name], array)
+
+
+def test_what_shapes_do_not_tell_comes_back(torch_file, tmp_path):
+    """Heads and epsilon leave no trace in the weights: the PyTorch file has a note."""
+    chosen = {"num_heads": 2, "norm_eps": 1e-5}
+    import_checkpoint(torch_file, tmp_path / "c", "repose", hyperparameters=chosen)
+    export_checkpoint(tmp_path / "c", tmp_path / "back.pth", "repose", entry="model_pos")
+    line = import_checkpoint(tmp_path / "back.pth", tmp_path / "again", "repose")
+    assert "num_heads=2" in line and "as published" not in line
+    for path in ("again", "back.pth"):
+        interop.load_run_or_file(tmp_path / path, {"name": "repose", **SMALL, "norm_eps": 1e-5})
+        with pytest.raises(InputError, match="config.model.num_heads is 4, the checkpoint was"):
+            interop.load_run_or_file(
+                tmp_path / path, {"name": "repose", **SMALL, "num_heads": 4, "norm_eps": 1e-5}
+            )
+    given = import_checkpoint(
+        tmp_path / "back.pth", tmp_path / "given", "repose", hyperparameters={"num_heads": 4}
+    )
+    assert "num_heads=4" in given
+    untold = import_checkpoint(torch_file, tmp_path / "untold", "repose")
+    assert "so as published: num_heads=8, qk_scale=None, norm_eps=1e-06" in untold
+    with pytest.raises(InputError, match="holds another model than mixste"):
+        import_checkpoint(tmp_path / "back.pth", tmp_path / "no", "mixste")
+
+
+@pytest.mark.parametrize("note", ["[1]", '{"depth": 1}', "{", " " * 70000])
+def test_a_damaged_note_is_one_line(weights, tmp_path, note):
+    path = tmp_path / "w.pth"
+    interop.write_state_dict(weights, path)
+    assert interop.read_model(path) is None
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"w/{MODEL_NOTE}", note)
+    with pytest.raises(InputError, match="w.pth: damaged PyTorch file"):
+        interop.read_model(path)
 
 
 @pytest.mark.parametrize("changes", [{}, {"qkv_bias": False}, {"att_fuse": False, "depth": 1}])

@@ -126,7 +126,19 @@ def test_unusable_fixtures(fixture_arrays, tmp_path, capsys):
     text.write_text("not an archive")
     given = {key: value for key, value in fixture_arrays.items() if key.startswith("param")}
     empty = write(tmp_path / "empty.npz", given)
-    for path in (other, str(text), empty, str(tmp_path / "absent.npz")):
+    short = write(tmp_path / "short.npz", {**given, "input/x": np.zeros(3), "output/pred": 0})
+    cut, flipped = tmp_path / "cut.npz", tmp_path / "flipped.npz"
+    raw = bytearray((tmp_path / "other.npz").read_bytes())
+    cut.write_bytes(raw[: len(raw) // 2])
+    raw[len(raw) // 2] ^= 255
+    flipped.write_bytes(raw)
+    text_config, list_config = tmp_path / "words.npz", tmp_path / "list.npz"
+    np.savez(text_config, config="no JSON")
+    np.savez(list_config, config="[1]")
+    nothing = tmp_path / "nothing.npz"
+    np.savez(nothing, a=np.zeros(2))
+    damaged = (short, cut, flipped, text_config, list_config, nothing)
+    for path in map(str, (other, text, empty, tmp_path / "absent.npz", *damaged)):
         assert run(command, ["parity", path]) == 2
         error = capsys.readouterr().err
         assert error.startswith("parity: error: ") and error.count("\n") == 1 and path in error

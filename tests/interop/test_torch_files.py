@@ -2,8 +2,10 @@
 
 import collections
 import io
+import json
 import os
 import pickle
+import struct
 import zipfile
 
 import ml_dtypes
@@ -12,7 +14,7 @@ import pytest
 from interop.torch_writer import Storage, Tensor, legacy_file, safetensors_file, zip_file
 
 from jrepose.errors import InputError
-from jrepose.interop import read_state_dict, read_torch_file
+from jrepose.interop import load_run_or_file, read_state_dict, read_torch_file
 
 LAYOUTS = {
     "zip": zip_file,
@@ -276,3 +278,61 @@ def test_files_written_by_torch(write, zipped):
     assert everything["min_loss"] == 1.5
     np.testing.assert_array_equal(everything["more"]["t"], content["more"]["t"].numpy())
     assert everything["more"]["b"].dtype == ml_dtypes.bfloat16
+
+
+def overlapping_safetensors(places):
+    header = {
+        name: {"dtype": "F32", "shape": [(end - begin) // 4], "data_offsets": [begin, end]}
+        for name, (begin, end) in places.items()
+    }
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(4000)
+
+
+@pytest.mark.parametrize("second", [(0, 4000), (3996, 4000), (0, 4), (2000, 2004)])
+def test_safetensors_that_share_bytes(write, second):
+    apart = {"b": (2000, 4000), "a": (0, 2000), "c": (4000, 4000)}
+    assert list(read_torch_file(write(overlapping_safetensors(apart)))) == ["b", "a", "c"]
+    shared = overlapping_safetensors({"a": (0, 4000), "b": second})
+    with pytest.raises(InputError, match="refused, tensor [ab] shares its bytes with others"):
+        read_torch_file(write(shared))
+
+
+def test_zip_entries_that_share_bytes(write):
+    """Both storages in the directory point at the first one's bytes."""
+    two = {"a": Tensor(np.ones(2**12, np.float32)), "b": Tensor(np.zeros(2**12, np.float32))}
+    raw = bytearray(zip_file(two))
+    entries = zipfile.ZipFile(io.BytesIO(raw)).infolist()
+    first, second = (e for e in entries if "/data/" in e.filename)
+    directory = raw.index(b"PK\x01\x02")
+    at = raw.index(second.filename.encode(), directory) - 4
+    raw[at : at + 4] = struct.pack("<I", first.header_offset)
+    with pytest.raises(InputError, match="shares its bytes with others"):
+        read_torch_file(write(bytes(raw)))
+
+
+def test_many_tensors_of_one_storage(write):
+    """Each would have memory of its own: 2 MiB to 200 MiB."""
+    storage = Storage(np.zeros(2**19, np.float32))
+    views = [Tensor(storage=storage, shape=(2**19,), strides=(1,)) for _ in range(100)]
+    path = write(zip_file(dict(enumerate(views))))
+    with pytest.raises(InputError, match="its tensors are far larger than the file"):
+        read_torch_file(path)
+
+
+def test_dictionaries_in_too_many_places(write):
+    """Three levels of 200 names each for one dictionary: eight million places in a small file."""
+    nested = {"w": Tensor(np.ones(1, np.float32))}
+    for _ in range(3):
+        nested = {f"n{k}": nested for k in range(200)}
+    with pytest.raises(InputError, match="its dictionaries stand in too many places"):
+        read_state_dict(write(zip_file(nested)))
+
+
+def test_only_regular_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pth")
+    for path, kind in ((tmp_path / "pipe.pth", "a pipe"), ("/dev/zero", "a device")):
+        with pytest.raises(InputError, match=f"{kind}; expected a regular file"):
+            read_state_dict(path)
+        with pytest.raises(InputError, match=f"{kind}; expected a regular file"):
+            load_run_or_file(path, {"name": "repose"})

@@ -102,3 +102,25 @@ def test_nothing_fits(tmp_path, sources):
             load_what_fits(path, other)
     with pytest.raises(InputError, match="no checkpoint"):
         load_what_fits(tmp_path, other)
+
+
+@pytest.mark.parametrize("source", ["run", "file"])
+def test_another_model_is_named(sources, source):
+    repose = {"name": "repose", "dim_feat": 4, "dim_rep": 4, "depth": 1, "num_heads": 1}
+    with pytest.raises(InputError, match="config is repose, checkpoint is mixste: "):
+        load_run_or_file(sources[0][source], repose)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_named(tmp_path, value):
+    variables = variables_of(TRAINED)
+    variables["params"]["head_1"]["bias"][1] = value
+    run = write_run(tmp_path / "run", TRAINED, variables)
+    path = write_file(tmp_path / "f.bin", TRAINED, variables)
+    with pytest.raises(InputError, match="not finite: head_1/bias$"):
+        load_run_or_file(run, TRAINED)
+    with pytest.raises(InputError, match="f.bin.*head.1.bias has 1 of 3 values that are not fin"):
+        load_run_or_file(path, TRAINED)
+    for source in (run, path):
+        with pytest.raises(InputError, match="not finite: head_1/bias$"):
+            load_what_fits(source, {**TRAINED, "depth": 1})

@@ -11,6 +11,7 @@ import jax
 
 from jrepose import checkpoints, interop, models
 from jrepose.errors import InputError
+from jrepose.interop.weights import HOW_IT_COMPUTES
 
 
 def import_checkpoint(
@@ -39,7 +40,14 @@ def import_checkpoint(
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target} exists; expected a new folder")
     weights = interop.read_state_dict(source, entry)
-    chosen = interop.infer_hyperparameters(model_name, weights) | dict(hyperparameters or {})
+    published = models.hyperparameters(model_name)
+    noted = interop.read_model(source) or {"name": model_name}
+    if models.MODELS.get(noted.pop("name"), (None,))[0] is not models.MODELS[model_name][0]:
+        raise InputError(f"{source} says that it holds another model than {model_name}")
+    inferred = interop.infer_hyperparameters(model_name, weights)
+    chosen = noted | inferred | dict(hyperparameters or {})
+    untold = published.keys() - chosen.keys() - models.without_dropout(model_name).keys()
+    assumed = [field for field in published if field in untold.difference(HOW_IT_COMPUTES)]
     variables = interop.from_torch(model_name, weights, **chosen)
     config = {"model": {"name": model_name, **chosen}}
     collections = {name: value for name, value in variables.items() if name != "params"}
@@ -51,8 +59,11 @@ def import_checkpoint(
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
-    described = ", ".join(f"{name}={value}" for name, value in chosen.items())
-    return f"wrote {target}: {model_name}, {_size(variables)} parameters, {described}"
+    line = f"wrote {target}: {model_name}, {_size(variables)} parameters, {_listed(chosen)}"
+    if assumed:
+        values = _listed({field: published[field] for field in assumed})
+        line += f"; neither told by the file nor set, so as published: {values}"
+    return line
 
 
 def export_checkpoint(
@@ -86,8 +97,16 @@ def export_checkpoint(
     if models.MODELS.get(stored, (None,))[0] is not models.MODELS[model_name][0]:
         raise InputError(f"{source} holds a {stored}, not a {model_name}")
     weights = interop.to_torch(stored, checkpoint.variables, **hyperparameters)
-    interop.write_state_dict(weights, target, entry=entry, data_parallel=data_parallel)
+    every = models.hyperparameters(stored) | hyperparameters
+    noted = {field: value for field, value in every.items() if field not in HOW_IT_COMPUTES}
+    interop.write_state_dict(
+        weights, target, entry=entry, data_parallel=data_parallel, model={"name": stored, **noted}
+    )
     return f"wrote {target}: {len(weights)} tensors, {_size(checkpoint.variables)} parameters"
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items())
 
 
 def _size(variables: Mapping[str, Any]) -> str:

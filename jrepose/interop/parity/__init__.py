@@ -20,9 +20,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.errors import FlaxError
 
 from jrepose.errors import InputError
 from jrepose.interop.fixtures import LOSSES_ALONE, READERS
+from jrepose.restricted_pickle import read_npz
+from jrepose.restricted_pickle.messages import shown
 
 GRADIENT_SLACK = 10  # gradients may differ this much more than values
 
@@ -63,13 +66,19 @@ def compare_fixture(path: pathlib.Path) -> list[Comparison]:
         InputError: not a readable fixture, or one of another system.
     """
     arrays, config = _read(path)
-    system = config.get("model", config.get("source", "an unknown system"))
+    system = str(config.get("model", config.get("source", "an unknown system")))
     if system not in READERS and _holds_losses(arrays):
         system = LOSSES_ALONE
     if system not in READERS:
         raise InputError(f"{path}: holds {system}, expected one of {', '.join(READERS)}")
-    with jax.default_matmul_precision("highest"):
-        found = dict(READERS[system](arrays, config))
+    try:
+        with jax.default_matmul_precision("highest"):
+            found = dict(READERS[system](arrays, config))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, FlaxError) as error:
+        reason = shown(next(iter(str(error).splitlines()), type(error).__name__))
+        raise InputError(f"{path}: not a whole fixture of {system} ({reason})") from error
     comparisons = [_compare(name, found[name], arrays[name]) for name in arrays if name in found]
     if not comparisons:
         raise InputError(f"{path}: holds no result to compare with")
@@ -81,12 +90,22 @@ def _holds_losses(arrays: Mapping[str, np.ndarray]) -> bool:
 
 
 def _read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    arrays = read_npz(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        return arrays, json.loads(str(arrays.pop("config")))
-    except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
-        raise InputError(f"{path}: not a fixture ({error})") from error
+        config = json.loads(str(arrays.pop("config")))
+    except KeyError:
+        raise InputError(f"{path}: not a fixture, it has no config") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path}: not a fixture, its config is not JSON") from None
+    wrong = [name for name, array in arrays.items() if not _is_plain(array)]
+    if not isinstance(config, dict) or wrong:
+        found = f"{shown(wrong[0])} that is no plain array" if wrong else "another config"
+        raise InputError(f"{path}: not a fixture, it has {found}")
+    return arrays, config
+
+
+def _is_plain(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype.kind in "biufcSU"
 
 
 def _compare(name: str, ours: Any, expected: np.ndarray) -> Comparison:

@@ -9,10 +9,14 @@ damaged and is not used.
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import logging
 import math
+import os
 import pathlib
+import sys
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +28,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jrepose import parallel
+from jrepose.disk import cannot_write, system_error
 from jrepose.errors import InputError
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +38,14 @@ FOLDER = "checkpoints"
 
 DAMAGED_FOLDER = "damaged_checkpoints"
 """Folder of a workdir to which a resuming run moves damaged checkpoints."""
+
+# How often a checkpoint that cannot be read is tried again while its run goes on writing.
+_ATTEMPTS = 5
+
+# Errors of the machine, not of the file.
+_UNREADABLE = (
+    errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM
+)  # fmt: skip
 
 SCORE = "mpjpe"
 """The validation score, lower is better, that says which checkpoint is best."""
@@ -98,6 +111,8 @@ class CheckpointWriter:
         )
         with readable_disk_errors(self._folder):
             self._manager = ocp.CheckpointManager(self._folder, options=options)
+            # Held open, so that its number is given to no other folder.
+            self._opened = os.open(self._folder, os.O_RDONLY)
 
     @property
     def newest(self) -> int | None:
@@ -125,7 +140,7 @@ class CheckpointWriter:
         The arrays must not change afterwards.  Waits for the one before to be complete.
 
         Raises:
-            InputError: no space left on the disk, now or for the one before.
+            InputError: the disk refuses, now or for the one before, or the folder is gone.
         """
         meta = {
             "step": step,
@@ -139,6 +154,9 @@ class CheckpointWriter:
         score = None if validation is None else float(validation[SCORE])
         with readable_disk_errors(self._folder):
             self._manager.wait_until_finished()
+            # Orbax would make a folder that nobody looks for.
+            if not os.path.samestat(os.stat(self._folder), os.fstat(self._opened)):
+                raise OSError(errno.ENOENT, "replaced")
             self._scores[step] = score
             self._manager.save(
                 step,
@@ -151,13 +169,14 @@ class CheckpointWriter:
         """Returns when everything is on the disk.
 
         Raises:
-            InputError: no space left on the disk.
+            InputError: the disk refuses.
         """
         with readable_disk_errors(self._folder):
             self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Waits and releases the writer's threads."""
+        os.close(self._opened)
         with readable_disk_errors(self._folder):
             self._manager.close()
 
@@ -193,7 +212,11 @@ def steps_in(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
     # While Orbax writes, the folder has another name; the rename is the commit.
-    return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
+    try:
+        names = [entry.name for entry in folder.iterdir()]
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror or error}") from None
+    return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
 
 def read(path: Path) -> Checkpoint:
@@ -206,6 +229,7 @@ def read(path: Path) -> Checkpoint:
         DamagedCheckpoint: it cannot be read or its content is not what was written.
     """
     path = pathlib.Path(path).absolute()
+    _ignore_late_answers()
     handler = ocp.CompositeCheckpointHandler(
         state=ocp.StandardCheckpointHandler(), meta=ocp.JsonCheckpointHandler()
     )
@@ -228,8 +252,17 @@ def read(path: Path) -> Checkpoint:
             if found.get(name) != expected:
                 raise ValueError(f"array {name} does not match its checksum")
     except Exception as error:  # Orbax, TensorStore and JSON each fail in their own ways.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise DamagedCheckpoint(f"damaged checkpoint {path}: {reason[0][:200]}") from error
+        number = system_error(error)
+        if isinstance(error, MemoryError) or number in _UNREADABLE:
+            reason = os.strerror(number) if number else "out of memory"
+            raise InputError(f"cannot read {path}: {reason}") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    else:
+        reason = None
+    if reason is not None:
+        with _quiet_orbax():
+            gc.collect()  # tasks that failed beside the first complain when they are collected
+        raise DamagedCheckpoint(f"damaged checkpoint {path}: {reason}")
     return Checkpoint(
         path=path,
         step=meta["step"],
@@ -255,16 +288,41 @@ def load(path: Path, which: str = "best") -> Checkpoint:
     if which not in ("best", "latest"):
         raise InputError(f"unknown checkpoint choice {which!r}; expected best or latest")
     path = pathlib.Path(path)
-    if (path / "meta").is_dir() and (path / "state").is_dir():
-        return read(path)
+    one = path if (path / "meta").is_dir() and (path / "state").is_dir() else None
     folder = path if path.name == FOLDER else path / FOLDER
+    for attempt in range(_ATTEMPTS):
+        chosen = one or _choose(folder, which)
+        before = _appearance(chosen)
+        try:
+            return read(chosen)
+        except DamagedCheckpoint:
+            # A run that goes on removes old checkpoints, also while they are being read.
+            time.sleep(0.1 * 2**attempt)
+            if before is not None and _appearance(chosen) == before:
+                raise
+    raise InputError(f"{path}: its checkpoints are removed faster than they can be read")
+
+
+def _choose(folder: pathlib.Path, which: str) -> pathlib.Path:
+    """Folder of the checkpoint to evaluate."""
     steps = steps_in(folder)
     if not steps:
         raise InputError(f"no checkpoint in {folder}")
     step = best_step({step: read_score(folder / str(step)) for step in steps})
     if which == "latest" or step is None:
         step = steps[-1]
-    return read(folder / str(step))
+    return folder / str(step)
+
+
+def _appearance(folder: pathlib.Path) -> set[tuple[str, int, int]] | None:
+    """What changes when a checkpoint is removed or replaced: its files, their sizes and times."""
+    try:
+        if not folder.is_dir():
+            return None
+        files = [(str(path), path.stat()) for path in folder.rglob("*")]
+    except OSError:
+        return None
+    return {(name, status.st_size, status.st_mtime_ns) for name, status in files}
 
 
 def read_score(path: Path) -> float | None:
@@ -277,32 +335,53 @@ def read_score(path: Path) -> float | None:
 
 
 def newest_intact(workdir: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The checkpoint to resume from; moves damaged ones out of the way.
+    """The checkpoint to resume from; moves damaged newer ones out of the way.
 
-    All processes call it together.
+    All processes call it together; the first one chooses, all of them read what it chose.
 
     Returns:
         The checkpoint (None if there is none), and one line for every damaged one that is
         newer than it.
+
+    Raises:
+        InputError: all are damaged, or a process cannot read what the first one chose.
     """
     workdir = pathlib.Path(workdir).absolute()
-    complaints = []
+    found: list[Checkpoint | None] = []
+
+    def choose() -> tuple[int | None, list[str]]:
+        checkpoint, complaints = _choose_intact(workdir)
+        found.append(checkpoint)
+        return None if checkpoint is None else checkpoint.step, complaints
+
+    step, complaints = parallel.from_first(choose)
+    with parallel.together():
+        if not found:
+            found.append(None if step is None else read(workdir / FOLDER / str(step)))
+    return found[0], complaints
+
+
+def _choose_intact(workdir: pathlib.Path) -> tuple[Checkpoint | None, list[str]]:
+    damaged: dict[pathlib.Path, str] = {}
     for step in reversed(steps_in(workdir / FOLDER)):
         folder = workdir / FOLDER / str(step)
-        checkpoint = None
         try:
             checkpoint = read(folder)
         except DamagedCheckpoint as error:
-            complaints.append(str(error))
-        # Every process reads the same files; the first one's word counts.
-        if int(parallel.agree(np.int32(checkpoint is not None))):
-            if checkpoint is None:
-                raise DamagedCheckpoint(complaints[-1])
-            return checkpoint, complaints
-        if parallel.is_primary():
-            _move_aside(folder, workdir / DAMAGED_FOLDER)
-        parallel.agree(np.int32(0))  # nobody goes on before the move
-    return None, complaints
+            damaged[folder] = str(error)
+            continue
+        with readable_disk_errors(workdir / DAMAGED_FOLDER):
+            for folder in damaged:
+                _move_aside(folder, workdir / DAMAGED_FOLDER)
+        return checkpoint, list(damaged.values())
+    aside = steps_in(workdir / DAMAGED_FOLDER)
+    if damaged or aside:
+        first = f" ({next(iter(damaged.values()))})" if damaged else f" ({DAMAGED_FOLDER})"
+        raise DamagedCheckpoint(
+            f"all checkpoints of {workdir} are damaged{first}; put an intact copy into {FOLDER}/, "
+            "or begin anew with --restart, which keeps what is there in another folder"
+        )
+    return None, []
 
 
 def _move_aside(folder: pathlib.Path, destination: pathlib.Path) -> None:
@@ -334,31 +413,43 @@ def _canonical(meta: Mapping[str, Any]) -> bytes:
 @contextmanager
 def _quiet_orbax() -> Iterator[None]:
     """Mutes Orbax's account of a failure that is reported in one line instead."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _ignore_late_answers() -> None:
+    """Mutes what TensorStore's threads say when a read ends after another one has failed."""
+    before = sys.unraisablehook
+
+    def filtered(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    if getattr(before, "__name__", None) != filtered.__name__:
+        sys.unraisablehook = filtered
 
 
 @contextmanager
 def readable_disk_errors(where: Path) -> Iterator[None]:
-    """Turns the many forms of "disk full" into one line.
+    """Turns the many forms in which a disk refuses into one line.
 
     Raises:
-        InputError: no space is left on the disk.
+        InputError: the disk is full or read-only, the folder was removed, and the like.
     """
     try:
         with _quiet_orbax():
             yield
-    except Exception as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        # TensorStore reports it as a ValueError with the system's message inside.
-        if full or "No space left on device" in str(error) or "Disk quota" in str(error):
-            raise InputError(
-                f"no space left on the disk while writing {where}; "
-                "free some and run the same command to continue"
-            ) from error
+    except InputError:
         raise
+    except Exception as error:
+        # TensorStore reports it as a ValueError with the system's message inside.
+        if system_error(error) is None:
+            raise
+        raise InputError(cannot_write(where, error)) from error

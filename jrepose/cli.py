@@ -13,6 +13,7 @@ from jrepose import __version__
 from jrepose.command import nearest, run
 from jrepose.commands import COMMANDS, command
 from jrepose.errors import InputError
+from jrepose.interrupts import end_quietly
 
 _EXAMPLES = """\
 examples:
@@ -23,6 +24,8 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point of `jrepose`: the first argument names the subcommand."""
+    if argv is None:
+        end_quietly()
     argv = list(sys.argv if argv is None else argv)
     name, rest = (argv[1], argv[2:]) if len(argv) > 1 else ("--help", [])
     if name == "help":

@@ -14,8 +14,10 @@ from typing import Any
 
 from absl import flags
 
+from jrepose import peers
 from jrepose.errors import InputError
 from jrepose.host_memory import reuse_freed_memory
+from jrepose.interrupts import STATUS
 
 _WIDTH = 96
 
@@ -39,7 +41,8 @@ def run(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     except InputError as error:
         message = str(error)
     except KeyboardInterrupt:
-        return 130
+        peers.leave("interrupted", STATUS)
+        return STATUS
     except Exception as error:
         if (amount := _out_of_memory(error)) is None:
             raise
@@ -48,6 +51,7 @@ def run(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
             "the batch with training.accumulate, or recompute activations with model.remat"
         )
     print(f"{argv[0]}: error: {message}", file=sys.stderr)
+    peers.leave(message)
     return 2
 
 

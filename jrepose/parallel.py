@@ -10,8 +10,10 @@ on one device, on several and on several processes.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -20,7 +22,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-from jrepose.errors import InputError
+from jrepose import peers
+from jrepose.errors import InputError, listed
 
 AXIS = "devices"
 """Name of the mapped axis, for `lax.pmean` and its relatives."""
@@ -35,6 +38,9 @@ def initialise_distributed(
 ) -> None:
     """Joins the processes of one run; call it before anything else touches a device.
 
+    All of them meet before JAX's own service starts, and end together with one line when one
+    is missing or dies (`jrepose.peers` says after how long).
+
     Without arguments the cluster's environment decides: the variables
     `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES`, `JAX_PROCESS_ID`, or Slurm's or Open MPI's
     own when more than one task runs.  In none of these cases the run has one process and
@@ -46,7 +52,8 @@ def initialise_distributed(
         process_id: this process, 0 .. num_processes - 1.
 
     Raises:
-        InputError: some but not all arguments are given, or they contradict each other.
+        InputError: some but not all arguments are given, they contradict each other, or a
+            process does not come.
     """
     coordinator = coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS")
     num_processes = _from_environment(num_processes, "JAX_NUM_PROCESSES")
@@ -66,6 +73,7 @@ def initialise_distributed(
         raise InputError(
             f"process_id {process_id} is not in 0..{num_processes - 1} (num_processes)"
         )
+    peers.meet(coordinator, num_processes, process_id)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(coordinator, num_processes, process_id)
 
@@ -96,23 +104,21 @@ def select_devices(count: int | None = None) -> tuple[jax.Device, ...]:
     """Devices of the run, those of one process next to each other.
 
     Args:
-        count: how many in all; None takes every device.
+        count: how many of each process; None takes every device.
 
     Raises:
-        InputError: there are fewer, or `count` does not divide over the processes.
+        InputError: a process has fewer.
     """
     by_process = [jax.local_devices(process_index=p) for p in range(jax.process_count())]
     if count is None:
         return tuple(device for devices in by_process for device in devices)
-    share, rest = divmod(count, len(by_process))
-    if count < 1 or rest:
-        raise InputError(f"{count} devices do not divide over {len(by_process)} processes")
-    if any(len(devices) < share for devices in by_process):
-        raise InputError(
-            f"{count} devices wanted, {sum(map(len, by_process))} found "
-            f"({jax.default_backend()}, {len(by_process)} processes)"
-        )
-    return tuple(device for devices in by_process for device in devices[:share])
+    for process, devices in enumerate(by_process):
+        if not 1 <= count <= len(devices):
+            where = f", process {process}" if len(by_process) > 1 else ""
+            raise InputError(
+                f"{count} devices wanted, {len(devices)} found ({jax.default_backend()}{where})"
+            )
+    return tuple(device for devices in by_process for device in devices[:count])
 
 
 def local_devices(devices: Devices | None = None) -> tuple[jax.Device, ...]:
@@ -226,6 +232,87 @@ def agree(value: Any) -> Any:
     if jax.process_count() == 1:
         return value
     return multihost_utils.broadcast_one_to_all(value)
+
+
+def gather(value: Any) -> list[Any]:
+    """Every process's value, by process; all processes call it together.
+
+    Args:
+        value: what JSON can say.
+    """
+    if jax.process_count() == 1:
+        return [value]
+    content = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.int32(content.size))
+    padded = np.zeros(int(sizes.max()), np.uint8)
+    padded[: content.size] = content
+    rows = multihost_utils.process_allgather(padded)
+    return [
+        json.loads(row[:size].tobytes())
+        for row, size in zip(np.asarray(rows), sizes.tolist(), strict=True)
+    ]
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """What one process refuses inside is refused by all, which call it together.
+
+    Raises:
+        InputError: inside, on any process; everywhere with the line of the first that did.
+    """
+    refusal = None
+    try:
+        yield
+    except InputError as error:
+        if jax.process_count() == 1:
+            raise
+        refusal = error
+    lines = gather(None if refusal is None else str(refusal))
+    for process, line in enumerate(lines):
+        if line is not None:
+            if process == jax.process_index():
+                raise refusal
+            raise InputError(f"process {process}: {line}")
+
+
+def from_first(function: Callable[[], Any]) -> Any:
+    """What `function` returns on process 0, on every process; all call it together.
+
+    Args:
+        function: called on process 0 only; its result is what JSON can say.
+
+    Raises:
+        InputError: raised by `function`; on every process.
+    """
+    with together():
+        value = function() if is_primary() else None
+    return gather(value)[0]
+
+
+def require_same(values: Mapping[str, Any]) -> None:
+    """Checks that all processes, which call it together, were started alike.
+
+    Args:
+        values: what must be the same, by name; values that JSON can say.
+
+    Raises:
+        InputError: on every process, naming what differs.
+    """
+    everywhere = gather(dict(values))
+    absent = "(absent)"
+    for process, theirs in enumerate(everywhere):
+        first = everywhere[0]
+        different = [
+            f"{name} is {str(theirs.get(name, absent))[:60]} "
+            f"(process 0: {str(first.get(name, absent))[:60]})"
+            for name in sorted(first.keys() | theirs.keys())
+            if first.get(name, absent) != theirs.get(name, absent)
+        ]
+        if different:
+            raise InputError(
+                f"process {process} was started differently: {listed(different)}; "
+                "start the same command on the same data everywhere"
+            )
 
 
 def _sharding(local: Sequence[jax.Device]) -> NamedSharding:

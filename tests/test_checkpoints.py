@@ -1,6 +1,7 @@
 """Checkpoints: what is written comes back, damage is noticed, the right ones are kept."""
 
 import errno
+import gc
 import json
 import pathlib
 import shutil
@@ -186,17 +187,66 @@ def test_every_flipped_byte_is_harmless_or_noticed(tmp_path):
     assert noticed > 10
 
 
-def test_all_damaged_leaves_nothing(tmp_path):
+def test_all_damaged_stops_and_stays(tmp_path):
     write_run(tmp_path, {1: None, 2: None})
     for step in "12":
         truncate(tmp_path / "checkpoints" / step)
-    found, complaints = checkpoints.newest_intact(tmp_path)
-    assert found is None and len(complaints) == 2
-    write_run(tmp_path, {1: None})
+    for _ in range(2):  # a second start must not take the workdir for an empty one
+        with pytest.raises(InputError, match=r"all checkpoints of .*/2: .*--restart") as caught:
+            checkpoints.newest_intact(tmp_path)
+        assert "\n" not in str(caught.value)
+    assert checkpoints.steps_in(tmp_path / "checkpoints") == [1, 2]
+    # Earlier versions moved the last one aside too.
+    (tmp_path / "checkpoints").rename(tmp_path / "damaged_checkpoints")
+    with pytest.raises(InputError, match="--restart"):
+        checkpoints.newest_intact(tmp_path)
+
+
+def test_damage_is_told_in_one_line_only(tmp_path, caplog, capfd):
+    state = {"params": {str(k): np.ones((20, 20), np.float32) * k for k in range(40)}, "ema": {}}
+    writer = checkpoints.CheckpointWriter(tmp_path, 1, {})
+    writer.save(1, state, config={}, data={}, validation=None, log={})
+    writer.close()
     truncate(tmp_path / "checkpoints" / "1")
-    assert checkpoints.newest_intact(tmp_path)[0] is None
-    names = {entry.name for entry in (tmp_path / "damaged_checkpoints").iterdir()}
-    assert names == {"1", "2", "1_2"}
+    with pytest.raises(checkpoints.DamagedCheckpoint):
+        checkpoints.read(tmp_path / "checkpoints" / "1")
+    gc.collect()
+    assert caplog.records == [] and capfd.readouterr() == ("", "")
+
+
+def test_a_checkpoint_removed_while_it_is_read_is_not_damaged(tmp_path, monkeypatch):
+    write_run(tmp_path, {1: None, 2: None})
+    read = checkpoints.read
+
+    def read_late(path):
+        if path.name == "2":  # the run has saved 3 and removed 2
+            path.rename(tmp_path / "checkpoints" / "3")
+        return read(path)
+
+    monkeypatch.setattr(checkpoints, "read", read_late)
+    with pytest.raises(checkpoints.DamagedCheckpoint):
+        checkpoints.read(tmp_path / "checkpoints" / "2")
+    (tmp_path / "checkpoints" / "3").rename(tmp_path / "checkpoints" / "2")
+    assert checkpoints.load(tmp_path, "latest").path.name == "3"
+    (tmp_path / "checkpoints" / "3").rename(tmp_path / "checkpoints" / "2")
+    with pytest.raises(InputError, match="removed faster than they can be read"):
+        checkpoints.load(tmp_path / "checkpoints" / "2")
+
+
+def test_workdir_removed_during_the_run_ends_it(tmp_path):
+    writer = checkpoints.CheckpointWriter(tmp_path / "run", 1, {})
+    save(writer, 1)
+    writer.wait()
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(
+        InputError, match=f"cannot write {tmp_path}/run/checkpoints: it was removed"
+    ):
+        save(writer, 2)
+    shutil.copytree(tmp_path, tmp_path / "run" / "checkpoints")  # a new one of the same name
+    with pytest.raises(InputError, match="it was removed"):
+        save(writer, 2)
+    assert not (tmp_path / "run" / "checkpoints" / "2").exists()
+    writer.close()
 
 
 def test_unfinished_write_does_not_count(tmp_path):
@@ -221,6 +271,7 @@ def test_messages(tmp_path):
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
         ValueError("RESOURCE_EXHAUSTED: ... No space left on device [os_error_code='28']"),
+        ValueError("RESOURCE_EXHAUSTED: ... [os_error_code='28']"),
     ):
         with pytest.raises(InputError, match="no space left on the disk while writing runs/x"):
             with checkpoints.readable_disk_errors("runs/x"):

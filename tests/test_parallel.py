@@ -80,6 +80,7 @@ def test_messages():
 def test_cluster_environment_is_read(monkeypatch):
     calls = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda *args: calls.append(args))
+    monkeypatch.setattr(parallel.peers, "meet", lambda *args: None)
     parallel.initialise_distributed()
     assert calls == []
     monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "host:1")
@@ -115,6 +116,7 @@ _WORKER = """
 import sys, numpy as np
 from jax import lax
 from jrepose import parallel
+from jrepose.errors import InputError
 parallel.initialise_distributed(sys.argv[1], 2, int(sys.argv[2]))
 devices = parallel.select_devices()
 assert len(devices) == 4 and len(parallel.local_devices(devices)) == 2
@@ -128,6 +130,24 @@ for _ in range(2):
 assert parallel.unreplicate(w) == 57, w
 np.testing.assert_array_equal(parallel.unshard(scaled), np.arange(8) * np.repeat(range(4), 2))
 assert parallel.agree(np.int32(7 + int(sys.argv[2]))) == 7
+me = int(sys.argv[2])
+assert parallel.gather({"a" * me: me}) == [{"": 0}, {"a": 1}]
+assert parallel.from_first(lambda: ["first", me]) == ["first", 0]
+parallel.require_same({"seed": 1, "path": None})
+def refused(function):
+    try:
+        function()
+    except InputError as error:
+        return str(error)
+def fail_on(process):
+    with parallel.together():
+        if me == process:
+            raise InputError("full")
+assert refused(lambda: fail_on(0)) == ("full" if me == 0 else "process 0: full")
+assert refused(lambda: fail_on(1)) == ("full" if me == 1 else "process 1: full")
+assert refused(lambda: fail_on(2)) is None
+line = refused(lambda: parallel.require_same({"seed": me, "name": "x"}))
+assert line.startswith("process 1 was started differently: seed is 1 (process 0: 0);"), line
 print("agreed", parallel.is_primary())
 """
 

@@ -28,7 +28,11 @@ def train(argv: Sequence[str]) -> int:
         "init_partial", False,
         "Take from --init what fits by name and shape, and report what does not.",
     )  # fmt: skip
-    line.whole("devices", None, "Local devices to use (all).", lower_bound=1)
+    line.switch(
+        "restart", False,
+        "Begin anew; what a run left in the workdir is kept in a folder inside.",
+    )  # fmt: skip
+    line.whole("devices", None, "Devices of each process to use (all).", lower_bound=1)
     line.text("coordinator", None, "Process 0, for several processes.", value="HOST:PORT")
     line.whole("num_processes", None, "How many.")
     line.whole("process_id", None, "Which one is this.")
@@ -60,7 +64,15 @@ def train(argv: Sequence[str]) -> int:
         load = interop.load_what_fits if partial else interop.load_run_or_file
         initial, described = load(init, config.model.to_dict())
         print(f"weights to begin with: {described}")
-    result = run(config, workdir, splits, devices=devices, initial=initial, partial=partial)
+    result = run(
+        config,
+        workdir,
+        splits,
+        devices=devices,
+        initial=initial,
+        partial=partial,
+        restart=line["restart"],
+    )
     # A run stopped early may have no numbers to draw yet.
     if result.finished and parallel.is_primary():
         _draw_curves(workdir)

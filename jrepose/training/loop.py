@@ -23,14 +23,14 @@ from jrepose.config import to_json
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.interrupts import Interrupts
 from jrepose.precision import multiply_float32_in_full
 from jrepose.progress import Progress
 from jrepose.training import metric_log
 from jrepose.training.compilation_cache import enable_compilation_cache
 from jrepose.training.experiment import Experiment, create_experiment
-from jrepose.training.interrupts import Interrupts
 from jrepose.training.metric_log import DivergedError, MetricLog
-from jrepose.training.resume import check_same_config, check_same_data
+from jrepose.training.resume import check_same_config, check_same_data, sole_run
 from jrepose.training.state import TrainState, from_plain, to_plain, with_parameters
 
 _LOG = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ def train(
     devices: Sequence[jax.Device] | None = None,
     initial: Mapping[str, Any] | None = None,
     partial: bool = False,
+    restart: bool = False,
 ) -> TrainingResult:
     """Trains, or continues what the workdir holds.
 
@@ -85,9 +86,12 @@ def train(
         initial: the model's variables to begin with; None draws them from the config's seed.
             A run that is continued does not need them.
         partial: `initial` may lack parameters, which are drawn from the config's seed.
+        restart: begin anew; what the workdir holds is moved to a folder inside it.
 
     Raises:
-        InputError: values that cannot be, a workdir with another run, or a full disk.
+        InputError: values that cannot be, a workdir with another run, one that is in use or
+            has damaged checkpoints only, processes that were started differently, or a disk
+            that refuses.
         DivergedError: NaN or infinity in the loss; the checkpoints are from before it.
     """
     if "train" not in splits:
@@ -95,11 +99,25 @@ def train(
     enable_compilation_cache()
     multiply_float32_in_full()
     workdir = pathlib.Path(workdir).absolute()
-    if parallel.is_primary():
-        with checkpoints.readable_disk_errors(workdir):
-            workdir.mkdir(parents=True, exist_ok=True)
     resolved = json.loads(to_json(config))
     fingerprints = {name: splits[name].fingerprint() for name in splits if name != "test"}
+    with sole_run(workdir, resolved, fingerprints, restart=restart):
+        return _train(
+            config, workdir, splits, resolved, fingerprints, devices, initial, partial=partial
+        )
+
+
+def _train(
+    config: ConfigDict,
+    workdir: pathlib.Path,
+    splits: Mapping[str, PoseDataset],
+    resolved: Mapping[str, Any],
+    fingerprints: Mapping[str, str],
+    devices: Sequence[jax.Device] | None,
+    initial: Mapping[str, Any] | None,
+    *,
+    partial: bool,
+) -> TrainingResult:
     found, complaints = checkpoints.newest_intact(workdir)
     for complaint in complaints:
         _say(logging.WARNING, "%s; moved to %s", complaint, checkpoints.DAMAGED_FOLDER)

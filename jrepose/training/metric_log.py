@@ -21,6 +21,7 @@ from jrepose.training.step import Metrics
 _LOG = logging.getLogger(__name__)
 
 FILE = "metrics.jsonl"
+BOARD = "tensorboard"
 
 
 class DivergedError(InputError):
@@ -80,7 +81,8 @@ class MetricLog:
             with readable_disk_errors(self._path):
                 _keep_until(self._path, step)
                 self._file = self._path.open("a", encoding="utf-8")
-            self._board = _open_board(workdir, step)
+            with readable_disk_errors(workdir / BOARD):
+                self._board = _open_board(workdir, step)
 
     @property
     def pending(self) -> dict[str, Any]:
@@ -136,7 +138,8 @@ class MetricLog:
             with readable_disk_errors(self._path):
                 self._file.close()
         if self._board is not None:
-            self._board.close()
+            with readable_disk_errors(self._path.with_name(BOARD)):
+                self._board.close()
 
     def _speed(self, step: int, batch_size: int) -> float | None:
         now = time.perf_counter()
@@ -151,43 +154,92 @@ class MetricLog:
         # JSON has no NaN: what is unknown, an error of occluded joints for instance, is absent.
         values = {name: value for name, value in values.items() if math.isfinite(value)}
         with readable_disk_errors(self._path):
+            if not os.fstat(self._file.fileno()).st_nlink:
+                self._file.close()
+                self._file = self._path.open("a", encoding="utf-8")
+                _LOG.warning("%s was removed or replaced; begun anew", self._path)
             json.dump({"step": step, "epoch": round(epoch, 4), **values}, self._file)
             self._file.write("\n")
             self._file.flush()
         if self._board is not None:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+            with readable_disk_errors(self._path.with_name(BOARD)):
+                self._board.add(values, step)
 
 
 def _keep_until(path: pathlib.Path, step: int) -> None:
-    """Removes the records after a step, and a line that a killed run left unfinished."""
+    """Removes the records after a step, and lines that are no records.
+
+    A killed run leaves its last line unfinished; a disk may damage any.
+    """
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+    *lines, rest = path.read_bytes().split(b"\n")
+    kept, bad = [], 0
+    for line in lines:
         try:
-            if not line.endswith("\n") or json.loads(line)["step"] > step:
-                break
-        except (ValueError, KeyError, TypeError):
-            break
-        kept.append(line)
-    replace_text(path, "".join(kept))
+            reached = json.loads(line)["step"]
+            if not isinstance(reached, int):
+                raise ValueError("no step")
+        except (ValueError, KeyError, TypeError, RecursionError):
+            bad += 1
+            continue
+        if reached <= step:
+            kept.append(line + b"\n")
+    if bad:
+        _LOG.warning("%s: %d damaged lines dropped", path, bad)
+    if bad or rest or len(kept) < len(lines):
+        replace_bytes(path, b"".join(kept))
 
 
 def replace_text(path: pathlib.Path, text: str) -> None:
     """Writes a file so that it is never seen half written."""
+    replace_bytes(path, text.encode())
+
+
+def replace_bytes(path: pathlib.Path, content: bytes) -> None:
+    """`replace_text`, of bytes."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
 
 
-def _open_board(workdir: pathlib.Path, step: int) -> Any:
+class _Board:
+    """TensorBoard scalars, written at once.
+
+    tensorboardX's own writer has a thread that dies when a disk is full, after which the run
+    would wait for it for ever.
+    """
+
+    def __init__(self, folder: pathlib.Path, step: int):
+        from tensorboardX import event_file_writer, summary
+        from tensorboardX.proto import event_pb2
+
+        self._summary, self._event = summary, event_pb2.Event
+        folder.mkdir(parents=True, exist_ok=True)
+        self._writer = event_file_writer.EventsWriter(str(folder / "events"))
+        if step:
+            # Later scalars of an interrupted run are not shown.
+            log = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._write(session_log=log, step=step + 1)
+
+    def add(self, values: Mapping[str, float], step: int) -> None:
+        for name, value in values.items():
+            self._write(summary=self._summary.scalar(name, value), step=step)
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _write(self, **content: Any) -> None:
+        self._writer.write_event(self._event(wall_time=time.time(), **content))
+
+
+def _open_board(workdir: pathlib.Path, step: int) -> _Board | None:
     try:
-        from tensorboardX import SummaryWriter
+        return _Board(workdir / BOARD, step)
     except ImportError:
         _LOG.info("no TensorBoard scalars: pip install 'jrepose[tensorboard]'")
         return None
-    return SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1 if step else None)

@@ -1,24 +1,108 @@
-"""Whether a run may continue from a checkpoint: same experiment, same data."""
+"""Whether a run may have a workdir, and continue what it holds: same experiment, same data."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import logging
+import pathlib
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from jrepose import checkpoints, parallel
+from jrepose.disk import lock_word, sole_writer
 from jrepose.errors import InputError
+from jrepose.training import metric_log
+
+_LOG = logging.getLogger(__name__)
 
 # What may change between two starts of one run: none of it enters a training step.
 FREE_FIELDS = (
     "name",
+    "published",
     "checkpoint",
+    "clip.evaluation_stride",
+    "clip.evaluation_windows",
+    "data.cache",
     "data.path",
     "data.resident_bytes",
-    "evaluation.batch_size",
-    "evaluation.every_epochs",
+    "data.split.test",
+    "evaluation",
     "training.epochs",
     "training.log_every",
     "training.max_steps",
 )
+
+# Free too, but scores before and after such a change are not of the same thing.
+_SCORING_FIELDS = ("clip.evaluation_stride", "clip.evaluation_windows", "evaluation")
+
+# What a run writes, and evaluations of it.
+_OUTPUTS = (
+    checkpoints.FOLDER, checkpoints.DAMAGED_FOLDER, metric_log.FILE, metric_log.BOARD,
+    "config.json", "curves.png", "evaluation", "attention",
+)  # fmt: skip
+
+# How long a network file system may take to show a new file on another machine.
+_SHARED_AFTER_S = 10.0
+
+
+@contextlib.contextmanager
+def sole_run(
+    workdir: pathlib.Path,
+    config: Mapping[str, Any],
+    data: Mapping[str, str],
+    *,
+    restart: bool = False,
+) -> Iterator[None]:
+    """Context in which this run, and no other, has the workdir.
+
+    All processes enter it together: the first one locks the folder (`jrepose.disk.sole_writer`),
+    the others check that they see its lock and were started alike.
+
+    Args:
+        workdir: made if it is absent.
+        config, data: plain values and fingerprints that must be the same on all processes.
+        restart: move what a run has left there to a folder inside, `previous_N`.
+
+    Raises:
+        InputError: another run has the folder, the disk refuses, or the processes differ.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def claim() -> str:
+            word = stack.enter_context(sole_writer(workdir))
+            if restart:
+                _set_aside(workdir)
+            return word
+
+        word = parallel.from_first(claim)
+        with parallel.together():
+            deadline = time.monotonic() + _SHARED_AFTER_S
+            while lock_word(workdir) != word:
+                if time.monotonic() > deadline:
+                    raise InputError(
+                        f"{workdir} is not the folder that process 0 writes to; all processes of "
+                        "a run must be given the same shared folder"
+                    )
+                time.sleep(0.1)
+        fields = {f"config.{name}": value for name, value in _flatten(config).items()}
+        parallel.require_same(fields | {f"the data of {k}": v[:12] for k, v in data.items()})
+        yield
+
+
+def _set_aside(workdir: pathlib.Path) -> None:
+    present = [workdir / name for name in _OUTPUTS if (workdir / name).exists()]
+    if not present:
+        return
+    number = 1
+    while (workdir / f"previous_{number}").exists():
+        number += 1
+    folder = workdir / f"previous_{number}"
+    with checkpoints.readable_disk_errors(folder):
+        folder.mkdir()
+        for path in present:
+            path.rename(folder / path.name)
+    _LOG.info("beginning anew; what was there is in %s", folder)
 
 
 def check_same_config(
@@ -38,12 +122,23 @@ def check_same_config(
     different = [
         f"{field}={new.get(field, missing)!r} (was {old.get(field, missing)!r})"
         for field in sorted(old.keys() | new.keys())
-        if old.get(field, missing) != new.get(field, missing) and not _is_free(field)
+        if old.get(field, missing) != new.get(field, missing) and not _is_among(field, FREE_FIELDS)
     ]
+    scoring = [
+        field
+        for field in sorted(new)
+        if _is_among(field, _SCORING_FIELDS) and old.get(field, missing) != new[field]
+    ]
+    if scoring and not different:
+        _LOG.warning(
+            "%s changed; earlier validation scores, by which the best checkpoint is known, were "
+            "computed without that",
+            ", ".join(scoring),
+        )
     if different:
         raise InputError(
             f"{workdir} holds a run with another config: {', '.join(different)}; "
-            "use another --workdir or the same values"
+            "use another --workdir, the same values, or --restart to begin anew"
         )
 
 
@@ -59,7 +154,7 @@ def check_same_data(saved: Mapping[str, str], current: Mapping[str, str], workdi
         raise InputError(
             f"{workdir} holds a run on other data: the fingerprint of {', '.join(different)} "
             f"differs ({split}: {str(current.get(split))[:12]}, was {saved[split][:12]}); "
-            "use another --workdir or the same data"
+            "use another --workdir, the same data, or --restart to begin anew"
         )
 
 
@@ -73,5 +168,5 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _is_free(field: str) -> bool:
-    return any(field == free or field.startswith(free + ".") for free in FREE_FIELDS)
+def _is_among(field: str, fields: tuple[str, ...]) -> bool:
+    return any(field == one or field.startswith(one + ".") for one in fields)

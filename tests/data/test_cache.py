@@ -1,6 +1,9 @@
 import dataclasses
 import json
 import logging
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -112,6 +115,86 @@ def test_damaged_entries_are_read_anew(tmp_path, source):
     assert read.calls == 3
     cache.cached([source], {}, read, folder)
     assert read.calls == 3
+
+
+def test_no_flipped_bit_is_loaded(tmp_path, source, caplog):
+    read, folder = Counting(all=make_dataset()), tmp_path / "cache"
+    cache.cached([source], {}, read, folder)
+    (entry,) = folder.iterdir()
+    random, calls = np.random.default_rng(0), 1
+    for path in sorted(entry.iterdir()):
+        original = path.read_bytes()
+        for position in random.integers(len(original), size=4) if original else ():
+            status = path.stat()
+            content = bytearray(original)
+            content[position] ^= 1 << int(random.integers(8))
+            path.write_bytes(content)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+            caplog.clear()
+            found = cache.cached([source], {}, read, folder)["all"]
+            assert found.fingerprint() == make_dataset().fingerprint()
+            calls += 1
+            assert read.calls == calls
+            # A flipped bit in the key of the code is an entry of another version.
+            assert "damaged cache" in caplog.text or path.name == "content.json"
+    cache.cached([source], {}, read, folder)
+    assert read.calls == calls
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': (" + b"(" * 90),
+        lambda path: path.unlink(),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: path.write_bytes(bytes(path.stat().st_size)),
+    ],
+)
+@pytest.mark.parametrize("name", ["content.json", "all.valid.npy"])
+def test_every_damage_is_one_line(tmp_path, source, damage, name, caplog):
+    read, folder = Counting(all=make_dataset()), tmp_path / "cache"
+    cache.cached([source], {}, read, folder)
+    (entry,) = folder.iterdir()
+    damage(entry / name)
+    for _ in range(2):
+        cache.cached([source], {}, read, folder)
+    assert read.calls == 2
+    (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert record.getMessage().startswith(f"damaged cache {entry} (")
+    assert record.getMessage().endswith("; the files are read anew")
+
+
+def test_blocks_may_not_be_exchanged(tmp_path):
+    blocks = [bytes([k]) * 2**20 for k in range(3)]
+    (tmp_path / "a").write_bytes(b"".join(blocks))
+    (tmp_path / "b").write_bytes(b"".join(blocks[::-1]))
+    (tmp_path / "c").write_bytes(b"".join(blocks) + bytes(8))
+    assert len({tuple(cache._sum(tmp_path / name)) for name in "abc"}) == 3
+
+
+def test_what_killed_writers_left_is_removed_and_live_ones_are_not(tmp_path, source, caplog):
+    folder = tmp_path / "cache"
+    dead, alive, young = (folder / f".{key * 32}.tmp" for key in "dab")
+    for path in (dead, alive, young):
+        path.mkdir(parents=True)
+        (path / "all.valid.npy").write_bytes(b"x" * 100)
+    hold = (
+        "import sys; from jrepose.disk import sole_writer; held = sole_writer(sys.argv[1]); "
+        "held.__enter__(); print(1, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, alive],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+    ) as writer:
+        writer.stdout.readline()
+        for path in (dead, alive):
+            os.utime(path, (1, 1))
+        cache.cached([source], {}, Counting(all=make_dataset()), folder)
+        left = {path.name for path in folder.iterdir() if path.name.startswith(".")}
+        assert left == {alive.name, young.name}
+        writer.kill()
 
 
 def test_an_unwritable_cache_is_only_a_warning(tmp_path, source, caplog):

@@ -17,6 +17,7 @@ from jrepose import checkpoints, parallel
 from jrepose.config import from_json
 from jrepose.data.batches import ClipOrder
 from jrepose.data.windows import training_windows
+from jrepose.disk import sole_writer
 from jrepose.errors import InputError
 from jrepose.training.loop import train
 from jrepose.training.metric_log import DivergedError
@@ -212,10 +213,20 @@ def test_messages(tmp_path, baseline):
         run(workdir, training__learning_rate=0.5, clip__stride=2, training__log_every=1)
     assert str(caught.value) == (
         f"{workdir} holds a run with another config: clip.stride=2 (was 4), "
-        "training.learning_rate=0.5 (was 0.003); use another --workdir or the same values"
+        "training.learning_rate=0.5 (was 0.003); use another --workdir, the same values, or "
+        "--restart to begin anew"
     )
     with pytest.raises(InputError, match=re.escape("the fingerprint of train differs")):
         run(workdir, splits={"train": tiny.dataset(seed=5)})
+
+
+def test_a_workdir_in_use_is_refused_and_not_touched(baseline, tmp_path):
+    workdir, _ = baseline
+    before = {path: path.stat().st_mtime_ns for path in workdir.rglob("*") if path.name != ".lock"}
+    with sole_writer(workdir), pytest.raises(InputError, match="is in use by this process"):
+        run(workdir)
+    for path, time in before.items():
+        assert path.stat().st_mtime_ns == time
 
 
 def test_full_disk(tmp_path):

@@ -65,13 +65,25 @@ def test_resumed_log_equals_the_undisturbed_one(tmp_path, resumed_at):
     assert lines(parts) == lines(whole)
 
 
-def test_garbage_in_the_log_ends_it(tmp_path):
-    write(tmp_path, 0, 9)
+def test_damaged_lines_are_dropped_and_no_others(tmp_path, caplog):
+    write(tmp_path, 0, 12)
     path = tmp_path / "metrics.jsonl"
-    content = path.read_text().splitlines()
-    path.write_text("\n".join([content[0], "\x00garbage", content[2]]) + "\n")
+    first, second, third, fourth = path.read_bytes().splitlines()
+    bad = [b"\x00\x00garbage", b"[" * 100_000, b'{"step": "3"}', b"7", b"", b"\xff\xfe{"]
+    path.write_bytes(b"\n".join([first, *bad, second, b"\x0c", third, fourth, fourth[:9]]))
     write(tmp_path, 9, 9)
-    assert [record["step"] for record in lines(tmp_path)] == [3]
+    assert [record["step"] for record in lines(tmp_path)] == [3, 6, 9]
+    assert "7 damaged lines dropped" in caplog.text
+
+
+def test_a_log_removed_during_the_run_is_begun_anew(tmp_path, caplog):
+    log = MetricLog(tmp_path, 1, step=0, pending={})
+    log.add(1, 0.1, metrics(1.0), batch_size=8, last=False)
+    (tmp_path / "metrics.jsonl").unlink()
+    log.add(2, 0.2, metrics(1.0), batch_size=8, last=False)
+    log.close()
+    assert [record["step"] for record in lines(tmp_path)] == [2]
+    assert "was removed or replaced" in caplog.text
 
 
 def test_speed_excludes_pauses(tmp_path, monkeypatch):
@@ -122,3 +134,14 @@ def test_full_disk_is_one_line(tmp_path):
         log.add(1, 0.1, metrics(1.0), batch_size=8, last=False)
     with pytest.raises(InputError, match=message):
         log.close()
+
+
+def test_full_disk_under_tensorboard_is_one_line(tmp_path):
+    pytest.importorskip("tensorboardX")
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full on this system")
+    log = MetricLog(tmp_path, 1, step=0, pending={})
+    log._board._writer._py_recordio_writer._writer = open("/dev/full", "wb")
+    with pytest.raises(InputError, match="no space left on the disk while writing .*tensorboard"):
+        for step in range(1, 30):
+            log.add(step, 0.1, metrics(1.0), batch_size=8, last=False)

@@ -3,10 +3,13 @@
 import pytest
 
 from jrepose.errors import InputError
-from jrepose.training.resume import check_same_config, check_same_data
+from jrepose.training.resume import check_same_config, check_same_data, sole_run
 
 SAVED = {
     "name": "x",
+    "seed": 0,
+    "published": None,
+    "clip": {"evaluation_stride": 9},
     "model": {"name": "repose", "depth": 2},
     "training": {"epochs": 3, "max_steps": None, "log_every": 20, "batch_size": 8},
     "evaluation": {"flip": True, "batch_size": 8},
@@ -34,15 +37,39 @@ def test_free_fields_may_change():
     check_same_config(SAVED, current, "w")
 
 
+def test_what_only_evaluation_reads_may_be_corrected(caplog):
+    check_same_config(SAVED, change(evaluation={"batch_size": 4, "flip": True}), "w")
+    current = change(
+        evaluation={"flip": False, "root": "keep"},
+        published="RePOSE",
+        clip={"evaluation_stride": 3},
+        data={"cache": "/tmp/c", "split": {"test": ["S9"]}},
+    )
+    check_same_config(SAVED, current, "w")
+    assert "clip.evaluation_stride, evaluation.flip, evaluation.root changed" in caplog.text
+
+
+def test_begins_anew_beside_what_was_there(tmp_path):
+    for name in ("checkpoints/1", "tensorboard", "notes"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "metrics.jsonl").write_text("1")
+    for restart in (False, True, True):
+        with sole_run(tmp_path, {}, {}, restart=restart):
+            assert (tmp_path / "checkpoints").exists() is not restart
+    assert (tmp_path / "previous_1" / "metrics.jsonl").read_text() == "1"
+    assert (tmp_path / "previous_1" / "checkpoints" / "1").is_dir()
+    assert (tmp_path / "notes").is_dir() and not (tmp_path / "previous_2").exists()
+
+
 def test_all_other_differences_are_named():
-    current = change(training={"batch_size": 4}, evaluation={"flip": False})
+    current = change(training={"batch_size": 4}, seed=3)
     del current["model"]["depth"]
     current["model"]["remat"] = True
     with pytest.raises(InputError) as caught:
         check_same_config(SAVED, current, "runs/x")
     assert str(caught.value).startswith("runs/x holds a run with another config: ")
     for part in (
-        "evaluation.flip=False (was True)",
+        "seed=3 (was 0)",
         "model.depth='(absent)' (was 2)",
         "model.remat=True (was '(absent)')",
         "training.batch_size=4 (was 8)",

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from jrepose.training.interrupts import Interrupts
+from jrepose.interrupts import Interrupts
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -2,8 +2,11 @@
 
 import sys
 
-from jrepose.command import run
-from jrepose.commands.evaluate import evaluate
+from jrepose.interrupts import end_quietly
 
 if __name__ == "__main__":
+    end_quietly()
+    from jrepose.command import run
+    from jrepose.commands.evaluate import evaluate
+
     sys.exit(run(evaluate, sys.argv))

@@ -8,16 +8,17 @@ As a script, the command line of a run in its own process, to be killed or stopp
 
 import argparse
 import json
-import logging
 import os
 import pathlib
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from jrepose.command import run
 from jrepose.config import default_config
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.skeleton import HUMAN36M_17
@@ -110,7 +111,7 @@ def kill_while_saving(workdir: pathlib.Path, step: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main() -> None:
+def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("workdir")
     parser.add_argument("--coordinator")
@@ -119,9 +120,7 @@ def main() -> None:
     parser.add_argument("--kill_before", type=int)
     parser.add_argument("--kill_while_saving", type=int)
     parser.add_argument("--terminate_before", type=int)
-    arguments, fields = parser.parse_known_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("jrepose").setLevel(logging.INFO)
+    arguments, fields = parser.parse_known_args(argv[1:])
 
     from jrepose import parallel
     from jrepose.training.loop import train
@@ -140,8 +139,8 @@ def main() -> None:
     }
     result = train(config(**changes), arguments.workdir, splits())
     print("result", result.step, result.finished, result.interrupted, flush=True)
-    sys.exit(130 if result.interrupted else 0)
+    return 130 if result.interrupted else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main, sys.argv))

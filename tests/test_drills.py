@@ -1,0 +1,9 @@
+"""A short round of the drills; `python tests/drills.py --minutes N` is the long one."""
+
+import drills
+
+
+def test_short_round(capsys):
+    assert drills.main(["--rounds", "1", "--only", "race", "fuzz"]) == 0, capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 refused" in out and "24 damages" in out

@@ -29,6 +29,8 @@ from collections.abc import Sequence
 TESTS = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS.parent), str(TESTS / "training")]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(TESTS.parent / ".cache" / "xla"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
@@ -89,7 +91,7 @@ class Drills:
     def end(self, process: subprocess.Popen, allowed: Sequence[int] = _ENDS) -> tuple[int, str]:
         """Status and output; a traceback, a hang and an unexpected status are failures."""
         try:
-            output, _ = process.communicate(timeout=300)
+            output, _ = process.communicate(timeout=600)
         except subprocess.TimeoutExpired:
             process.kill()
             raise Failed("hangs: " + process.communicate()[0][-500:]) from None

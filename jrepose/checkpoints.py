@@ -406,6 +406,11 @@ def _checksum(leaf: np.ndarray) -> list[Any]:
     return [array.dtype.name, list(array.shape), zlib.crc32(content)]
 
 
+def fingerprint(tree: Any) -> int:
+    """CRC-32 of the names and values of all arrays in a nested dict."""
+    return zlib.crc32(_canonical({name: _checksum(leaf) for name, leaf in _leaves(tree)}))
+
+
 def _canonical(meta: Mapping[str, Any]) -> bytes:
     return json.dumps(meta, sort_keys=True).encode()
 

@@ -101,7 +101,7 @@ def train(
     workdir = pathlib.Path(workdir).absolute()
     resolved = json.loads(to_json(config))
     fingerprints = {name: splits[name].fingerprint() for name in splits if name != "test"}
-    with sole_run(workdir, resolved, fingerprints, restart=restart):
+    with sole_run(workdir, resolved, fingerprints, initial, restart=restart):
         return _train(
             config, workdir, splits, resolved, fingerprints, devices, initial, partial=partial
         )

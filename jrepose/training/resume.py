@@ -36,6 +36,9 @@ FREE_FIELDS = (
 # Free too, but scores before and after such a change are not of the same thing.
 _SCORING_FIELDS = ("clip.evaluation_stride", "clip.evaluation_windows", "evaluation")
 
+# Each process may have its own copy of the data.
+_LOCAL_FIELDS = ("data.cache", "data.path", "data.resident_bytes")
+
 # What a run writes, and evaluations of it.
 _OUTPUTS = (
     checkpoints.FOLDER, checkpoints.DAMAGED_FOLDER, metric_log.FILE, metric_log.BOARD,
@@ -51,6 +54,7 @@ def sole_run(
     workdir: pathlib.Path,
     config: Mapping[str, Any],
     data: Mapping[str, str],
+    initial: Any = None,
     *,
     restart: bool = False,
 ) -> Iterator[None]:
@@ -61,7 +65,8 @@ def sole_run(
 
     Args:
         workdir: made if it is absent.
-        config, data: plain values and fingerprints that must be the same on all processes.
+        config, data, initial: plain values, fingerprints and weights to begin with that must be
+            the same on all processes.
         restart: move what a run has left there to a folder inside, `previous_N`.
 
     Raises:
@@ -85,8 +90,12 @@ def sole_run(
                         "a run must be given the same shared folder"
                     )
                 time.sleep(0.1)
-        fields = {f"config.{name}": value for name, value in _flatten(config).items()}
-        parallel.require_same(fields | {f"the data of {k}": v[:12] for k, v in data.items()})
+        alike = {f"the data of {split}": word[:12] for split, word in data.items()}
+        alike |= {"the weights to begin with": checkpoints.fingerprint(initial)}
+        for name, value in _flatten(config).items():
+            if name not in _LOCAL_FIELDS:
+                alike[f"config.{name}"] = value
+        parallel.require_same(alike)
         yield
 
 

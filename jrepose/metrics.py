@@ -15,6 +15,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from jrepose.errors import InputError
+
 Poses = Float[np.ndarray, "*frames joints 3"]
 Mask = Bool[np.ndarray, "..."]
 Values = Float[np.ndarray, "..."]
@@ -57,7 +59,7 @@ def n_mpjpe(
     The scale minimises the squared error over all joints; a prediction that is exactly zero
     has no scale, its error is NaN.
     """
-    predicted, target = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
+    predicted, target = _same_shapes(predicted, target)
     overlap = (predicted * target).sum((-2, -1), keepdims=True)
     energy = (predicted * predicted).sum((-2, -1), keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -78,7 +80,7 @@ def mpjve(
         mask: entries that count; a difference counts if both of its frames do.
         reduction: as for `mpjpe`, over the `frames - 1` differences.
     """
-    predicted, target = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
+    predicted, target = _same_shapes(predicted, target)
     if mask is not None:
         mask = np.broadcast_to(mask, target.shape[:-1])
         mask = mask[..., 1:, :] & mask[..., :-1, :]
@@ -117,16 +119,18 @@ def procrustes_align(predicted: Poses, target: Poses) -> Poses:
     """Predictions moved, rotated and scaled onto their targets, each frame by itself.
 
     The similarity transform that minimises the squared error; reflections are excluded
-    (Umeyama 1991).  A frame in which either pose has all joints exactly at one point, or is not
-    finite, has no such transform: its result is NaN (the official code raises).
+    (Umeyama 1991).  A frame in which either pose has all joints at one point (up to
+    rounding), or is not finite, has no such transform: its result is NaN (the official code
+    raises).
     """
-    predicted, target = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
+    predicted, target = _same_shapes(predicted, target)
     target_mean = target.mean(-2, keepdims=True)
     centred_target = target - target_mean
     centred = predicted - predicted.mean(-2, keepdims=True)
     target_norm = np.sqrt((centred_target**2).sum((-2, -1), keepdims=True))
     norm = np.sqrt((centred**2).sum((-2, -1), keepdims=True))
-    defined = (norm * target_norm > 0) & np.isfinite(norm * target_norm)
+    spread = _has_spread(predicted, norm) & _has_spread(target, target_norm)
+    defined = spread & np.isfinite(norm * target_norm)
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.swapaxes(centred_target / target_norm, -1, -2) @ (centred / norm)
     # The SVD raises on NaN: undefined frames get a stand-in and are blanked at the end.
@@ -139,6 +143,11 @@ def procrustes_align(predicted: Poses, target: Poses) -> Poses:
         scale = singular.sum(-1)[..., None, None] * target_norm / norm
         aligned = scale * (centred @ rotation) + target_mean
     return np.where(defined, aligned, np.nan)
+
+
+def _has_spread(poses: Poses, norm: Values) -> Mask:
+    """Whether a pose is more than one point, whose rounded mean leaves 1e-16 of its distance."""
+    return norm > 1e-10 * np.abs(poses).max((-2, -1), keepdims=True, initial=0.0)
 
 
 def spatial_depth_order_accuracy(
@@ -199,8 +208,20 @@ def temporal_depth_order_counts(
     return _count_ordered_pairs(depth, target_depth, mask, margin_mm)
 
 
+def _same_shapes(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both in float64; NumPy would repeat one pose, or one joint, to the size of the other."""
+    predicted, target = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
+    if predicted.shape != target.shape or predicted.shape[-1:] != (3,) or predicted.ndim < 2:
+        raise InputError(
+            f"predicted poses {list(predicted.shape)} and target poses {list(target.shape)}; "
+            "expected the same shape [..., joints, 3]"
+        )
+    return predicted, target
+
+
 def _distances(predicted: Poses, target: Poses) -> Float[np.ndarray, "*frames joints"]:
-    difference = np.asarray(predicted, np.float64) - np.asarray(target, np.float64)
+    predicted, target = _same_shapes(predicted, target)
+    difference = predicted - target
     return np.sqrt((difference**2).sum(-1))
 
 
@@ -228,8 +249,8 @@ def _accuracy(counts, predicted, target, mask, involving, margin_mm) -> float:
 
 
 def _depths(predicted, target, mask):
-    depth = np.asarray(predicted[..., 2], np.float64)
-    target_depth = np.asarray(target[..., 2], np.float64)
+    predicted, target = _same_shapes(predicted, target)
+    depth, target_depth = predicted[..., 2], target[..., 2]
     mask = np.ones(depth.shape, bool) if mask is None else np.broadcast_to(mask, depth.shape)
     return depth, target_depth, mask
 

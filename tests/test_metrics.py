@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jrepose import metrics
+from jrepose.errors import InputError
 
 
 def random_poses(seed, *shape, scale=300.0):
@@ -243,3 +244,22 @@ def test_temporal_order_never_compares_across_clips():
     predicted = target.copy()
     predicted[1, ..., 2] += 1e6
     assert metrics.temporal_depth_order_accuracy(predicted, target) == 100.0
+
+
+@pytest.mark.parametrize("point", [[0, 0, 0], [1 / 3, 1 / 3, 1 / 3], [0.1, 0.2, 0.3], [1e5, 1, 2]])
+def test_a_collapsed_pose_has_no_alignment(point):
+    target = random_poses(10, 5, 17)
+    collapsed = np.zeros_like(target) + point
+    assert np.isnan(metrics.pa_mpjpe(collapsed, target))
+    assert np.isnan(metrics.pa_mpjpe(target, collapsed))
+
+
+def test_shapes_that_would_be_repeated_are_refused(unchecked):
+    target = random_poses(11, 4, 17)
+    measures = (metrics.mpjpe, metrics.pa_mpjpe, metrics.n_mpjpe, metrics.mpjve, metrics.pck,
+                metrics.auc, metrics.spatial_depth_order_accuracy,
+                metrics.temporal_depth_order_accuracy)  # fmt: skip
+    for measure in measures:
+        for other in (target[:1], target[:, :1], target[0], target[..., :1], target[None]):
+            with pytest.raises(InputError, match="expected the same shape"):
+                measure(other, target)

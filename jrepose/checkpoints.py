@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -72,6 +73,7 @@ class Checkpoint:
         data: fingerprint of each split.
         validation: validation scores at this step, or None if it was not validated.
         log: partial means of the metric log, to be continued.
+        description: what it was trained on, see `jrepose.data.description`; empty if unknown.
     """
 
     path: pathlib.Path
@@ -81,6 +83,7 @@ class Checkpoint:
     data: Mapping[str, str]
     validation: Mapping[str, float] | None
     log: Mapping[str, Any]
+    description: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def variables(self) -> dict[str, Any]:
@@ -134,6 +137,7 @@ class CheckpointWriter:
         data: Mapping[str, str],
         validation: Mapping[str, float] | None,
         log: Mapping[str, Any],
+        description: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Begins to write a checkpoint and returns; the arguments are those of `Checkpoint`.
 
@@ -148,6 +152,7 @@ class CheckpointWriter:
             "data": dict(data),
             "validation": None if validation is None else dict(validation),
             "log": dict(log),
+            "description": dict(description),
             "arrays": {name: _checksum(leaf) for name, leaf in _leaves(state)},
         }
         meta["checksum"] = zlib.crc32(_canonical(meta))
@@ -271,6 +276,7 @@ def read(path: Path) -> Checkpoint:
         data=meta["data"],
         validation=meta["validation"],
         log=meta["log"],
+        description=meta.get("description", {}),
     )
 
 

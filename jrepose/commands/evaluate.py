@@ -10,6 +10,7 @@ examples:
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from jrepose.command import CommandLine
@@ -39,6 +40,7 @@ def evaluate(argv: Sequence[str]) -> int:
         chosen.config,
         progress=True,
     )
+    result = dataclasses.replace(result, settings={**chosen.origin, **result.settings})
     print(summary(result, chosen.dataset))
     output = line["output"] or chosen.folder / "evaluation" / line["split"]
     for written in write_report(result, chosen.dataset, output):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pathlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +23,8 @@ class Chosen(NamedTuple):
         variables: the model's.
         dataset: the split.
         folder: beside which results belong.
-        origin: where the weights are from, for the results.
+        origin: `checkpoint` (path), `step` (None: a PyTorch file), `split`, and the SHA-256 of
+            `config` and `data`, for the results.
     """
 
     config: ConfigDict
@@ -50,36 +52,49 @@ def load(line: CommandLine) -> Chosen:
         InputError: nothing there, weights of another model, or data that they are not for.
     """
     from jrepose import checkpoints, config_files, interop
-    from jrepose.config import from_plain, parse_flags
+    from jrepose.config import from_plain, parse_flags, to_json
+    from jrepose.data.description import check_fits
     from jrepose.data.sources import load_splits
+    from jrepose.interop.weights import variables_of
     from jrepose.precision import multiply_float32_in_full
 
-    found: list[checkpoints.Checkpoint] = []
+    given, which = line.peek("checkpoint"), line.peek("which") or "best"
+    if given is None:
+        raise InputError("--checkpoint DIR is missing")
+    path = pathlib.Path(given)
+    # A file, or FILE::ENTRY, is PyTorch's.
+    run = None if not path.is_dir() and path.exists() or "::" in given else path
 
     def config_of_run() -> ConfigDict:
-        path, which = line.peek("checkpoint"), line.peek("which") or "best"
-        if path is None:
-            raise InputError("--checkpoint DIR is missing")
-        if pathlib.Path(path).is_file():
+        if run is None:
             raise InputError(
                 f"--config FILE is missing: {path} does not say on what data and how to evaluate; "
                 f"jrepose has {', '.join(config_files.names())}"
             )
-        found.append(checkpoints.load(path, which))
-        if "data" not in found[0].config:
+        stored = checkpoints.load(run, which).config
+        if "data" not in stored:
             raise InputError(
                 f"--config FILE is missing: {path} was converted and does not say on what data "
                 "and how to evaluate"
             )
-        return from_plain(found[0].config)
+        return from_plain(stored)
 
     config = parse_flags(line.flags, line.argv, config_of_run)
-    if line["checkpoint"] is None:
-        raise InputError("--checkpoint DIR is missing")
     multiply_float32_in_full()
-    path, split = pathlib.Path(line["checkpoint"]), line["split"]
-    variables, described = interop.load_run_or_file(path, config.model.to_dict(), line["which"])
+    split, model = line["split"], config.model.to_dict()
+    origin: dict[str, Any] = {"checkpoint": str(path.absolute()), "step": None, "split": split}
+    if run is None:
+        variables, described = interop.load_run_or_file(path, model)
+    else:
+        checkpoint = checkpoints.load(run, line["which"])
+        variables = variables_of(checkpoint, model)
+        described = f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
+        origin |= {"checkpoint": str(checkpoint.path), "step": checkpoint.step}
     print(described)
     dataset = load_splits(config.data, (split,))[split]
+    if run is not None:
+        check_fits(checkpoint.description, dataset, checkpoint.path)
+    origin["config"] = hashlib.sha256(to_json(config).encode()).hexdigest()
+    origin["data"] = dataset.fingerprint()
     folder = path.parent / path.stem if path.is_file() else path
-    return Chosen(config, variables, dataset, folder, {})
+    return Chosen(config, variables, dataset, folder, origin)

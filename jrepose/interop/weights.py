@@ -59,9 +59,23 @@ def load_run_or_file(
             raise InputError(f"{path}: {error}") from None
         return variables, f"PyTorch checkpoint: {path}"
     checkpoint = checkpoints.load(path, which)
-    _check_same(model, checkpoint.config["model"], path)
+    described = f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
+    return variables_of(checkpoint, model), described
+
+
+def variables_of(checkpoint: checkpoints.Checkpoint, model: Mapping[str, Any]) -> dict[str, Any]:
+    """A checkpoint's variables, if they are those of a model.
+
+    Args:
+        checkpoint: of a run of ours.
+        model: the config's `model` section: name and hyperparameters.
+
+    Raises:
+        InputError: weights of another model, or weights that are not finite.
+    """
+    _check_same(model, checkpoint.config["model"], checkpoint.path)
     _check_finite(flatten_dict(checkpoint.variables), checkpoint.path)
-    return checkpoint.variables, f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
+    return checkpoint.variables
 
 
 def load_what_fits(

@@ -21,6 +21,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from jrepose import checkpoints, parallel
 from jrepose.config import to_json
 from jrepose.data.dataset import PoseDataset
+from jrepose.data.description import describe
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.interrupts import Interrupts
@@ -170,6 +171,7 @@ class _Run:
         self._config, self._workdir, self._splits = config, workdir, splits
         self._experiment = experiment
         self._resolved, self._fingerprints = resolved, fingerprints
+        self._description = describe(splits["train"], config)
         self._validation: Mapping[str, float] | None = None
         self._compiled = False
 
@@ -300,6 +302,7 @@ class _Run:
             data=self._fingerprints,
             validation=self._validation if validated else None,
             log=self._log.pending,
+            description=self._description,
         )
 
     def _host_state(self) -> TrainState:

@@ -349,7 +349,7 @@ def from_json(text: str) -> ConfigDict:
     return from_plain(values)
 
 
-def from_plain(values: Mapping[str, Any]) -> ConfigDict:
+def from_plain(values: Any) -> ConfigDict:
     """A config from plain values, as a checkpoint holds them.
 
     Fields that are not there, for an older version wrote them, get their defaults, and a line

@@ -72,16 +72,29 @@ def test_train_then_evaluate(tmp_path, capsys):
     assert max(entry["step"] for entry in logged) == 2
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
-    done = run("evaluate.py", DEMO, f"--checkpoint={tmp_path}", *TINY)
+    assert "2 steps of 4 clips" in done.stderr and "\r" not in done.stderr
+    assert "demo: 2 of 2 steps" in done.stderr
+
+    # The run says itself what it is.
+    done = run("evaluate.py", f"--checkpoint={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert "MPJPE" in done.stdout
     results = tmp_path / "evaluation" / "test"
-    scores = json.loads((results / "scores.json").read_text())["scores"]
-    assert 0 < scores["pa_mpjpe"] <= scores["mpjpe"]
+    written = json.loads((results / "scores.json").read_text())
+    assert 0 < written["scores"]["pa_mpjpe"] <= written["scores"]["mpjpe"]
+    settings = written["settings"]
+    assert settings["step"] == 2 and settings["checkpoint"] == str(tmp_path / "checkpoints" / "2")
+    assert len(settings["config"]) == len(settings["data"]) == 64
+    stored = checkpoints.load(tmp_path)
+    assert stored.description["target_space"] == "image" and stored.description["model"] == "repose"
+    evaluate = ["evaluate", f"--checkpoint={tmp_path}"]
+    assert cli.run(command("evaluate"), [*evaluate, "--config.data.target_space=camera_m"]) == 2
+    error = capsys.readouterr().err
+    assert "trained to predict image" in error and error.count("evaluate: error:") == 1
     with np.load(results / "predictions.npz", allow_pickle=False) as archive:
         assert archive["poses_mm"].shape[1:] == (17, 3)
 
-    program = ("-m", "jrepose.evaluation.attention", DEMO, f"--checkpoint={tmp_path}", *TINY)
+    program = ("-m", "jrepose.evaluation.attention", f"--checkpoint={tmp_path}")
     done = run(*program, "--clip=1", "--layer=0")
     assert done.returncode == 0, done.stderr
     pictures = sorted((tmp_path / "attention").iterdir())

@@ -2,8 +2,9 @@ import pathlib
 
 import pytest
 from absl import flags
+from ml_collections import ConfigDict
 
-from jrepose import models
+from jrepose import config_files, models
 from jrepose.config import (
     check_config,
     default_config,
@@ -13,6 +14,7 @@ from jrepose.config import (
     parse_flags,
     to_json,
 )
+from jrepose.config_fields import numbers_in, range_of
 from jrepose.errors import InputError
 from jrepose.evaluation.published import benchmark_of, published_row
 from jrepose.skeleton import HUMAN36M_17
@@ -33,30 +35,137 @@ def test_every_config_file_is_complete_and_documented(path):
     assert '"""' in path.read_text()[:5], "the docstring gives the command and the expectation"
 
 
-VARIANTS = {
-    "repose_h36m": ("", "spatial", "temporal", "mpjpe", "small"),
-    "repose_h36m_cpn": ("", "gt", "small"),
-    "repose_mpi_inf_3dhp": ("", "small"),
-    "mixste_h36m": ("", "81", "gt", "gt_81", "small"),
-    "mixste_humaneva": ("", "interval1", "finetuned"),
-    "mixste_mpi_inf_3dhp": ("", "1"),
-    "stcformer_h36m": ("", "81", "27", "gt", "small"),
-}
+VARIED = [path for path in CONFIGS if config_files.variants(path)]
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_fits_together(name):
+@pytest.mark.parametrize("path", VARIED, ids=lambda path: path.stem)
+def test_every_variant_fits_together(path):
+    variants = ["", *config_files.variants(path)]
     names = set()
-    for variant in VARIANTS[name]:
-        config = parse(f"--config={ROOT / 'configs' / name}.py" + (variant and f":{variant}"))
+    for variant in variants:
+        config = parse(f"--config={path}" + (variant and f":{variant}"))
         names.add(config.name)
         model = models.create(**config.model.to_dict())
         assert model.input_shape[0] == config.clip.frames == config.clip.evaluation_stride
         if config.published:
             published_row(benchmark_of(config.data), config.published)
-    assert len(names) == len(VARIANTS[name])
+    assert len(names) == len(variants) or path.stem == "compare_gradients"
     with pytest.raises(InputError, match="no variant 'huge'"):
-        parse(f"--config={ROOT / 'configs' / name}.py:huge")
+        parse(f"--config={path}:huge")
+
+
+def test_configs_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse("--config", "repose_mocap:small").name == "repose_mocap_small"
+    assert parse("--config=demo.py").name == "demo"
+    assert set(config_files.names()) == {path.stem for path in CONFIGS}
+    assert config_files.variants(config_files.find("repose_mocap")[0])[0] == "small"
+    for spec, hint in (("repose_mocp", "did you mean repose_mocap"), ("xyz", "jrepose has"),
+                       ("configs/demo.py", "did you mean --config demo,")):  # fmt: skip
+        with pytest.raises(InputError, match=f"no config file '{spec}'.*{hint}"):
+            parse(f"--config={spec}")
+    # A file of the user's goes first, also one with a colon in its name.
+    mine = "from jrepose.config import default_config as get_config\n"
+    for name in ("demo", "a:b.py"):
+        (tmp_path / name).write_text(mine)
+        assert parse(f"--config={name}").name == "repose"
+
+
+def test_a_runs_config_is_a_config(tmp_path):
+    config = parse("--config=demo", "--config.training.max_steps=7")
+    (tmp_path / "config.json").write_text(to_json(config))
+    flag = f"--config={tmp_path / 'config.json'}"
+    assert parse(flag).to_dict() == config.to_dict()
+    changed = parse(flag, "--config.data.path=here", "--config.training.max_steps=None")
+    assert changed.data.path == "here" and changed.training.max_steps is None
+    for text, said in (("{", "not a config in JSON"), ("[]", "it has no model"),
+                       ('{"model": {"name": "repose"}, "traning": {}}', "did you mean training"),
+                       ('{"model": {"name": "repose"}, "seed": "x"}', "config.seed")):  # fmt: skip
+        (tmp_path / "config.json").write_text(text)
+        with pytest.raises(InputError, match=said) as caught:
+            parse(flag)
+        assert "config.json" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_number_has_a_range():
+    fields = {field for field, _ in numbers_in(default_config())}
+    for name in models.MODELS:
+        fields |= {field for field, _ in numbers_in(ConfigDict({"model": model_config(name)}))}
+    assert not [field for field in fields if range_of(field) is None]
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "training.learning_rate=-1",
+        "training.learning_rate=nan",
+        "training.learning_rate=inf",
+        "training.epochs=-1",
+        "training.max_steps=0",
+        "training.batch_size=0",
+        "training.accumulate=0",
+        "training.weight_decay=-0.1",
+        "training.gradient_clip=0",
+        "training.ema_decay=1",
+        "evaluation.batch_size=0",
+        "clip.stride=0",
+        "clip.frames=-27",
+        "seed=-1",
+        "data.frame_rate=0",
+        "data.seconds=-1",
+        "data.rig.width=0",
+        "data.rig.focal_px=nan",
+        "data.rig.distance_range_mm=(0.0, 5000.0)",
+        "data.detector.jitter_mm=-1",
+        "objective.weights.mpjpe=-1",
+        "model.mlp_ratio=0",
+        "model.depth=0",
+        "model.drop_rate=1",
+        "model.qk_scale=-1",
+        "checkpoint.keep=0",
+    ],
+)
+def test_a_number_out_of_its_range_is_one_line(flag):
+    field, value = flag.split("=")
+    with pytest.raises(InputError, match=field.replace(".", r"\.")) as caught:
+        parse("--config=demo", f"--config.{field}={value}")
+    assert "\n" not in str(caught.value) and "expected" in str(caught.value)
+
+
+def test_what_may_be_absent_is_taken_out_by_none():
+    config = parse(
+        "--config=demo",
+        "--config.objective.weights.temporal_ranking=None",
+        "--config.objective.weights.spatial_ranking", "None",
+        "--config.objective.weights.velocity=None", "--config.objective.weights.velocity=2",
+        "--config.data.path=None",
+    )  # fmt: skip
+    assert set(batch_objective(config, HUMAN36M_17).weights) == {"mpjpe", "velocity"}
+    assert config.data.path is None
+    for field in ("training.epochs", "clip.frames"):
+        with pytest.raises(InputError, match=field):
+            parse("--config=demo", f"--config.{field}=None")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\n", "no function get_config"),
+        ("def get_config():\n    return {}\n", "returned a dict, expected an ml_collections"),
+        ("def get_config():\n    return\n", "returned a NoneType"),
+        ("def get_config(:\n", "SyntaxError"),
+        ("import nowhere_at_all\n", "line 1: ModuleNotFoundError"),
+        ("def get_config():\n    1 / 0\n", "line 2: ZeroDivisionError"),
+        ("def get_config(a, b):\n    pass\n", "TypeError"),
+        ("from ml_collections import ConfigDict as get_config\n", "config field config.* is missing"),
+    ],
+)
+def test_a_file_that_is_no_config_says_why(tmp_path, text, said):
+    path = tmp_path / "odd.py"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said) as caught:
+        parse(f"--config={path}")
+    assert "\n" not in str(caught.value)
 
 
 def test_overrides_reach_nested_fields():

@@ -63,7 +63,8 @@ def load(line: CommandLine) -> Chosen:
         raise InputError("--checkpoint DIR is missing")
     path = pathlib.Path(given)
     # A file, or FILE::ENTRY, is PyTorch's.
-    run = None if not path.is_dir() and path.exists() or "::" in given else path
+    is_file = "::" in given or (path.exists() and not path.is_dir())
+    run = None if is_file else path
 
     def config_of_run() -> ConfigDict:
         if run is None:

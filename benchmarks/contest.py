@@ -130,7 +130,7 @@ def official(build: Callable, arguments: argparse.Namespace, variables, *operand
         print("no --torch-root: no comparison with PyTorch")
         return None
     if importlib.util.find_spec("torch") is None:
-        print("PyTorch is not installed (pip install 'jrepose[compare]'): no comparison")
+        print("PyTorch is not installed (pip install '.[compare]'): no comparison")
         return None
     state = to_torch(arguments.model, jax.device_get(variables))
     return Opponent(build, arguments, state, *operands)

@@ -1,7 +1,7 @@
 """RePOSE on one's own keypoints and poses.
 
-    python train.py --config configs/custom.py --workdir runs/own --config.data.path=own.npz
-    python evaluate.py --config configs/custom.py --checkpoint runs/own \\
+    jrepose train --config custom --workdir runs/own --config.data.path=own.npz
+    jrepose evaluate --config custom --checkpoint runs/own \\
         --config.data.path=own.npz
 
 The file holds a few plain arrays, all videos one after another; every key is listed in
@@ -24,7 +24,7 @@ jrepose/data/formats/custom.py.  Three videos of two seconds, for example:
         actions=["Walking", "Walking", "Sitting"],
     )
 
-`python -m jrepose.data.inspect own.npz` tells whether the file is as it should be, and draws
+`jrepose inspect own.npz` tells whether the file is as it should be, and draws
 a frame of it.  The split below is by subject: put your subjects' names; validation and test may be
 (), see docs/datasets.md.
 

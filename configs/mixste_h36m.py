@@ -1,8 +1,8 @@
 """MixSTE on Human3.6M with CPN detections: the paper's main result.
 
-    python train.py --config configs/mixste_h36m.py --workdir runs/mixste_h36m \
+    jrepose train --config mixste_h36m --workdir runs/mixste_h36m \
         --config.data.path=FOLDER
-    python evaluate.py --config configs/mixste_h36m.py --checkpoint runs/mixste_h36m \
+    jrepose evaluate --config mixste_h36m --checkpoint runs/mixste_h36m \
         --config.data.path=FOLDER
 
 Data: FOLDER holds data_3d_h36m.npz and data_2d_h36m_cpn_ft_h36m_dbb.npz, for the ground-truth

@@ -1,13 +1,13 @@
 """MixSTE on HumanEva-I, Walking and Jog: from scratch, and fine-tuned from Human3.6M.
 
-    python train.py --config configs/mixste_humaneva.py --workdir runs/mixste_humaneva \
+    jrepose train --config mixste_humaneva --workdir runs/mixste_humaneva \
         --config.data.path=FOLDER
-    python evaluate.py --config configs/mixste_humaneva.py --checkpoint runs/mixste_humaneva \
+    jrepose evaluate --config mixste_humaneva --checkpoint runs/mixste_humaneva \
         --config.data.path=FOLDER
 
 Fine-tuned from a run of configs/mixste_h36m.py, or from a PyTorch checkpoint of it:
 
-    python train.py --config configs/mixste_humaneva.py:finetuned --workdir runs/finetuned \
+    jrepose train --config mixste_humaneva:finetuned --workdir runs/finetuned \
         --config.data.path=FOLDER --init runs/mixste_h36m --init_partial
 
 `--init_partial` takes what fits by name and shape and prints what does not: the embeddings of 17

@@ -1,8 +1,8 @@
 """MixSTE on MPI-INF-3DHP with annotated 2D keypoints, 27 frames or one.
 
-    python -m jrepose.data.prepare mpi_inf_3dhp --source DOWNLOADED --out data/mpi_inf_3dhp
-    python train.py --config configs/mixste_mpi_inf_3dhp.py --workdir runs/mixste_3dhp
-    python evaluate.py --config configs/mixste_mpi_inf_3dhp.py --checkpoint runs/mixste_3dhp
+    jrepose prepare mpi_inf_3dhp --source DOWNLOADED --out data/mpi_inf_3dhp
+    jrepose train --config mixste_mpi_inf_3dhp --workdir runs/mixste_3dhp
+    jrepose evaluate --config mixste_mpi_inf_3dhp --checkpoint runs/mixste_3dhp
 
 Data: docs/datasets.md says where it comes from; it is for research only.  The first command is
 optional: `data.path` may also be the folder of the original annotations, or of preprocessed

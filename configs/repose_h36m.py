@@ -1,8 +1,8 @@
 """RePOSE on Human3.6M with stacked-hourglass detections: the paper's main result.
 
-    python train.py --config configs/repose_h36m.py --workdir runs/repose_h36m \
+    jrepose train --config repose_h36m --workdir runs/repose_h36m \
         --config.data.path=PATH_TO/h36m_sh_conf_cam_source_final.pkl
-    python evaluate.py --config configs/repose_h36m.py --checkpoint runs/repose_h36m \
+    jrepose evaluate --config repose_h36m --checkpoint runs/repose_h36m \
         --config.data.path=PATH_TO/h36m_sh_conf_cam_source_final.pkl
 
 Data: docs/datasets.md says where the file comes from and who may use it.

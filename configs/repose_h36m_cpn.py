@@ -1,8 +1,8 @@
 """RePOSE on Human3.6M in VideoPose3D's files, by default with CPN detections.
 
-    python train.py --config configs/repose_h36m_cpn.py --workdir runs/repose_h36m_cpn \
+    jrepose train --config repose_h36m_cpn --workdir runs/repose_h36m_cpn \
         --config.data.path=FOLDER
-    python evaluate.py --config configs/repose_h36m_cpn.py --checkpoint runs/repose_h36m_cpn \
+    jrepose evaluate --config repose_h36m_cpn --checkpoint runs/repose_h36m_cpn \
         --config.data.path=FOLDER
 
 Data: FOLDER holds data_3d_h36m.npz and data_2d_h36m_cpn_ft_h36m_dbb.npz, for the variant `gt`

@@ -1,8 +1,8 @@
 """RePOSE on Human3.6M with ground-truth keypoints: how much of the error is the lifter's own.
 
-    python train.py --config configs/repose_h36m_gt.py --workdir runs/repose_h36m_gt \
+    jrepose train --config repose_h36m_gt --workdir runs/repose_h36m_gt \
         --config.data.path=PATH_TO/h36m_sh_conf_cam_source_final.pkl
-    python evaluate.py --config configs/repose_h36m_gt.py --checkpoint runs/repose_h36m_gt \
+    jrepose evaluate --config repose_h36m_gt --checkpoint runs/repose_h36m_gt \
         --config.data.path=PATH_TO/h36m_sh_conf_cam_source_final.pkl
 
 Data: the file of configs/repose_h36m.py.  Inputs are the x and y of its labels, with confidence 1.

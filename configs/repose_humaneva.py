@@ -1,8 +1,8 @@
 """RePOSE on HumanEva-I, Walking and Jog, with ground-truth keypoints.
 
-    python train.py --config configs/repose_humaneva.py --workdir runs/repose_humaneva \
+    jrepose train --config repose_humaneva --workdir runs/repose_humaneva \
         --config.data.path=FOLDER
-    python evaluate.py --config configs/repose_humaneva.py --checkpoint runs/repose_humaneva \
+    jrepose evaluate --config repose_humaneva --checkpoint runs/repose_humaneva \
         --config.data.path=FOLDER
 
 Data: FOLDER holds data_3d_humaneva15.npz and data_2d_humaneva15_gt.npz as VideoPose3D converts

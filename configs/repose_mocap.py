@@ -1,8 +1,8 @@
 """RePOSE on real motion capture, filmed by virtual cameras.
 
-    python train.py --config configs/repose_mocap.py --workdir runs/repose_mocap \
+    jrepose train --config repose_mocap --workdir runs/repose_mocap \
         --config.data.path=PATH_TO_CMU_MOCAP
-    python evaluate.py --config configs/repose_mocap.py --checkpoint runs/repose_mocap \
+    jrepose evaluate --config repose_mocap --checkpoint runs/repose_mocap \
         --config.data.path=PATH_TO_CMU_MOCAP
 
 Data: the CMU Graphics Lab Motion Capture Database (docs/mocap.md says where to get it).  The

@@ -1,8 +1,8 @@
 """STCFormer on Human3.6M with CPN detections.
 
-    python train.py --config configs/stcformer_h36m.py --workdir runs/stcformer_h36m \
+    jrepose train --config stcformer_h36m --workdir runs/stcformer_h36m \
         --config.data.path=FOLDER
-    python evaluate.py --config configs/stcformer_h36m.py --checkpoint runs/stcformer_h36m \
+    jrepose evaluate --config stcformer_h36m --checkpoint runs/stcformer_h36m \
         --config.data.path=FOLDER
 
 Data: FOLDER holds data_3d_h36m.npz and data_2d_h36m_cpn_ft_h36m_dbb.npz, for the ground-truth

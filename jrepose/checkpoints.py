@@ -20,7 +20,7 @@ import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -83,7 +83,7 @@ class Checkpoint:
     data: Mapping[str, str]
     validation: Mapping[str, float] | None
     log: Mapping[str, Any]
-    description: Mapping[str, Any] = MappingProxyType({})
+    description: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def variables(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class MissingExtra(InputError):
     """
 
     def __init__(self, package: str, purpose: str, extra: str):
-        super().__init__(f"{purpose} needs {package}: pip install 'jrepose[{extra}]'")
+        super().__init__(f"{purpose} needs {package}: pip install '.[{extra}]'")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -241,5 +241,5 @@ def _open_board(workdir: pathlib.Path, step: int) -> _Board | None:
     try:
         return _Board(workdir / BOARD, step)
     except ImportError:
-        _LOG.info("no TensorBoard scalars: pip install 'jrepose[tensorboard]'")
+        _LOG.info("no TensorBoard scalars: pip install '.[tensorboard]'")
         return None

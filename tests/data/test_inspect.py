@@ -461,7 +461,7 @@ def test_without_matplotlib_the_report_remains(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "no picture: drawing pictures needs matplotlib" in inspected(capsys, path)
     assert run(command("inspect"), ["inspect", str(path), "--picture", "here.png"]) == 2
-    assert "jrepose[plots]" in capsys.readouterr().err
+    assert ".[plots]" in capsys.readouterr().err
 
 
 def test_output_that_nobody_reads_to_its_end(tmp_path):

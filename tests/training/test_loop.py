@@ -242,5 +242,5 @@ def test_without_tensorboard(tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with caplog.at_level(logging.INFO, logger="jrepose"):
         run(tmp_path, training__max_steps=1)
-    assert caplog.text.count("pip install 'jrepose[tensorboard]'") == 1
+    assert caplog.text.count("pip install '.[tensorboard]'") == 1
     assert not (tmp_path / "tensorboard").exists()

@@ -1,4 +1,4 @@
-"""Metrics of 3D human pose, in NumPy: position, velocity, thresholds and depth order.
+"""Metrics of 3D human pose, in NumPy: position, velocity, thresholds, depth order, movement.
 
 Poses are arrays `[..., frames, joints, 3]` (x right, y down, z away from the camera) in any one
 unit, millimetres where a threshold is involved.  Everything is computed in float64.  Poses are
@@ -148,6 +148,33 @@ def procrustes_align(predicted: Poses, target: Poses) -> Poses:
 def _has_spread(poses: Poses, norm: Values) -> Mask:
     """Whether a pose is more than one point, whose rounded mean leaves 1e-16 of its distance."""
     return norm > 1e-10 * np.abs(poses).max((-2, -1), keepdims=True, initial=0.0)
+
+
+def movement_range(
+    keypoints: Float[np.ndarray, "*clips frames joints 2"],
+) -> Float[np.ndarray, "*clips"]:
+    """Mean distance of a clip's joints from where they are in its central frame.
+
+    Shan et al. 2021, Eq. 15; the central frame, with distance 0, counts too.
+
+    Args:
+        keypoints: in any unit; frame `frames // 2` is the central one.
+    """
+    keypoints = np.asarray(keypoints, np.float64)
+    centre = keypoints.shape[-3] // 2
+    return _distances(keypoints, keypoints[..., centre : centre + 1, :, :]).mean((-2, -1))
+
+
+def equal_subsets(values: Float[np.ndarray, " items"], count: int) -> Int[np.ndarray, " items"]:
+    """Number of the subset of each item, by ascending value, in subsets of equal size.
+
+    Where the items do not divide, the first subsets have one more; ties stay in order.
+    """
+    subsets = np.empty(len(values), np.int64)
+    order = np.argsort(values, kind="stable")
+    for number, members in enumerate(np.array_split(order, count)):
+        subsets[members] = number
+    return subsets
 
 
 def spatial_depth_order_accuracy(

@@ -12,12 +12,14 @@ from jrepose.losses.position import (
     reprojection_2d,
     weighted_mpjpe,
 )
+from jrepose.losses.semi_supervised import back_projection, mean_limb_lengths, trajectory
 
 __all__ = [
     "LOSSES",
     "Objective",
     "angle",
     "angle_velocity",
+    "back_projection",
     "create_objective",
     "joint_l1",
     "joint_weights",
@@ -25,6 +27,7 @@ __all__ = [
     "limb_length",
     "limb_lengths",
     "limb_variance",
+    "mean_limb_lengths",
     "motion",
     "mpjpe",
     "n_mpjpe",
@@ -32,6 +35,7 @@ __all__ = [
     "spatial_ranking",
     "temporal_consistency",
     "temporal_ranking",
+    "trajectory",
     "velocity",
     "weighted_mpjpe",
 ]

@@ -17,7 +17,9 @@ from jrepose.errors import InputError
 from jrepose.models.checks import dropout_rates
 from jrepose.models.dstformer import DSTformer
 from jrepose.models.mixste import MixSTE
+from jrepose.models.rie import RIE
 from jrepose.models.stcformer import STCFormer
+from jrepose.models.videopose3d import VideoPose3D
 
 MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
     {
@@ -26,6 +28,8 @@ MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyTy
         "motionbert_lite": (DSTformer, {}),
         "mixste": (MixSTE, {}),
         "stcformer": (STCFormer, {}),
+        "videopose3d": (VideoPose3D, {}),
+        "rie": (RIE, {}),
     }
 )
 """Name -> (module class, hyperparameters in which it differs from the class defaults)."""
@@ -66,9 +70,10 @@ def create(name: str, **changes: Any) -> nn.Module:
 
     Returns:
         A Linen module: `model.apply(variables, keypoints [batch, frames, joints, channels],
-        train=False, rngs={"dropout": key}) -> poses [batch, frames, joints, 3]`, float32.
-        `model.input_shape` is `(frames, joints, channels)` of its longest clip, for
-        `model.init(key, jnp.zeros((1, *model.input_shape)))`.
+        train=False, rngs={"dropout": key}) -> poses [batch, frames_out, joints, 3]`, float32;
+        of all frames (seq2seq) or those in the middle (seq2frame).  `model.input_shape` is
+        `(frames, joints, channels)` of its longest clip, or of its shortest where that gives one
+        pose, for `model.init(key, jnp.zeros((1, *model.input_shape)))`.
 
     Raises:
         InputError: unknown name or hyperparameter, or a value that cannot be.
@@ -90,7 +95,7 @@ def _registered(name: str) -> tuple[type[nn.Module], Mapping[str, Any]]:
 
 
 def _checked(field: str, value: Any, published: Any) -> Any:
-    """The value in the published one's type; configs may write 0 for 0.0."""
+    """The value in the published one's type; configs may write 0 for 0.0, files lists."""
     if field == "dtype":
         if value not in ("float32", "bfloat16", jnp.float32, jnp.bfloat16):
             raise InputError(f"dtype is {value!r}, expected 'float32' or 'bfloat16'")
@@ -100,6 +105,8 @@ def _checked(field: str, value: Any, published: Any) -> Any:
     expected = float if field == "qk_scale" else type(published)
     if expected is float and type(value) is int:
         value = float(value)
+    if expected is tuple and type(value) is list:
+        value = tuple(value)
     if type(value) is not expected:
         raise InputError(f"hyperparameter {field} is {value!r}, expected {expected.__name__}")
     return value

@@ -1,4 +1,4 @@
-"""What every transformer's hyperparameters must satisfy."""
+"""What every model's hyperparameters must satisfy."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ def dropout_rates(module: type[nn.Module]) -> list[str]:
 
 
 def check_hyperparameters(
-    module: nn.Module, sizes: tuple[str, ...], width: str, *, streams: int = 1
+    module: nn.Module, sizes: tuple[str, ...], width: str | None = None, *, streams: int = 1
 ) -> None:
     """Checks sizes, number of heads and dropout rates.
 
     Args:
-        module: has the fields named below, and `num_heads`.
+        module: has the fields named below.
         sizes: fields that are numbers of something.
-        width: the field with the channels that the heads divide.
+        width: the field with the channels that its `num_heads` heads divide; None: it has no heads.
         streams: equal parts of these channels, each with `num_heads` heads of its own.
 
     Raises:
         InputError: a size below 1, heads that do not divide the width, a rate outside [0, 1).
     """
     name = type(module).__name__
-    for field in (*sizes, "num_heads"):
+    for field in (*sizes, *(["num_heads"] if width else [])):
         if getattr(module, field) < 1:
             raise InputError(f"{name}: {field} is {getattr(module, field)}, expected >= 1")
-    if getattr(module, width) % (streams * module.num_heads):
+    if width and getattr(module, width) % (streams * module.num_heads):
         times = f"{streams} times " if streams > 1 else ""
         raise InputError(
             f"{name}: {width} {getattr(module, width)} does not divide over "

@@ -31,10 +31,10 @@ def linear(
 ) -> Float[Array, "*batch outputs"]:
     """`x @ kernel + bias` in the precision of `x`."""
     y = x @ kernel.astype(x.dtype)
-    return y if bias is None else y + _per_channel(bias, y).astype(x.dtype)
+    return y if bias is None else y + per_channel(bias, y).astype(x.dtype)
 
 
-def _per_channel(parameter, x):
+def per_channel(parameter, x):
     """A parameter `[channels]` in the rank of `x`."""
     return jnp.expand_dims(parameter, tuple(range(x.ndim - 1)))
 
@@ -125,6 +125,18 @@ def _gelu_linear_backward(kept, g):
 gelu_linear.defvjp(_gelu_linear_forward, _gelu_linear_backward)
 
 
+def windows(
+    x: Float[Array, "batch frames channels"], window: int, stride: int = 1, dilation: int = 1
+) -> Float[Array, "batch windows taps"]:
+    """The frames that a convolution's outputs look at, their channels one after another."""
+    batch, frames, channels = x.shape
+    if stride == window and dilation == 1 and frames % window == 0:
+        return x.reshape(batch, frames // window, window * channels)
+    last = frames - dilation * (window - 1)
+    taps = [x[:, tap * dilation : tap * dilation + last : stride] for tap in range(window)]
+    return jnp.concatenate(taps, axis=-1)
+
+
 @jax.custom_vjp
 def depthwise_conv(
     x: Float[Array, "batch frames joints channels"],
@@ -135,7 +147,7 @@ def depthwise_conv(
 
     The kernel's height goes over frames and its width over joints; both are odd.
     """
-    return _correlation(x, jnp.asarray(kernel)) + _per_channel(bias, x).astype(x.dtype)
+    return _correlation(x, jnp.asarray(kernel)) + per_channel(bias, x).astype(x.dtype)
 
 
 def _correlation(x, kernel):
@@ -197,7 +209,7 @@ def layer_norm(
 ) -> Float[Array, "*batch channels"]:
     """Normalises over the channels; Ba et al. 2016.  The variance is the two-pass one."""
     normalised, _ = _normalise(x, epsilon)
-    return (normalised * _per_channel(scale, x) + _per_channel(bias, x)).astype(x.dtype)
+    return (normalised * per_channel(scale, x) + per_channel(bias, x)).astype(x.dtype)
 
 
 def _normalise(x, epsilon):
@@ -218,7 +230,7 @@ def _layer_norm_backward(epsilon, kept, g):
     dscale = g * normalised
     weights = scale / x.shape[-1]
     dx = inverse_std * (
-        g * _per_channel(scale, g)
+        g * per_channel(scale, g)
         - _weighted_sum(g, weights)
         - normalised * _weighted_sum(dscale, weights)
     )
@@ -232,7 +244,7 @@ def _weighted_sum(x, weights):
         x,
         weights,
         cpu=lambda x, weights: (x @ weights)[..., None],
-        default=lambda x, weights: jnp.sum(x * _per_channel(weights, x), axis=-1, keepdims=True),
+        default=lambda x, weights: jnp.sum(x * per_channel(weights, x), axis=-1, keepdims=True),
     )
 
 

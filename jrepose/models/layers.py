@@ -1,9 +1,9 @@
-"""Transformer parts that the lifters share: linear layer, LayerNorm, attention, MLP, block.
+"""Parts that the lifters share: linear layers, convolutions, norms, attention, MLP, block.
 
-All of them work on `[..., tokens, channels]`, whatever the tokens are: the joints of one
-frame or the frames of one joint; the convolution on `[batch, frames, joints, channels]`.
-Parameters are float32; `dtype` is the compute dtype.  LayerNorm and softmax statistics are
-float32 whatever `dtype` is.
+Most of them work on `[..., tokens, channels]`, whatever the tokens are: the joints of one
+frame or the frames of one joint; convolutions on `[batch, frames, joints, channels]` or
+`[batch, frames, channels]`.  Parameters are float32; `dtype` is the compute dtype.  Statistics
+of norms and softmax are float32 whatever `dtype` is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, ArrayLike, Float
 
+from jrepose.errors import InputError
 from jrepose.models import functional
 
 # Truncated normal of standard deviation 0.02, the vision transformers' initialisation.
@@ -25,6 +26,9 @@ truncated_normal = nn.initializers.truncated_normal(0.02, lower=-100.0, upper=10
 
 # Name of the variable collection that keeps attention weights.
 ATTENTION = "attention"
+
+# Name of the variable collection that keeps BatchNorm's running statistics.
+BATCH_STATS = "batch_stats"
 
 
 class Initialisation(NamedTuple):
@@ -125,6 +129,115 @@ class DepthwiseConv(nn.Module):
         kernel = self.param("kernel", self.initialisation.kernel, (*self.window, 1, channels))
         bias = self.param("bias", self.initialisation.bias(math.prod(self.window)), (channels,))
         return functional.depthwise_conv(x.astype(self.dtype), kernel, bias)
+
+
+class TemporalConv(nn.Module):
+    """Convolution over frames of all channels, without padding.
+
+    It is PyTorch's cross-correlation, `Conv1d`; of T frames it leaves
+    `(T - dilation * (window - 1) - 1) // stride + 1`.
+
+    Attributes:
+        features: output channels.
+        window: frames that an output looks at.
+        stride: frames between the first frames of neighbouring outputs.
+        dilation: frames between neighbouring frames that an output looks at.
+        use_bias: whether it adds a bias.
+        initialisation: of kernel `[window, inputs, outputs]` and bias.
+        dtype: compute dtype.
+    """
+
+    features: int
+    window: int
+    stride: int = 1
+    dilation: int = 1
+    use_bias: bool = False
+    initialisation: Initialisation = TORCH_DEFAULT
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch frames inputs"]
+    ) -> Float[Array, "batch output_frames outputs"]:
+        shape = (self.window, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.initialisation.kernel, shape)
+        bias = None
+        if self.use_bias:
+            initial = self.initialisation.bias(self.window * x.shape[-1])
+            bias = self.param("bias", initial, (self.features,))
+        # One product of all taps, so that their sum is not rounded to `dtype` in between.
+        windows = functional.windows(x.astype(self.dtype), self.window, self.stride, self.dilation)
+        return functional.linear(windows, jnp.asarray(kernel).reshape(-1, self.features), bias)
+
+
+class BatchNorm(nn.Module):
+    """BatchNorm over all axes but the channels (Ioffe and Szegedy 2015), as PyTorch has it.
+
+    In training the batch's mean and variance normalise, and move the running ones that
+    normalise otherwise: `running = (1 - momentum) * running + momentum * batch`, with the unbiased
+    variance of the batch.  The running ones are `mean` and `var` in the collection
+    `"batch_stats"`; they move if the network is applied with that mutable.
+
+    Attributes:
+        epsilon: added to the variance.
+        axis_name: mapped axis whose devices share one mean and variance; None: each its own.
+        dtype: dtype of the result.
+    """
+
+    epsilon: float = 1e-5
+    axis_name: str | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "*batch channels"],
+        use_running_average: bool,
+        momentum: Float[ArrayLike, ""] = 0.1,
+    ) -> Float[Array, "*batch channels"]:
+        """Normalises.
+
+        Args:
+            x: features.
+            use_running_average: normalise by the running mean and variance, and leave them.
+            momentum: weight of this batch in them, PyTorch's (Flax's is 1 minus it); may be traced.
+
+        Raises:
+            InputError: one value per channel, which has no variance to normalise by.
+        """
+        channels = x.shape[-1:]
+        scale = self.param("scale", nn.initializers.ones, channels)
+        bias = self.param("bias", nn.initializers.zeros, channels)
+        mean = self.variable(BATCH_STATS, "mean", jnp.zeros, channels, jnp.float32)
+        var = self.variable(BATCH_STATS, "var", jnp.ones, channels, jnp.float32)
+        x = x.astype(self.dtype).astype(jnp.float32)
+        if use_running_average:
+            centred = x - functional.per_channel(mean.value, x)
+            normaliser = jax.lax.rsqrt(var.value + self.epsilon)
+        else:
+            count = math.prod(x.shape[:-1]) * self._devices()
+            if count < 2:
+                raise InputError(
+                    "BatchNorm in training got one value per channel, expected more clips or frames"
+                )
+            batch_mean = self._batch_mean(x)
+            centred = x - functional.per_channel(batch_mean, x)
+            batch_var = self._batch_mean(jnp.square(centred))
+            normaliser = jax.lax.rsqrt(batch_var + self.epsilon)
+            if self.is_mutable_collection(BATCH_STATS) and not self.is_initializing():
+                unbiased = batch_var * (count / (count - 1))
+                mean.value = (1 - momentum) * mean.value + momentum * batch_mean
+                var.value = (1 - momentum) * var.value + momentum * unbiased
+        normalised = centred * functional.per_channel(normaliser, x)
+        scale, bias = (functional.per_channel(parameter, x) for parameter in (scale, bias))
+        return (normalised * scale + bias).astype(self.dtype)
+
+    def _devices(self) -> int:
+        return 1 if self.axis_name is None else jax.lax.axis_size(self.axis_name)
+
+    def _batch_mean(self, x: Array) -> Array:
+        mean = jnp.mean(x, axis=tuple(range(x.ndim - 1)))
+        return mean if self.axis_name is None else jax.lax.pmean(mean, self.axis_name)
 
 
 class LayerNorm(nn.Module):

@@ -14,7 +14,6 @@ from __future__ import annotations
 import collections
 import json
 import pathlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ import numpy as np
 from flax.errors import FlaxError
 
 from jrepose.errors import InputError
-from jrepose.interop.fixtures import LOSSES_ALONE, READERS
+from jrepose.interop.fixtures import reader_of
 from jrepose.restricted_pickle import read_npz
 from jrepose.restricted_pickle.messages import shown
 
@@ -66,14 +65,10 @@ def compare_fixture(path: pathlib.Path) -> list[Comparison]:
         InputError: not a readable fixture, or one of another system.
     """
     arrays, config = _read(path)
-    system = str(config.get("model", config.get("source", "an unknown system")))
-    if system not in READERS and _holds_losses(arrays):
-        system = LOSSES_ALONE
-    if system not in READERS:
-        raise InputError(f"{path}: holds {system}, expected one of {', '.join(READERS)}")
     try:
+        system, reader = reader_of(arrays, config)
         with jax.default_matmul_precision("highest"):
-            found = dict(READERS[system](arrays, config))
+            found = dict(reader(arrays, config))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError, FlaxError) as error:
@@ -83,10 +78,6 @@ def compare_fixture(path: pathlib.Path) -> list[Comparison]:
     if not comparisons:
         raise InputError(f"{path}: holds no result to compare with")
     return comparisons
-
-
-def _holds_losses(arrays: Mapping[str, np.ndarray]) -> bool:
-    return any(key.startswith("input/") and key.endswith("/pred") for key in arrays)
 
 
 def _read(path: pathlib.Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

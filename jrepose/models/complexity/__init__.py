@@ -102,7 +102,7 @@ def measure(model: nn.Module, clip_shape: tuple[int, int, int]) -> Complexity:
     for kind, count in _products(traced.jaxpr):
         macs[kind] += count
     return Complexity(
-        parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables)),
+        parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"])),
         linear_macs=macs["linear"],
         attention_macs=macs["attention"],
         frames=poses.shape[1],

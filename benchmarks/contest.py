@@ -60,12 +60,12 @@ def parse_arguments(description: str | None) -> argparse.Namespace:
 
 
 def create_clips(arguments: argparse.Namespace, model) -> tuple[np.ndarray, np.ndarray]:
-    """Random keypoints and poses, `[batch, frames, joints, channels]` and 3 channels."""
+    """Random keypoints `[batch, frames, joints, channels]`, and poses as the model gives them."""
     random = np.random.default_rng(0)
-    _, joints, channels = model.input_shape
-    shape = (arguments.batch, arguments.frames, joints)
-    keypoints = random.normal(size=(*shape, channels)).astype(np.float32)
-    return keypoints, random.normal(size=(*shape, 3)).astype(np.float32)
+    shape = (arguments.batch, arguments.frames, *model.input_shape[1:])
+    keypoints = random.normal(size=shape).astype(np.float32)
+    poses, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), keypoints)
+    return keypoints, random.normal(size=poses.shape).astype(np.float32)
 
 
 def hyperparameters(arguments: argparse.Namespace) -> dict[str, object]:

@@ -23,7 +23,12 @@ from jrepose.training.state import adamw
 
 REPOSE = {"mpjpe": 1.0, "spatial_ranking": 20.0, "temporal_ranking": 20.0}
 # Models of other systems train with RePOSE's.
-OBJECTIVES = {**dict.fromkeys(models.MODELS, REPOSE), "mixste": OBJECTIVE}
+OBJECTIVES = {
+    **dict.fromkeys(models.MODELS, REPOSE),
+    "mixste": OBJECTIVE,
+    "videopose3d": {"mpjpe": 1.0},
+    "rie": {"mpjpe": 1.0},
+}
 
 
 def main() -> None:
@@ -33,24 +38,29 @@ def main() -> None:
     objective = create_objective(OBJECTIVES[arguments.model], HUMAN36M_17)
     optimizer = adamw(lambda step: 5e-4, weight_decay=0.01)
 
-    def step(trainable, moments, keypoints, target):
+    def step(trainable, moments, collections, keypoints, target):
         def loss(trainable):
-            predicted = model.apply({"params": trainable["params"]}, keypoints, train=True)
-            return objective({}, predicted, target, keypoints)[0]
+            predicted, updated = model.apply(
+                {"params": trainable["params"], **collections},
+                keypoints,
+                train=True,
+                mutable=list(collections),
+            )
+            return objective({}, predicted, target, keypoints)[0], updated
 
-        value, gradients = jax.value_and_grad(loss)(trainable)
+        (value, collections), gradients = jax.value_and_grad(loss, has_aux=True)(trainable)
         updates, moments = optimizer.update(gradients, moments, trainable)
-        return optax.apply_updates(trainable, updates), moments, value
+        return optax.apply_updates(trainable, updates), moments, collections, value
 
     # A copy: the step gives its state's memory away, the comparison still needs the weights.
-    params = jax.tree.map(lambda leaf: leaf.copy(), variables["params"])
-    trainable = {"params": params, "objective": {}}
-    state = [trainable, optimizer.init(trainable)]
+    collections = jax.tree.map(lambda leaf: leaf.copy(), dict(variables))
+    trainable = {"params": collections.pop("params"), "objective": {}}
+    state = [trainable, optimizer.init(trainable), collections]
     batch = jax.device_put((keypoints, target))
-    program, compile_seconds = contest.compiled(step, *state, *batch, donate=(0, 1))
+    program, compile_seconds = contest.compiled(step, *state, *batch, donate=(0, 1, 2))
 
     def ours():
-        state[0], state[1], value = program(*state, *batch)
+        *state[:], value = program(*state, *batch)
         return jax.block_until_ready(value)
 
     theirs = contest.official(_official_step, arguments, variables, keypoints, target)

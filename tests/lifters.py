@@ -13,22 +13,35 @@ class Lifter(NamedTuple):
 
     Args:
         name: key of `models.MODELS`.
-        small: hyperparameters of a tiny one, for clips of 4 frames; those of them that leave no
-            trace in the shapes of the weights are in `traceless`.
+        small: hyperparameters of a tiny one; those of them that leave no trace in the shapes of
+            the weights are in `traceless`.
         traceless: names of these.
         fixture: recorded results of the official code, `golden/FIXTURE.npz`.
+        frames: of a clip.
+        frames_out: poses of a clip.
+        attends: whether there is attention to look at.
+        in_front_of_norm: pattern of the parameters whose gradient in training is only rounding:
+            biases that the batch's mean takes away again.
     """
 
     name: str
     small: dict[str, Any]
     traceless: tuple[str, ...]
     fixture: str
+    frames: int = 4
+    frames_out: int = 4
+    attends: bool = True
+    in_front_of_norm: str = "none"
 
 
 _DSTFORMER = {"dim_feat": 8, "dim_rep": 6, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0,
               "maxlen": 4}  # fmt: skip
 _MIXSTE = {"embed_dim_ratio": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "num_frame": 4}
 _STCFORMER = {"d_hid": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "frames": 4}
+_VIDEOPOSE3D = {"channels": 8, "filter_widths": (3, 3), "causal": True}
+_RIE = {"channels": 8, "latent_features": 6, "fc_width": 10, "filter_widths": (3, 3),
+        "temporal": "cs"}  # fmt: skip
+_RIE_BIASES = r"(shrink|fc_1|w1|w2)/bias|(GlobalInfo|FuseBlocks_\d)/fc_2/bias"
 
 LIFTERS = (
     Lifter("repose", _DSTFORMER, ("num_heads",), "repose"),
@@ -36,6 +49,10 @@ LIFTERS = (
     Lifter("motionbert_lite", _DSTFORMER, ("num_heads",), "motionbert"),
     Lifter("mixste", _MIXSTE, ("num_heads",), "mixste"),
     Lifter("stcformer", _STCFORMER, ("num_heads", "frames"), "stcformer"),
+    Lifter("videopose3d", _VIDEOPOSE3D, ("causal",), "videopose3d", 10, 2, attends=False),
+    Lifter(
+        "rie", _RIE, ("temporal",), "pose3d_rie", 9, 1, attends=False, in_front_of_norm=_RIE_BIASES
+    ),
 )
 
 

@@ -263,3 +263,17 @@ def test_shapes_that_would_be_repeated_are_refused(unchecked):
         for other in (target[:1], target[:, :1], target[0], target[..., :1], target[None]):
             with pytest.raises(InputError, match="expected the same shape"):
                 measure(other, target)
+
+
+def test_movement_range():
+    """One joint of two moves one to the left and right of the central frame."""
+    keypoints = np.zeros((2, 3, 2, 2))
+    keypoints[0, [0, 2], 1] = [[-3, 4], [0, 1]]
+    np.testing.assert_allclose(metrics.movement_range(keypoints), [(5 + 1) / 6, 0])
+    np.testing.assert_allclose(metrics.movement_range(keypoints + 7), [1, 0])
+
+
+def test_equal_subsets():
+    values = np.array([3.0, 1.0, 2.0, 1.0, 5.0])
+    assert metrics.equal_subsets(values, 2).tolist() == [1, 0, 0, 0, 1]
+    assert metrics.equal_subsets(values, 5).tolist() == [3, 0, 2, 1, 4]

@@ -21,7 +21,7 @@ from jrepose.interop.state_dicts import (
 )
 from jrepose.interop.torch_files import read_model, read_state_dict
 
-HOW_IT_COMPUTES = ("dtype", "remat")
+HOW_IT_COMPUTES = ("dtype", "remat", "batch_norm_axis")
 """Hyperparameters that weights do not depend on."""
 
 
@@ -195,5 +195,8 @@ def _resolved(model: Mapping[str, Any]) -> dict[str, Any]:
     """Every hyperparameter, those that a config does not mention with their defaults."""
     every = models.hyperparameters(model["name"]) | dict(model)
     return {
-        field: value for field, value in every.items() if field not in ("name", *HOW_IT_COMPUTES)
+        # A checkpoint's config is JSON, which has no tuples.
+        field: tuple(value) if isinstance(value, list) else value
+        for field, value in every.items()
+        if field not in ("name", *HOW_IT_COMPUTES)
     }

@@ -58,6 +58,29 @@ def test_full_sizes(name, changes, parameters, linear, attention):
     assert round(found.attention_macs / 1e9, 2) == attention
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "frames", "parameters", "macs"),
+    [
+        ("videopose3d", {"filter_widths": (1, 1, 1)}, 1, 4_291_635, 4.28),
+        ("videopose3d", {"filter_widths": (3, 3, 3)}, 27, 8_555_571, 17.77),
+        ("videopose3d", {"filter_widths": (3, 3, 7), "strided": False}, 63, 12_749_875, 245.5),
+        ("videopose3d", {}, 243, 16_952_371, 176.28),
+        ("videopose3d", {}, 342, 16_952_371, 42.85),
+        ("rie", {"fusion": False}, 243, 23_385_651, 76.75),
+        ("rie", {}, 243, 41_783_091, 95.10),
+        ("rie", {"latent_features": 512}, 243, 52_861_491, 106.18),
+        ("rie", {"filter_widths": (3, 3, 3), "channels": 512, "latent_features": 512}, 27,
+         58_840_627, 70.44),
+    ],
+)  # fmt: skip
+def test_full_sizes_of_one_frame(name, changes, frames, parameters, macs):
+    """Per predicted frame; MACs in millions, as counted in the official code."""
+    model = models.create(name, **changes)
+    found = complexity.measure(model, (frames, *model.input_shape[1:]))
+    assert found.parameters == parameters and not found.attention_macs
+    assert found.linear_macs / found.frames / 1e6 == pytest.approx(macs, rel=3e-4, abs=5e-3)
+
+
 def test_mixste_per_frame():
     model = models.create("mixste")
     found = complexity.measure(model, model.input_shape)

@@ -162,7 +162,8 @@ def movement_range(
     """
     keypoints = np.asarray(keypoints, np.float64)
     centre = keypoints.shape[-3] // 2
-    return _distances(keypoints, keypoints[..., centre : centre + 1, :, :]).mean((-2, -1))
+    moved = keypoints - keypoints[..., centre : centre + 1, :, :]
+    return np.linalg.norm(moved, axis=-1).mean((-2, -1))
 
 
 def equal_subsets(values: Float[np.ndarray, " items"], count: int) -> Int[np.ndarray, " items"]:

@@ -22,6 +22,8 @@ class Lifter(NamedTuple):
         attends: whether there is attention to look at.
         in_front_of_norm: pattern of the parameters whose gradient in training is only rounding:
             biases that the batch's mean takes away again.
+        rounding: how far a gradient in bfloat16 may be off.  A BatchNorm takes the larger part out
+            of the gradients before it, rounding stays.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Lifter(NamedTuple):
     frames_out: int = 4
     attends: bool = True
     in_front_of_norm: str = "none"
+    rounding: float = 3e-2
 
 
 _DSTFORMER = {"dim_feat": 8, "dim_rep": 6, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0,
@@ -49,9 +52,19 @@ LIFTERS = (
     Lifter("motionbert_lite", _DSTFORMER, ("num_heads",), "motionbert"),
     Lifter("mixste", _MIXSTE, ("num_heads",), "mixste"),
     Lifter("stcformer", _STCFORMER, ("num_heads", "frames"), "stcformer"),
-    Lifter("videopose3d", _VIDEOPOSE3D, ("causal",), "videopose3d", 10, 2, attends=False),
     Lifter(
-        "rie", _RIE, ("temporal",), "pose3d_rie", 9, 1, attends=False, in_front_of_norm=_RIE_BIASES
+        "videopose3d", _VIDEOPOSE3D, ("causal",), "videopose3d", 10, 2, attends=False, rounding=0.2
+    ),  # fmt: skip
+    Lifter(
+        "rie",
+        _RIE,
+        ("temporal",),
+        "pose3d_rie",
+        9,
+        1,
+        attends=False,
+        in_front_of_norm=_RIE_BIASES,
+        rounding=0.5,
     ),
 )
 

@@ -58,4 +58,4 @@ def test_mean_limb_lengths():
     )
     assert np.abs(first).max() > 0 and np.abs(second).max() > 0
     with pytest.raises(InputError, match="16 joints"):
-        losses.mean_limb_lengths(POSES[:, :, 1:], UNLABELLED)
+        losses.mean_limb_lengths(POSES[:, :, 1:], UNLABELLED[:, :, 1:])

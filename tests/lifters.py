@@ -42,7 +42,7 @@ _DSTFORMER = {"dim_feat": 8, "dim_rep": 6, "depth": 1, "num_heads": 2, "mlp_rati
 _MIXSTE = {"embed_dim_ratio": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "num_frame": 4}
 _STCFORMER = {"d_hid": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "frames": 4}
 _VIDEOPOSE3D = {"channels": 8, "filter_widths": (3, 3), "causal": True}
-_RIE = {"channels": 8, "latent_features": 6, "fc_width": 10, "filter_widths": (3, 3),
+_RIE = {"channels": 8, "latent_features": 6, "fc_width": 10, "filter_widths": (3,),
         "temporal": "cs"}  # fmt: skip
 _RIE_BIASES = r"(shrink|fc_1|w1|w2)/bias|(GlobalInfo|FuseBlocks_\d)/fc_2/bias"
 
@@ -60,7 +60,7 @@ LIFTERS = (
         _RIE,
         ("temporal",),
         "pose3d_rie",
-        9,
+        3,
         1,
         attends=False,
         in_front_of_norm=_RIE_BIASES,

@@ -198,7 +198,7 @@ def test_the_benchmarks_run_it(lifter, monkeypatch):
 
     arguments = argparse.Namespace(
         model=lifter.name,
-        changes=[f"{name}={value}" for name, value in lifter.small.items()],
+        changes=[f"{name}={value!r}" for name, value in lifter.small.items()],
         precision="float32",
         batch=CLIPS,
         frames=lifter.frames,

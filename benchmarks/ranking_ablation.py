@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from jrepose import checkpoints
+from jrepose import checkpoints, tasks
 from jrepose.command import run
 from jrepose.config import parse_flags
 from jrepose.data.sources import load_splits
@@ -30,7 +30,6 @@ from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.evaluation.report import write_report
 from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.evaluation.tables import SCORE_LABELS
-from jrepose.training.experiment import create_model
 from jrepose.training.loop import train
 
 # Weights of (spatial_ranking, temporal_ranking): the paper's rows in its order, then both with
@@ -85,17 +84,18 @@ def _run(config, objective: str, seed: int, workdir: pathlib.Path, splits) -> No
         raise InputError("stopped; run the same command to continue")
     best = checkpoints.load(workdir, "best")
     result = evaluate_dataset(
-        create_model(config), jax.device_put(best.variables), splits["test"], config
+        tasks.create(config, splits["test"]), jax.device_put(best.variables), splits["test"], config
     )
     write_report(result, splits["test"], workdir / "test")
 
 
 def _score_flat(config, dataset, output: pathlib.Path) -> None:
     """What a model scores that passes the keypoints through and puts every joint at depth 0."""
-    index, _, scored = clips_for_evaluation(dataset, config.clip)
+    windows = clips_for_evaluation(dataset, config.clip)
     flat = dataset.model_inputs()
     flat[..., 2] = 0.0
-    result = evaluate_predictions(dataset, flat[index], index, scored)
+    index = windows.targets
+    result = evaluate_predictions(dataset, flat[index], index, windows.scored)
     write_report(result, dataset, output, pictures=False)
 
 

@@ -19,7 +19,7 @@ from jrepose import models
 from jrepose.interop.fixtures.mixste import OBJECTIVE
 from jrepose.losses import create_objective, joint_weights
 from jrepose.skeleton import HUMAN36M_17
-from jrepose.training.state import adamw
+from jrepose.training.optimizer import adamw
 
 REPOSE = {"mpjpe": 1.0, "spatial_ranking": 20.0, "temporal_ranking": 20.0}
 # Models of other systems train with RePOSE's.

@@ -28,7 +28,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jrepose import parallel
+from jrepose import metrics, parallel
 from jrepose.disk import cannot_write, system_error
 from jrepose.errors import InputError
 
@@ -48,9 +48,6 @@ _UNREADABLE = (
     errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ENOMEM
 )  # fmt: skip
 
-SCORE = "mpjpe"
-"""The validation score, lower is better, that says which checkpoint is best."""
-
 State = Mapping[str, Any]
 Path = str | pathlib.Path
 
@@ -67,7 +64,7 @@ class Checkpoint:
         path: its folder.
         step: optimiser steps done.
         state: nested dict of NumPy arrays, the training state: `params`, `ema` (empty
-            without averaging), `collections` (batch statistics, where there are), `optimizer`,
+            without averaging), `collections` (other variables of the task), `optimizer`,
             `objective`, `step`.
         config: the run's config as plain values.
         data: fingerprint of each split.
@@ -87,9 +84,17 @@ class Checkpoint:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """The model's variables to predict with: the moving average where there is one."""
-        collections = self.state.get("collections", {})
-        return {**collections, "params": self.state["ema"] or self.state["params"]}
+        """The task's variables to predict with, see `predicting_variables`."""
+        return predicting_variables(self.state)
+
+
+def predicting_variables(state: State) -> dict[str, Any]:
+    """The variables to predict with: the moving average of the parameters where there is one.
+
+    Args:
+        state: as in a checkpoint.
+    """
+    return {"params": state["ema"] or state["params"], **state.get("collections", {})}
 
 
 class CheckpointWriter:
@@ -99,17 +104,18 @@ class CheckpointWriter:
 
     Args:
         workdir: folder of the run.
-        keep: how many of the newest to keep; the one with the lowest validation score is
+        keep: how many of the newest to keep; the one with the best validation score is
             kept besides.
-        known: checkpoints already there, step to validation score (None: not validated).
+        score: name of that score; `metrics.higher_is_better` says which way is up.
     """
 
-    def __init__(self, workdir: Path, keep: int, known: Mapping[int, float | None]):
+    def __init__(self, workdir: Path, keep: int, score: str):
         self._folder = pathlib.Path(workdir).absolute() / FOLDER
-        self._scores = dict(known)
+        self._score = score
+        self._scores = known_scores(self._folder)
         self._keep = keep
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=_KeepNewestAndBest(keep, self._scores),
+            preservation_policy=_KeepNewestAndBest(keep, self._scores, score),
             cleanup_tmp_directories=True,
         )
         with readable_disk_errors(self._folder):
@@ -124,8 +130,8 @@ class CheckpointWriter:
 
     @property
     def best_score(self) -> float | None:
-        """The lowest validation score so far."""
-        best = best_step(self._scores)
+        """The best validation score so far."""
+        best = best_step(self._scores, self._score)
         return None if best is None else self._scores[best]
 
     def save(
@@ -151,12 +157,13 @@ class CheckpointWriter:
             "config": config,
             "data": dict(data),
             "validation": None if validation is None else dict(validation),
+            "score": self._score,
             "log": dict(log),
             "description": dict(description),
             "arrays": {name: _checksum(leaf) for name, leaf in _leaves(state)},
         }
         meta["checksum"] = zlib.crc32(_canonical(meta))
-        score = None if validation is None else float(validation[SCORE])
+        score = None if validation is None else validation.get(self._score)
         with readable_disk_errors(self._folder):
             self._manager.wait_until_finished()
             # Orbax would make a folder that nobody looks for.
@@ -187,26 +194,32 @@ class CheckpointWriter:
 
 
 class _KeepNewestAndBest:
-    """Orbax preservation policy: the newest few, and the one with the lowest score."""
+    """Orbax preservation policy: the newest few, and the one with the best score."""
 
-    def __init__(self, keep: int, scores: Mapping[int, float | None]):
+    def __init__(self, keep: int, scores: Mapping[int, float | None], score: str):
         self._keep = max(keep, 1)
-        self._scores = scores
+        self._scores, self._score = scores, score
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> Sequence[bool]:
         del context
         steps = [checkpoint.step for checkpoint in checkpoints]
         kept = set(sorted(steps)[-self._keep :])
-        best = best_step({step: self._scores.get(step) for step in steps})
+        best = best_step({step: self._scores.get(step) for step in steps}, self._score)
         return [step in kept or step == best for step in steps]
 
 
-def best_step(scores: Mapping[int, float | None]) -> int | None:
-    """The step with the lowest score, the earliest where several share it; None if none has."""
+def best_step(scores: Mapping[int, float | None], score: str) -> int | None:
+    """The step with the best score, the earliest where several share it; None if none has.
+
+    Args:
+        scores: by step; None: not validated.
+        score: its name.
+    """
+    sign = -1 if metrics.higher_is_better(score) else 1
     scored = [
-        (score, step)
-        for step, score in scores.items()
-        if score is not None and not math.isnan(score)
+        (sign * value, step)
+        for step, value in scores.items()
+        if value is not None and not math.isnan(value)
     ]
     return min(scored)[1] if scored else None
 
@@ -313,8 +326,11 @@ def _choose(folder: pathlib.Path, which: str) -> pathlib.Path:
     """Folder of the checkpoint to evaluate."""
     steps = steps_in(folder)
     if not steps:
-        raise InputError(f"no checkpoint in {folder}")
-    step = best_step({step: read_score(folder / str(step)) for step in steps})
+        stages = sorted(run.parent.name for run in folder.parent.glob(f"*/{FOLDER}"))
+        there = f"; there are runs in {', '.join(stages)}" if stages else ""
+        raise InputError(f"no checkpoint in {folder}{there}")
+    _, score = read_score(folder / str(steps[-1]))
+    step = best_step(known_scores(folder), score)
     if which == "latest" or step is None:
         step = steps[-1]
     return folder / str(step)
@@ -331,13 +347,21 @@ def _appearance(folder: pathlib.Path) -> set[tuple[str, int, int]] | None:
     return {(name, status.st_size, status.st_mtime_ns) for name, status in files}
 
 
-def read_score(path: Path) -> float | None:
-    """Validation score of a checkpoint; None if it has none or cannot be read."""
+def read_score(path: Path) -> tuple[float | None, str]:
+    """Validation score of a checkpoint, None if it has none or cannot be read, and its name."""
     try:
         meta = json.loads((pathlib.Path(path) / "meta" / "metadata").read_text())
-        return float(meta["validation"][SCORE])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        name = meta.get("score", "mpjpe")  # older checkpoints do not say
+        validation = meta["validation"] or {}
+        return (float(validation[name]) if name in validation else None), name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None, "mpjpe"
+
+
+def known_scores(folder: Path) -> dict[int, float | None]:
+    """Validation scores of the checkpoints in a folder, by step."""
+    folder = pathlib.Path(folder)
+    return {step: read_score(folder / str(step))[0] for step in steps_in(folder)}
 
 
 def newest_intact(workdir: Path) -> tuple[Checkpoint | None, list[str]]:

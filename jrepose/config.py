@@ -11,7 +11,7 @@ import dataclasses
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
@@ -23,7 +23,7 @@ from jrepose.config_fields import check_ranges
 from jrepose.data.simulation.detector import DetectorConfig
 from jrepose.data.simulation.rig import RigConfig
 from jrepose.errors import InputError, listed
-from jrepose.losses.objective import LOSSES
+from jrepose.losses.objective import LOSSES, loss_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ def default_config() -> ConfigDict:
     """
     config = ConfigDict()
     config.name = "repose"
+    config.task = "lifting"  # what is learned: a name of jrepose.tasks.TASKS
     config.seed = 0  # parameters, order of clips, flips and dropout
     config.precision = "float32"  # of the model's arithmetic: float32 or bfloat16
 
@@ -68,7 +69,10 @@ def default_config() -> ConfigDict:
     config.data.detector = ConfigDict(dataclasses.asdict(DetectorConfig()))
 
     config.clip = ConfigDict()
-    config.clip.frames = 243
+    config.clip.frames = 243  # that the model sees
+    config.clip.targets = config_dict.placeholder(int)  # that it predicts, the middle; None: all
+    config.clip.every = 1  # a clip holds every k-th frame
+    config.clip.causal_shift = 0  # frames by which the model's are moved into the past
     config.clip.stride = 81  # between training windows
     config.clip.evaluation_stride = 243
     # What becomes of tails and short videos, for training and evaluation: data/windows.py.
@@ -79,6 +83,8 @@ def default_config() -> ConfigDict:
 
     config.objective = ConfigDict()
     config.objective.weights = objective_weights(mpjpe=1, spatial_ranking=20, temporal_ranking=20)
+    # Factors of the weights by epoch, ((epoch, factor), ...): straight lines between the points.
+    config.objective.schedule = objective_schedule()
     config.objective.ranking_reduction = "mean"  # or sum: Eq. 2-3 as printed
     config.objective.learn_weights = ()  # terms whose weight is learned (homoscedastic)
 
@@ -86,12 +92,34 @@ def default_config() -> ConfigDict:
     config.training.epochs = 100
     config.training.max_steps = config_dict.placeholder(int)  # stops earlier than the epochs
     config.training.batch_size = 32
+    # adamw, adam or rmsprop, as PyTorch has them; what belongs to another one is not read.
+    config.training.optimizer = ConfigDict()
+    config.training.optimizer.name = "adamw"
+    config.training.optimizer.amsgrad = False
+    config.training.optimizer.beta1 = 0.9
+    config.training.optimizer.beta2 = 0.999
+    config.training.optimizer.epsilon = 1e-8
+    config.training.optimizer.smoothing = 0.99  # rmsprop: PyTorch's alpha
+    config.training.optimizer.momentum = 0.0  # rmsprop
     config.training.learning_rate = 5e-4
-    config.training.learning_rate_decay = 0.99  # per epoch
+    config.training.learning_rate_decay = 0.99  # per epoch, or at each milestone
+    # epoch_decay, steps or cosine, after a warm-up: training/schedule.py.
+    config.training.schedule = ConfigDict()
+    config.training.schedule.name = "epoch_decay"
+    config.training.schedule.warmup_epochs = 0.0
+    config.training.schedule.milestones = ()  # steps: epochs
+    config.training.schedule.floor = 0.0  # cosine: the last rate
     config.training.weight_decay = 0.01
+    # Patterns of variables, regular expressions such as "params/encoder/.*" or "batch_stats/.*":
+    config.training.no_decay = ()  # parameters without weight decay
+    config.training.freeze = ()  # what is not trained, statistics that keep their values
+    config.training.init_only = ()  # what is taken of the weights to begin with; (): all
+    # Batch normalisation's momentum, PyTorch's, in the first epoch and towards the last.
+    config.training.batch_norm_momentum = config_dict.placeholder(float)
+    config.training.batch_norm_momentum_end = config_dict.placeholder(float)
     config.training.flip = True
     config.training.root = "clip_first"  # or frame: labels relative to each frame's root
-    config.training.backward_seed = "one"  # or loss: gradients times the loss (MixSTE's code)
+    config.training.gradient_times_loss = False  # MixSTE's code
     config.training.gradient_clip = config_dict.placeholder(float)  # global norm
     config.training.accumulate = 1  # micro-batches a step
     config.training.ema_decay = config_dict.placeholder(float)
@@ -99,7 +127,7 @@ def default_config() -> ConfigDict:
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_steps = 500
-    config.checkpoint.keep = 3  # newest; the best by validation MPJPE is kept besides
+    config.checkpoint.keep = 3  # newest; the best by its validation score is kept besides
 
     config.evaluation = ConfigDict()
     config.evaluation.batch_size = 32
@@ -116,6 +144,12 @@ def default_config() -> ConfigDict:
     config.evaluation.by_subject = False
     config.evaluation.exclude = ()  # SUBJECT/ACTION left out of the means, "S3/Walking"
     config.evaluation.every_epochs = 1
+    # Score that says which checkpoint is best, "pa_mpjpe" for instance; None: the task's, MPJPE.
+    config.evaluation.best_by = config_dict.placeholder(str)
+
+    # Stages that are run one after another, each beginning with the weights of the one before:
+    # name -> what differs, a config in part.  Its `training.init_only` says what it takes.
+    config.stages = ConfigDict()
 
     config.published = config_dict.placeholder(str)  # system whose published row is shown
     return config
@@ -147,20 +181,46 @@ def objective_weights(**weights: float | int) -> ConfigDict:
     """The `objective.weights` section: every loss, so that each can be set by a flag.
 
     Args:
-        **weights: loss names (`jrepose.losses.objective.LOSSES`) and weights.  A loss of weight
-            0 is evaluated and reported without being trained on; the others, None, are left out.
+        **weights: loss names (`jrepose.losses.objective.LOSSES`), or `OUTPUT/LOSS` for a model
+            of several outputs, and weights.  A loss of weight 0 is evaluated and reported without
+            being trained on; the others, None, are left out.
 
     Raises:
         KeyError: no such loss.
     """
     section = ConfigDict({name: config_dict.placeholder(float) for name in LOSSES})
-    section.lock()
+    _check_losses(weights)
     section.update({name: float(weight) for name, weight in weights.items()})
+    section.lock()
     return section
 
 
+def objective_schedule(**points: Sequence[tuple[float, float]]) -> ConfigDict:
+    """The `objective.schedule` section: every loss, so that each can be set by a flag.
+
+    Args:
+        **points: loss names and (epoch, factor) points, see
+            `jrepose.losses.objective.piecewise_linear`; the others keep their weight.
+
+    Raises:
+        KeyError: no such loss.
+    """
+    section = ConfigDict({name: () for name in LOSSES})
+    _check_losses(points)
+    section.update({name: tuple(value) for name, value in points.items()})
+    section.lock()
+    return section
+
+
+def _check_losses(names: Iterable[str]) -> None:
+    for name in names:
+        if loss_of(name) not in LOSSES:
+            raise KeyError(f"no loss {name!r}; known: {', '.join(LOSSES)}")
+
+
 # Their keys belong to the room that reads them, which refuses unknown ones itself.
-_OPEN_SECTIONS = ("model", "objective.weights")
+_OF_OUTPUTS = ("objective.weights.", "objective.schedule.")
+_OPEN_SECTIONS = ("model", "objective.weights", "objective.schedule", "stages")
 
 
 def check_config(config: ConfigDict) -> None:
@@ -202,6 +262,7 @@ def _check_values(config: ConfigDict) -> None:
         raise InputError(
             f"config.precision is {config.precision!r}, expected 'float32' or 'bfloat16'"
         )
+    stage_configs(config)
     models.create(**config.model.to_dict())
     RigConfig.from_mapping(config.data.rig.to_dict())
     DetectorConfig.from_mapping(config.data.detector.to_dict())
@@ -310,7 +371,7 @@ def _take_removed(argv: Sequence[str], config: ConfigDict) -> tuple[list[str], l
 def _may_be_absent(field: str, config: ConfigDict) -> bool:
     section, _, name = field.rpartition(".")
     if section == "objective.weights":
-        return name in LOSSES
+        return loss_of(name) in LOSSES
     if section == "model":
         return models.hyperparameters(config.model.name).get(name, 0) is None
     known: Any = default_config()
@@ -331,6 +392,31 @@ def _flag_complaint(error: Exception) -> str:
     return message
 
 
+def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
+    """The configs of a config's stages, in their order; without stages none.
+
+    Raises:
+        InputError: a name that is no folder's, or a value that cannot be.
+    """
+    found = {}
+    for name, changes in config.stages.items():
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise InputError(f"config.stages has {name!r}; expected the name of a folder")
+        stage = config.copy_and_resolve_references()
+        stage.stages = ConfigDict()
+        stage.name = f"{config.name}/{name}"
+        try:
+            stage.update(changes)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"config.stages.{name}: {_flag_complaint(error)}") from error
+        try:
+            check_config(stage)
+        except InputError as error:
+            raise InputError(f"config.stages.{name}: {error}") from error
+        found[name] = stage
+    return found
+
+
 def to_json(config: ConfigDict) -> str:
     """The resolved config as JSON, fields in their order."""
     return json.dumps(config.to_dict(), indent=2)
@@ -349,6 +435,21 @@ def from_json(text: str) -> ConfigDict:
     return from_plain(values)
 
 
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _section(values: Any) -> ConfigDict:
+    if not isinstance(values, Mapping):
+        raise InputError(f"config.stages is {values!r}, expected a section")
+    return ConfigDict(
+        {
+            name: _section(value) if isinstance(value, Mapping) else _tuples(value)
+            for name, value in values.items()
+        }
+    )
+
+
 def from_plain(values: Any) -> ConfigDict:
     """A config from plain values, as a checkpoint holds them.
 
@@ -364,10 +465,14 @@ def from_plain(values: Any) -> ConfigDict:
     if "name" not in values["model"]:
         raise InputError("config field config.model.name is missing")
     config.model = model_config(values["model"]["name"])
+    config.stages = _section(values.get("stages", {}))
 
     def fill(section: ConfigDict, given: Mapping[str, Any], prefix: str) -> None:
         for name, value in given.items():
             field = f"config.{prefix}{name}"
+            if name not in section and prefix in _OF_OUTPUTS and loss_of(name) in section:
+                with section.unlocked():  # OUTPUT/LOSS
+                    section[name] = section[loss_of(name)]
             if name not in section:
                 raise InputError(f"unknown config field {field}{nearest(name, list(section))}")
             if isinstance(section[name], ConfigDict):
@@ -376,12 +481,12 @@ def from_plain(values: Any) -> ConfigDict:
                 fill(section[name], value, f"{prefix}{name}.")
                 continue
             try:
-                section[name] = tuple(value) if isinstance(value, list) else value
+                section[name] = _tuples(value)
             except TypeError as error:
                 raise InputError(f"config field {field}: {one_line(error)}") from error
         absent.extend(prefix + name for name in section if name not in given)
 
-    fill(config, values, "")
+    fill(config, {**values, "stages": {}}, "")
     if absent:
         _LOG.info("the config lacks %s, which have their defaults", listed(absent))
     check_config(config)

@@ -25,6 +25,13 @@ Reduction = Literal["mean", "frame", "joint", "none"]
 
 AUC_THRESHOLDS_MM = np.arange(0.0, 151.0, 5.0)
 
+_HIGHER_IS_BETTER = ("pck", "auc", "spatial_order", "temporal_order", "ap", "ar")
+
+
+def higher_is_better(score: str) -> bool:
+    """Which way is up for a score: the percentages grow, errors and losses shrink."""
+    return score.removesuffix("_occluded") in _HIGHER_IS_BETTER
+
 
 def mpjpe(
     predicted: Poses, target: Poses, mask: Mask | None = None, reduction: Reduction = "mean"

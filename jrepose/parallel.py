@@ -121,6 +121,21 @@ def select_devices(count: int | None = None) -> tuple[jax.Device, ...]:
     return tuple(device for devices in by_process for device in devices[:count])
 
 
+def parts_of(count: int, devices: int, what: str, accumulate: int = 1) -> int:
+    """How many of `count` things each micro-batch of each device gets.
+
+    Raises:
+        InputError: they do not divide; `what` names them.
+    """
+    parts = devices * accumulate
+    if accumulate < 1 or count % parts:
+        over = f"{devices} devices" + (
+            f" x training.accumulate {accumulate}" if accumulate != 1 else ""
+        )
+        raise InputError(f"{what} {count} does not divide over {over}")
+    return count // parts
+
+
 def local_devices(devices: Devices | None = None) -> tuple[jax.Device, ...]:
     """Those of `devices` (None: all) that belong to this process."""
     if devices is None:
@@ -196,10 +211,8 @@ def local_part(tree: PyTree, devices: Devices | None = None) -> PyTree:
 
     def part(leaf):
         host = np.asarray(leaf)
-        if len(host) % len(devices):
-            raise InputError(f"{len(host)} items do not divide over {len(devices)} devices")
-        parts = host.reshape(len(devices), len(host) // len(devices), *host.shape[1:])
-        return parts[mine[0] : mine[-1] + 1]
+        size = parts_of(len(host), len(devices), "items")
+        return host.reshape(len(devices), size, *host.shape[1:])[mine[0] : mine[-1] + 1]
 
     return jax.tree.map(part, tree)
 

@@ -31,7 +31,7 @@ def attention(argv: Sequence[str]) -> int:
     line.show_help()
 
     from jrepose.evaluation.attention import draw_clip
-    from jrepose.training.experiment import create_model
+    from jrepose.tasks.lifting import create_model
 
     chosen = from_checkpoint.load(line)
     layer = line["layer"]

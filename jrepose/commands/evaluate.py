@@ -28,13 +28,13 @@ def evaluate(argv: Sequence[str]) -> int:
 
     import jax
 
+    from jrepose import tasks
     from jrepose.evaluation.evaluate import evaluate_dataset
     from jrepose.evaluation.report import summary, write_report
-    from jrepose.training.experiment import create_model
 
     chosen = from_checkpoint.load(line)
     result = evaluate_dataset(
-        create_model(chosen.config),
+        tasks.create(chosen.config, chosen.dataset),
         jax.device_put(chosen.variables),
         chosen.dataset,
         chosen.config,

@@ -28,6 +28,11 @@ def train(argv: Sequence[str]) -> int:
         "init_partial", False,
         "Take from --init what fits by name and shape, and report what does not.",
     )  # fmt: skip
+    line.texts(
+        "init_only", [],
+        "Patterns of the variables taken from --init, 'params/encoder/.*'; the rest is drawn.",
+        value="PATTERN,...",
+    )  # fmt: skip
     line.switch(
         "restart", False,
         "Begin anew; what a run left in the workdir is kept in a folder inside.",
@@ -38,18 +43,21 @@ def train(argv: Sequence[str]) -> int:
     line.whole("process_id", None, "Which one is this.")
     line.show_help()
 
-    from jrepose.config import parse_flags
+    from jrepose.config import parse_flags, stage_configs
 
     config = parse_flags(line.flags, argv)
     if line["workdir"] is None:
         raise InputError("--workdir DIR is missing")
     init, partial = line["init"], line["init_partial"]
-    if partial and init is None:
-        raise InputError("--init_partial needs --init PATH")
+    if (partial or line["init_only"]) and init is None:
+        name = "init_partial" if partial else "init_only"
+        raise InputError(f"--{name} needs --init PATH")
+    if line["init_only"]:
+        config.training.init_only = tuple(line["init_only"])
 
     from jrepose import interop, parallel
     from jrepose.data.sources import load_splits
-    from jrepose.training.loop import train as run
+    from jrepose.training.stages import train_stages
 
     parallel.initialise_distributed(
         coordinator=line["coordinator"],
@@ -61,10 +69,12 @@ def train(argv: Sequence[str]) -> int:
     workdir = pathlib.Path(line["workdir"])
     initial = None
     if init is not None:
-        load = interop.load_what_fits if partial else interop.load_run_or_file
-        initial, described = load(init, config.model.to_dict())
+        first = next(iter(stage_configs(config).values()), config)
+        some = partial or first.training.init_only
+        load = interop.load_what_fits if some else interop.load_run_or_file
+        initial, described = load(init, first.model.to_dict())
         print(f"weights to begin with: {described}")
-    result = run(
+    result = train_stages(
         config,
         workdir,
         splits,
@@ -75,7 +85,8 @@ def train(argv: Sequence[str]) -> int:
     )
     # A run stopped early may have no numbers to draw yet.
     if result.finished and parallel.is_primary():
-        _draw_curves(workdir)
+        for folder in [workdir / name for name in config.stages] or [workdir]:
+            _draw_curves(folder)
     return 130 if result.interrupted else 0
 
 

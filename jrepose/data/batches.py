@@ -5,9 +5,10 @@ The clips of all epochs form one endless stream, a fresh permutation per epoch, 
 batches without regard to where an epoch ends; so every batch has the same shape and no clip
 is dropped.
 
-`ResidentBatches` keeps the dataset on the devices, each of them holding an equal share of the
-frames, and a step sends clip numbers only.  `StreamedBatches` gathers clips on the host in
-the background, for datasets that do not fit.  Both give the same bits in the same order.
+`ResidentBatches` keeps the columns on the devices, each of them holding an equal share of the
+frames, and a step sends frame numbers only.  `StreamedBatches` gathers clips on the host in
+the background, for columns that do not fit or are not plain arrays.  Both give the same bits in
+the same order.
 """
 
 from __future__ import annotations
@@ -22,26 +23,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float32, Int32
+from jaxtyping import Array, Bool, Int32
 
 from jrepose import parallel
-from jrepose.data.dataset import PoseDataset
-from jrepose.data.flip import flip_poses
+from jrepose.data.columns import Batch, Column
+from jrepose.data.windows import Windows
 from jrepose.errors import InputError
-from jrepose.skeleton import Skeleton
 
 # Streams of random bits derived from one seed, kept apart by these numbers.
 _ORDER_STREAM, _FLIP_STREAM = 0, 1
 
 _DEFAULT_RESIDENT_BYTES = 4 * 2**30
 _RESIDENT_SHARE = 0.5  # of a device's memory; the rest is for the model
-
-Clips = tuple[
-    Float32[Array, "clips frames keypoints 3"],
-    Float32[Array, "clips frames joints 3"],
-]
-Layouts = tuple[Skeleton, Skeleton]
-"""Joint orders of the keypoints and of the poses."""
 
 
 @dataclass(frozen=True)
@@ -111,63 +104,62 @@ def _random_bits(seed: int, stream: int, counter: int, count: int) -> np.ndarray
 
 
 class ResidentBatches:
-    """Batches from a dataset that lives on the devices.
+    """Batches from columns that live on the devices.
 
     A batch takes three calls: `selection(step)` on the host, `assemble(arrays, selection)`
     inside the data-parallel step, with `arrays` the attribute of that name.  `assemble` gives
     each device its own clips.
 
     Args:
-        inputs, targets: per-frame model inputs and labels.
-        windows: frame indices of every clip.
+        columns: by name; NumPy arrays of 4-byte values.
+        windows: frames of every clip.
         order: clips and flips of each step.
-        layouts: joint orders of inputs and targets, for the flip.
         devices: devices of all processes.
     """
 
     def __init__(
         self,
-        inputs: Float32[np.ndarray, "dataset_frames keypoints 3"],
-        targets: Float32[np.ndarray, "dataset_frames joints 3"],
-        windows: Int32[np.ndarray, "dataset_clips frames"],
+        columns: Mapping[str, Column],
+        windows: Windows,
         order: ClipOrder,
-        layouts: Layouts,
         devices: Sequence[jax.Device],
     ):
-        self._order, self._layouts, self._devices = order, layouts, tuple(devices)
-        padding = -len(inputs) % len(self._devices)
+        self._columns, self._windows = columns, windows
+        self._order, self._devices = order, tuple(devices)
+        self.arrays = {name: self._shared_out(column) for name, column in columns.items()}
+
+    def _shared_out(self, column: Column) -> jax.Array:
+        frames = len(column.values)
         # As integers, so that summing a value with zeros keeps its very bits.
-        frames = np.concatenate([inputs, targets], axis=1).view(np.int32)
-        frames = np.pad(frames, ((0, padding), (0, 0), (0, 0)))
-        self.arrays = {
-            "frames": parallel.shard(frames, devices),
-            "windows": parallel.replicate(windows, devices),
-        }
+        words = np.ascontiguousarray(column.values).reshape(frames, -1).view(np.int32)
+        padding = -frames % len(self._devices)
+        return parallel.shard(np.pad(words, ((0, padding), (0, 0))), self._devices)
 
     def selection(self, step: int) -> dict[str, jax.Array]:
-        """What a step sends to the devices: clip numbers and flip decisions."""
+        """What a step sends to the devices: frame numbers and flip decisions."""
+        chosen = self._order.indices(step)
+        frames = {name: index[chosen] for name, index in self._windows._asdict().items()}
         return {
-            "clips": parallel.replicate(self._order.indices(step), self._devices),
+            **parallel.replicate(frames, self._devices),
             "flips": parallel.shard(self._order.flips(step), self._devices),
         }
 
-    def assemble(self, arrays: Mapping[str, Any], selection: Mapping[str, Any]) -> Clips:
-        """One device's clips and labels; runs on the device.
+    def assemble(self, arrays: Mapping[str, Any], selection: Mapping[str, Any]) -> Batch:
+        """One device's clips; runs on the device.
 
         Every device contributes the frames it owns for the whole batch and zeros for the
         others; the sum over the devices, each receiving its part, is the batch.
         """
-        owned = arrays["frames"]
-        wanted = arrays["windows"][selection["clips"]]
-        place = wanted - lax.axis_index(parallel.AXIS) * len(owned)
-        here = (place >= 0) & (place < len(owned))
-        frames = owned[jnp.where(here, place, 0)]
-        frames = jnp.where(here[..., None, None], frames, 0)
-        frames = lax.psum_scatter(frames, parallel.AXIS, scatter_dimension=0, tiled=True)
-        frames = lax.bitcast_convert_type(frames, jnp.float32)
-        keypoints = self._layouts[0].num_joints
-        inputs, targets = frames[:, :, :keypoints], frames[:, :, keypoints:]
-        return _flip_some(inputs, targets, selection["flips"], self._layouts)
+        batch = {}
+        for name, column in self._columns.items():
+            owned, wanted = arrays[name], selection[column.window]
+            place = wanted - lax.axis_index(parallel.AXIS) * len(owned)
+            here = (place >= 0) & (place < len(owned))
+            words = jnp.where(here[..., None], owned[jnp.where(here, place, 0)], 0)
+            words = lax.psum_scatter(words, parallel.AXIS, scatter_dimension=0, tiled=True)
+            values = lax.bitcast_convert_type(words, column.values.dtype)
+            batch[name] = values.reshape(*values.shape[:2], *column.values.shape[1:])
+        return _mirror_some(batch, self._columns, selection["flips"])
 
     def close(self) -> None:
         """Releases the device memory."""
@@ -177,27 +169,25 @@ class ResidentBatches:
 class StreamedBatches:
     """Batches gathered on the host, a few steps ahead of the devices.
 
-    The same calls and arguments as `ResidentBatches`.
+    The same calls and arguments as `ResidentBatches`; the columns may be anything.
     """
 
     _AHEAD = 2
 
     def __init__(
         self,
-        inputs: Float32[np.ndarray, "dataset_frames keypoints 3"],
-        targets: Float32[np.ndarray, "dataset_frames joints 3"],
-        windows: Int32[np.ndarray, "dataset_clips frames"],
+        columns: Mapping[str, Column],
+        windows: Windows,
         order: ClipOrder,
-        layouts: Layouts,
         devices: Sequence[jax.Device],
     ):
-        self._inputs, self._targets, self._windows = inputs, targets, windows
-        self._order, self._layouts, self._devices = order, layouts, tuple(devices)
+        self._columns, self._windows = columns, windows
+        self._order, self._devices = order, tuple(devices)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
         self._pending: dict[int, Future] = {}
         self.arrays: dict[str, Any] = {}
 
-    def selection(self, step: int) -> dict[str, jax.Array]:
+    def selection(self, step: int) -> dict[str, Any]:
         """The step's clips, on the devices; the following steps' are begun."""
         coming = range(step, step + self._AHEAD + 1)
         self._pending = {s: future for s, future in self._pending.items() if s in coming}
@@ -206,74 +196,72 @@ class StreamedBatches:
                 self._pending[ahead] = self._pool.submit(self._load, ahead)
         return self._pending.pop(step).result()
 
-    def _load(self, step: int) -> dict[str, jax.Array]:
+    def _load(self, step: int) -> dict[str, Any]:
         # Only this process's clips are gathered.
         chosen = parallel.local_part(self._order.indices(step), self._devices)
-        frames = self._windows[chosen]
+        frames = {name: index[chosen] for name, index in self._windows._asdict().items()}
         batch = {
-            "inputs": self._inputs[frames],
-            "targets": self._targets[frames],
+            "columns": {
+                name: column.values[frames[column.window]] for name, column in self._columns.items()
+            },
             "flips": parallel.local_part(self._order.flips(step), self._devices),
         }
         return parallel.place(batch, self._devices)
 
-    def assemble(self, arrays: Mapping[str, Any], selection: Mapping[str, Any]) -> Clips:
-        """One device's clips and labels; runs on the device."""
+    def assemble(self, arrays: Mapping[str, Any], selection: Mapping[str, Any]) -> Batch:
+        """One device's clips; runs on the device."""
         del arrays
-        inputs, targets = selection["inputs"], selection["targets"]
-        return _flip_some(inputs, targets, selection["flips"], self._layouts)
+        return _mirror_some(selection["columns"], self._columns, selection["flips"])
 
     def close(self) -> None:
         """Ends the background thread."""
         self._pool.shutdown(cancel_futures=True)
 
 
-def _flip_some(
-    inputs: Float32[Array, "clips frames keypoints 3"],
-    targets: Float32[Array, "clips frames joints 3"],
-    flips: Bool[Array, " clips"],
-    layouts: Layouts,
-) -> Clips:
-    mirrored = flips[:, None, None, None]
-    return (
-        jnp.where(mirrored, flip_poses(inputs, layouts[0]), inputs),
-        jnp.where(mirrored, flip_poses(targets, layouts[1]), targets),
-    )
+def _mirror_some(
+    batch: Batch, columns: Mapping[str, Column], flips: Bool[Array, " clips"]
+) -> Batch:
+    def chosen(values, mirror):
+        mirrored = flips.reshape(-1, *[1] * (values.ndim - 1))
+        return jnp.where(mirrored, mirror(values), values)
+
+    mirrors = {name: column.mirror for name, column in columns.items()}
+    return {
+        name: values if mirrors[name] is None else chosen(values, mirrors[name])
+        for name, values in batch.items()
+    }
 
 
 def create_batches(
-    dataset: PoseDataset,
-    windows: Int32[np.ndarray, "dataset_clips frames"],
+    columns: Mapping[str, Column],
+    windows: Windows,
     order: ClipOrder,
     devices: Sequence[jax.Device],
     resident_bytes: int | None = None,
 ) -> ResidentBatches | StreamedBatches:
-    """Batches of a dataset, on the devices where it fits.
+    """Batches of named columns, on the devices where they fit.
 
     Args:
-        dataset: supplies inputs, labels and joint orders.
-        windows: frame indices of every clip.
+        columns: by name.
+        windows: frames of every clip.
         order: clips and flips of each step.
         devices: devices of all processes.
-        resident_bytes: memory of one device that the dataset may take; None takes half of
+        resident_bytes: memory of one device that the columns may take; None takes half of
             what the device has, or 4 GiB where it does not say.  0 always streams.
 
     Raises:
         InputError: the batch does not divide over the devices.
     """
-    if order.batch_size % len(devices):
-        raise InputError(
-            f"training.batch_size {order.batch_size} does not divide over {len(devices)} devices"
-        )
-    inputs, targets = dataset.model_inputs(), dataset.model_targets()
-    needed = (inputs.nbytes + targets.nbytes) / len(devices) + windows.nbytes
+    parallel.parts_of(order.batch_size, len(devices), "training.batch_size")
     if resident_bytes is None:
         resident_bytes = _offered_bytes(parallel.local_devices(devices)[0])
+    arrays = [column.values for column in columns.values()]
+    # A frame is sent as integers of 4 bytes.
+    plain = all(isinstance(array, np.ndarray) and array.dtype.itemsize == 4 for array in arrays)
+    fits = plain and sum(array.nbytes for array in arrays) / len(devices) <= resident_bytes
     # The processes run one program, so they must come to one decision.
-    resident = bool(parallel.agree(np.int32(needed <= resident_bytes)))
-    kind = ResidentBatches if resident else StreamedBatches
-    layouts = (dataset.keypoint_skeleton, dataset.skeleton)
-    return kind(inputs, targets, windows, order, layouts, devices)
+    kind = ResidentBatches if parallel.agree(np.int32(fits)) else StreamedBatches
+    return kind(columns, windows, order, devices)
 
 
 def _offered_bytes(device: jax.Device) -> int:

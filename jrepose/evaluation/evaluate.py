@@ -1,22 +1,24 @@
-"""From a model to scores."""
+"""From variables to scores."""
 
 from __future__ import annotations
 
-from flax import linen as nn
 from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
 from jrepose import parallel
+from jrepose.data.columns import columns_of
 from jrepose.data.dataset import PoseDataset
-from jrepose.data.windows import clips_for_evaluation
+from jrepose.data.windows import EvaluationWindows, clips_for_evaluation
+from jrepose.errors import InputError
 from jrepose.evaluation.predict import predict_clips
-from jrepose.evaluation.protocol import counted_entries
-from jrepose.evaluation.published import benchmark_of, published_row
-from jrepose.evaluation.scores import EvaluationResult, evaluate_predictions
+from jrepose.evaluation.protocol import Protocol, counted_entries
+from jrepose.evaluation.published import PublishedRow, benchmark_of, published_row
+from jrepose.evaluation.scores import SCORES, EvaluationResult, evaluate_predictions
+from jrepose.tasks import Task
 
 
 def evaluate_dataset(
-    model: nn.Module,
+    task: Task,
     variables: PyTree,
     dataset: PoseDataset,
     config: ConfigDict,
@@ -24,14 +26,13 @@ def evaluate_dataset(
     devices: parallel.Devices | None = None,
     progress: bool = False,
 ) -> EvaluationResult:
-    """Predicts a dataset and scores the predictions.
+    """Predicts a dataset and scores the predictions; of several hypotheses their mean.
 
     Args:
-        model, variables: the lifter.
+        task, variables: what predicts, and with what.
         dataset: what to evaluate on; invalid frames are fed to the model and not scored.
-        config: read are `clip.frames`, `.evaluation_stride`, `.evaluation_windows`; all of
-            `evaluation` but `every_epochs`; `published`, and `data` to know the benchmark that
-            the published row is of.
+        config: read are `clip`, `seed`; all of `evaluation` but `every_epochs` and `best_by`;
+            `published`, and `data` to know the benchmark that the published row is of.
         devices: devices of all processes; None takes all.
         progress: show a progress bar.
 
@@ -40,40 +41,68 @@ def evaluate_dataset(
             frame can be scored.
     """
     clip, evaluation = config.clip, config.evaluation
-    benchmark = benchmark_of(config.data)
-    published = published_row(benchmark, config.published) if config.published else None
-    windows = clips_for_evaluation(dataset, clip)
-    counted = counted_entries(windows, evaluation.overlap)
+    protocol, published, windows = _read_settings(config, dataset)
     predictions = predict_clips(
-        model,
+        task,
         variables,
-        dataset.model_inputs(),
-        windows.index,
+        columns_of(dataset, task.inputs),
+        windows.inputs,
+        targets=windows.targets.shape[1],
         batch_size=evaluation.batch_size,
         flip=evaluation.flip,
-        skeleton=dataset.skeleton,
-        keypoint_skeleton=dataset.keypoint_skeleton,
+        seed=config.seed,
         devices=devices,
         progress=progress,
     )
     return evaluate_predictions(
         dataset,
-        predictions,
-        windows.index,
-        counted,
-        target=evaluation.target,
-        root=evaluation.root,
-        keep_keypoints=evaluation.keep_keypoints,
-        every_slot=evaluation.overlap == "slots",
-        by_subject=evaluation.by_subject,
-        exclude=evaluation.exclude,
+        predictions if predictions.ndim == 4 else predictions.mean(0),
+        windows.targets,
+        counted_entries(windows, protocol.overlap),
+        protocol,
+        clip_frames=clip.frames,
         settings={
-            "benchmark": benchmark,
+            "benchmark": benchmark_of(config.data),
             "clip_frames": clip.frames,
             "clip_stride": clip.evaluation_stride,
             "windows": clip.evaluation_windows,
-            "overlap": evaluation.overlap,
             "flip": evaluation.flip,
         },
         published=published,
     )
+
+
+def check_settings(config: ConfigDict, dataset: PoseDataset) -> None:
+    """Refuses before a training what its first validation would refuse.
+
+    Raises:
+        InputError: as `evaluate_dataset`, or `evaluation.best_by` is no score.
+    """
+    best_by = config.evaluation.best_by
+    if best_by is not None and best_by not in SCORES:
+        raise InputError(
+            f"unknown evaluation.best_by {best_by!r}; expected one of {', '.join(SCORES)}"
+        )
+    if config.evaluation.batch_size < 1:
+        raise InputError(
+            f"evaluation.batch_size must be at least 1, got {config.evaluation.batch_size}"
+        )
+    protocol, _, _ = _read_settings(config, dataset)
+    protocol.check(dataset)
+
+
+def _read_settings(
+    config: ConfigDict, dataset: PoseDataset
+) -> tuple[Protocol, PublishedRow | None, EvaluationWindows]:
+    evaluation = config.evaluation
+    protocol = Protocol(
+        target=evaluation.target,
+        root=evaluation.root,
+        keep_keypoints=evaluation.keep_keypoints,
+        overlap=evaluation.overlap,
+        by_subject=evaluation.by_subject,
+        exclude=tuple(evaluation.exclude),
+    )
+    benchmark = benchmark_of(config.data)
+    published = published_row(benchmark, config.published) if config.published else None
+    return protocol, published, clips_for_evaluation(dataset, config.clip)

@@ -3,87 +3,82 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from jaxtyping import Float32, Int, PyTree
 
 from jrepose import parallel
-from jrepose.data.flip import flip_poses
+from jrepose.data.columns import Column
 from jrepose.errors import InputError
+from jrepose.frames import middle
 from jrepose.progress import Progress
-from jrepose.skeleton import Skeleton
+from jrepose.tasks import Task
 
 
 def predict_clips(
-    model: nn.Module,
+    task: Task,
     variables: PyTree,
-    inputs: Float32[np.ndarray, "all_frames keypoints channels"],
+    columns: Mapping[str, Column],
     windows: Int[np.ndarray, "clips frames"],
     *,
+    targets: int,
     batch_size: int,
     flip: bool,
-    skeleton: Skeleton,
-    keypoint_skeleton: Skeleton | None = None,
+    seed: int = 0,
     devices: parallel.Devices | None = None,
     progress: bool = False,
-) -> Float32[np.ndarray, "clips frames joints 3"]:
-    """What the model says about every clip.
+) -> Float32[np.ndarray, "*hypotheses clips targets joints 3"]:
+    """What the task says about every clip.
 
     Batches have one fixed size (the last is filled up with repeats), so one program is
-    compiled per model and clip length; it is kept between calls.  The next batch is dispatched
-    before the result of the last one is fetched.  With several processes, all of them call
-    this together and each receives the whole result.
+    compiled per task and clip length; it is kept between calls.  The next batch is dispatched
+    before the result of the last one is fetched.  Only the frames that are asked for are kept.
+    With several processes, all of them call this together and each receives the whole result.
 
     Args:
-        model: called as `model.apply(variables, keypoints, train=False)`.
-        variables: its variables, on the host or on one device.
-        inputs: keypoints of the whole dataset as the model wants them; x in channel 0,
-            0 at the centre of the image.
-        windows: frame indices into `inputs`, one row per clip.
+        task: called as `task.predict(variables, batch, keys, flip=flip)`.
+        variables: what it predicts with, on the host or on one device.
+        columns: its inputs by name, of the whole dataset.
+        windows: frame indices of the inputs, one row per clip.
+        targets: how many frames, the middle ones of what the task gives, are wanted.
         batch_size: clips at a time over all devices together; rounded up to a multiple of
             their number.
         flip: average with the mirrored prediction for the mirrored input (left and right
             joints swapped, channel 0 negated).
-        skeleton: tells which joints are left and right.
-        keypoint_skeleton: the same for the keypoints; None: they are the same joints.
+        seed: of what is drawn at random; the draws for a clip depend on seed and clip only.
         devices: devices of all processes; None takes all.
         progress: show how far it is.
 
     Returns:
-        Poses in the units of the model's output.
+        Poses in the units of the task's output.
 
     Raises:
-        InputError: `batch_size` is below one, the windows index frames that do not exist, or
-            the model does not return one pose per frame.
+        InputError: `batch_size` is below one, there is no clip, the windows index frames that do
+            not exist, or the task gives fewer frames than are wanted.
     """
     if batch_size < 1:
         raise InputError(f"evaluation.batch_size must be at least 1, got {batch_size}")
-    keypoint_skeleton = keypoint_skeleton or skeleton
-    if inputs.shape[1] != keypoint_skeleton.num_joints:
-        raise InputError(
-            f"keypoints have {inputs.shape[1]} joints, skeleton {keypoint_skeleton.name} has "
-            f"{keypoint_skeleton.num_joints}"
-        )
     clips, frames = windows.shape
     if clips == 0:
-        return np.zeros((0, frames, skeleton.num_joints, 3), np.float32)
-    if windows.min() < 0 or windows.max() >= len(inputs):
-        raise InputError(f"windows index frames outside 0..{len(inputs) - 1}")
+        raise InputError("no clip to predict: no video has a frame to be scored")
+    known = min(len(column.values) for column in columns.values())
+    if windows.min() < 0 or windows.max() >= known:
+        raise InputError(f"windows index frames outside 0..{known - 1}")
     devices = parallel.select_devices() if devices is None else tuple(devices)
     batch_size = -(-min(batch_size, clips) // len(devices)) * len(devices)
-    run = _compiled(model, flip, keypoint_skeleton, skeleton, devices)
+    run = _compiled(task, flip, targets, seed, devices)
     placed = parallel.replicate(variables, devices)
 
     def dispatch(start: int):
         # Rows past the end repeat the last clip; their predictions are cut off below.
         rows = np.minimum(np.arange(start, start + batch_size), clips - 1)
-        return run(placed, parallel.shard(inputs[windows[rows]], devices))
+        batch = {name: column.values[windows[rows]] for name, column in columns.items()}
+        return run(placed, parallel.shard((batch, rows.astype(np.int32)), devices))
 
-    predicted = np.empty((clips, frames, skeleton.num_joints, 3), np.float32)
+    predicted = None
     starts = range(0, clips, batch_size)
     upcoming = dispatch(0)
     with Progress(clips, "clip", "predict", shown=progress) as bar:
@@ -92,32 +87,31 @@ def predict_clips(
             if start + batch_size < clips:
                 upcoming = dispatch(start + batch_size)
             poses = parallel.unshard(current)[: clips - start]
-            if poses.shape[1:] != predicted.shape[1:]:
+            if predicted is None:
+                predicted = np.empty((clips, *poses.shape[1:]), np.float32)
+            if poses.shape[-3] != targets:
                 raise InputError(
-                    f"the model returned poses {poses.shape[1:]} for a clip of "
-                    f"{predicted.shape[1:]} (frames, joints, 3)"
+                    f"the model returned {poses.shape[-3]} frames for a clip of {frames}, of which "
+                    f"{targets} are to be scored; see clip.targets and the model's clip length"
                 )
             predicted[start : start + len(poses)] = poses
             bar.to(start + len(poses))
-    return predicted
+    return predicted if predicted.ndim == 4 else np.moveaxis(predicted, 1, 0)
 
 
 @functools.lru_cache(maxsize=8)
 def _compiled(
-    model: nn.Module,
-    flip: bool,
-    keypoint_skeleton: Skeleton,
-    skeleton: Skeleton,
-    devices: tuple[jax.Device, ...],
+    task: Task, flip: bool, targets: int, seed: int, devices: tuple[jax.Device, ...]
 ) -> Callable:
     """The program for one device's share of a batch; kept, so that it is compiled once."""
 
-    def predict(variables, keypoints):
-        if not flip:
-            return model.apply(variables, keypoints, train=False)
-        # Both views in one pass of the model.
-        both = jnp.concatenate([keypoints, flip_poses(keypoints, keypoint_skeleton)])
-        poses, mirrored = jnp.split(model.apply(variables, both, train=False), 2)
-        return 0.5 * (poses + flip_poses(mirrored, skeleton))
+    def predict(variables, clips):
+        batch, numbers = clips
+        keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)
+        poses = task.predict(variables, batch, keys, flip=flip)
+        if poses.ndim == 4:
+            return middle(poses, targets)
+        # Clips lead on the way to the host, whatever stands before them.
+        return jax.vmap(lambda clip: middle(clip, targets))(jnp.moveaxis(poses, 0, 1))
 
     return parallel.data_parallel(predict, devices=devices)

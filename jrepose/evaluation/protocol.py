@@ -34,6 +34,84 @@ ROOTS = ("subtract", "zero", "keep")
 _BLOCK = 16384
 
 
+def _check_choice(field: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(
+            f"unknown evaluation.{field} {value!r}; expected one of {', '.join(known)}"
+        )
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a benchmark scores predictions.
+
+    Args:
+        target: ground truth to compare with: `"image"`, the 2.5D label scaled to millimetres
+            (a scaled weak-perspective pose), or `"camera"`, the pose in camera axes; None: the
+            one in the space that the dataset's models predict.
+        root: what happens to the predicted root.  `"subtract"`: it is subtracted from all
+            joints, in mm; `"zero"`: set to 0 in the model's units, then subtracted; `"keep"`:
+            nothing, so that its own position counts as error.
+        keep_keypoints: predicted x, y give way to those of the model's input, so that only
+            depth is scored (the `gt_2d` evaluation of MotionBERT and RePOSE).
+        overlap: how often a frame of several clips counts.  `"once"`: one entry per frame.
+            `"average"`: every clip's entry of the frame; their errors are averaged.  `"slots"`:
+            all, repeated frames too; a frame weighs as often as it is counted, and velocities are
+            those of a video's clips laid end to end, jumps between clips included (MixSTE).
+        by_subject: the mean is over each subject's actions (HumanEva) instead of over actions
+            of all subjects together.
+        exclude: `"SUBJECT/ACTION"` left out of all means, the subject without its folder:
+            `"S3/Walking"`.
+
+    Raises:
+        InputError: an unknown choice.
+    """
+
+    target: str | None = None
+    root: str = "subtract"
+    keep_keypoints: bool = False
+    overlap: str = "once"
+    by_subject: bool = False
+    exclude: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if self.target is not None:
+            _check_choice("target", self.target, TARGETS)
+        _check_choice("root", self.root, ROOTS)
+        _check_choice("overlap", self.overlap, OVERLAPS)
+        for name in self.exclude:
+            if name.count("/") != 1 or name.startswith("/") or name.endswith("/"):
+                raise InputError(
+                    f"evaluation.exclude has {name!r}; expected SUBJECT/ACTION such as S3/Walking"
+                )
+
+    def target_on(self, dataset: PoseDataset) -> str:
+        """The ground truth to compare with, `"image"` or `"camera"`."""
+        return self.target or ("image" if dataset.target_space == "image" else "camera")
+
+    def check(self, dataset: PoseDataset) -> None:
+        """Refuses what a dataset does not allow.
+
+        Raises:
+            InputError: its predictions have no common origin, or its keypoints cannot be kept.
+        """
+        if self.root == "keep" and dataset.target_space == "image":
+            raise InputError(
+                "evaluation.root is 'keep', and predictions in image space have no common origin "
+                "with the ground truth; expected 'subtract' or 'zero'"
+            )
+        same_joints = dataset.keypoint_skeleton is dataset.skeleton
+        if self.keep_keypoints and (dataset.target_space != "image" or not same_joints):
+            raise InputError(
+                "evaluation.keep_keypoints needs predictions in image space and keypoints of the "
+                f"same joints; this data has target space {dataset.target_space} and keypoints "
+                f"{dataset.keypoint_skeleton.name} for {dataset.skeleton.name}"
+            )
+
+
+DEFAULT_PROTOCOL = Protocol()
+
+
 @dataclass(frozen=True, eq=False)
 class FrameErrors:
     """Predictions and errors of every frame of a dataset; NaN where there is none.
@@ -64,19 +142,9 @@ class FrameErrors:
 
 
 def counted_entries(windows: EvaluationWindows, overlap: str) -> Bool[np.ndarray, "clips frames"]:
-    """Which entries of the clips are scored.
-
-    Args:
-        windows: the clips.
-        overlap: `"once"`: one entry per frame.  `"average"`: every clip's entry of the frame;
-            their errors are averaged.  `"slots"`: all, repeated frames too.
-
-    Raises:
-        InputError: unknown `overlap`.
-    """
-    _check_choice("overlap", overlap, OVERLAPS)
+    """Which entries of the clips are scored; `overlap` is that of a `Protocol`."""
     if overlap == "slots":
-        return np.ones(windows.index.shape, bool)
+        return np.ones(windows.targets.shape, bool)
     return windows.scored if overlap == "once" else windows.distinct
 
 
@@ -85,11 +153,7 @@ def score_frames(
     predictions: Float32[np.ndarray, "clips frames joints 3"],
     index: Int[np.ndarray, "clips frames"],
     counted: Bool[np.ndarray, "clips frames"],
-    target: str | None = None,
-    *,
-    root: str = "subtract",
-    keep_keypoints: bool = False,
-    every_slot: bool = False,
+    protocol: Protocol = DEFAULT_PROTOCOL,
 ) -> FrameErrors:
     """Errors of every frame from the counted entries of the clips.
 
@@ -102,31 +166,15 @@ def score_frames(
         predictions: model output in the dataset's target space.
         index: frames of each clip; the clips of a video follow one another.
         counted: entries that are scored.
-        target: ground truth to compare with: `"image"`, the 2.5D label scaled to millimetres
-            (a scaled weak-perspective pose), or `"camera"`, the pose in camera axes; None: the
-            one in the space that the dataset's models predict.
-        root: what happens to the predicted root.  `"subtract"`: it is subtracted from all
-            joints, in mm; `"zero"`: set to 0 in the model's units, then subtracted; `"keep"`:
-            nothing, so that its own position counts as error.
-        keep_keypoints: predicted x, y give way to those of the model's input, so that only
-            depth is scored (the `gt_2d` evaluation of MotionBERT and RePOSE).
-        every_slot: a frame weighs as often as it is counted, and velocities are those of a
-            video's clips laid end to end, jumps between clips included (MixSTE).
+        protocol: read are `target`, `root`, `keep_keypoints` and `overlap`.
 
     Raises:
-        InputError: an unknown choice, or one that this dataset does not allow.
+        InputError: the dataset does not allow the protocol.
     """
-    target = target or ("image" if dataset.target_space == "image" else "camera")
-    _check_choice("target", target, TARGETS)
-    _check_choice("root", root, ROOTS)
-    if root == "keep" and dataset.target_space == "image":
-        raise InputError(
-            "evaluation.root is 'keep', and predictions in image space have no common origin "
-            "with the ground truth; expected 'subtract' or 'zero'"
-        )
+    protocol.check(dataset)
     in_mm = _InMillimetres(
-        dataset, predictions, index, target, root,
-        _inputs_to_keep(dataset) if keep_keypoints else None,
+        dataset, predictions, index, protocol.target_on(dataset), protocol.root,
+        dataset.model_inputs() if protocol.keep_keypoints else None,
     )  # fmt: skip
     sums, counts = _sums_by_frame(in_mm, counted)
     evaluated = (counts > 0) & dataset.valid
@@ -140,6 +188,7 @@ def score_frames(
         rows = np.arange(video.start, video.stop)
         targets_mm[rows] = in_mm.targets(rows)
 
+    every_slot = protocol.overlap == "slots"
     if every_slot:
         velocity = _velocity_of_slots(in_mm, counted, evaluated)
     else:
@@ -246,24 +295,6 @@ def _velocity_of_slots(
         poses, targets, frames = in_mm(clips, np.flatnonzero(counted[clips]))
         velocity.append(_velocity(poses, targets, evaluated[frames]))
     return np.stack(velocity, axis=1)
-
-
-def _check_choice(field: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(
-            f"unknown evaluation.{field} {value!r}; expected one of {', '.join(known)}"
-        )
-
-
-def _inputs_to_keep(dataset: PoseDataset) -> Float32[np.ndarray, "all_frames joints 3"]:
-    """Model inputs that can stand in for predicted x, y."""
-    if dataset.target_space != "image" or dataset.keypoint_skeleton is not dataset.skeleton:
-        raise InputError(
-            "evaluation.keep_keypoints needs predictions in image space and keypoints of the same "
-            f"joints; this data has target space {dataset.target_space} and keypoints "
-            f"{dataset.keypoint_skeleton.name} for {dataset.skeleton.name}"
-        )
-    return dataset.model_inputs()
 
 
 def _velocity(

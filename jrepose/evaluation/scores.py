@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from jaxtyping import Bool, Float32, Float64, Int
 from jrepose import metrics
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
-from jrepose.evaluation.protocol import FrameErrors, score_frames
+from jrepose.evaluation.protocol import DEFAULT_PROTOCOL, FrameErrors, Protocol, score_frames
 from jrepose.evaluation.published import PublishedRow
 from jrepose.skeleton import Skeleton
 
@@ -81,13 +82,9 @@ def evaluate_predictions(
     predictions: Float32[np.ndarray, "clips frames joints 3"],
     index: Int[np.ndarray, "clips frames"],
     counted: Bool[np.ndarray, "clips frames"],
+    protocol: Protocol = DEFAULT_PROTOCOL,
     *,
-    target: str | None = None,
-    root: str = "subtract",
-    keep_keypoints: bool = False,
-    every_slot: bool = False,
-    by_subject: bool = False,
-    exclude: Sequence[str] = (),
+    clip_frames: int | None = None,
     settings: Mapping[str, Any] | None = None,
     published: PublishedRow | None = None,
 ) -> EvaluationResult:
@@ -98,21 +95,17 @@ def evaluate_predictions(
         predictions: poses in the units of `dataset.model_targets()`.
         index: frames of each clip.
         counted: entries that are scored, see `counted_entries`.
-        target, root, keep_keypoints, every_slot: the protocol, see `score_frames`.
-        by_subject: the mean is over each subject's actions (HumanEva) instead of over actions
-            of all subjects together.
-        exclude: `"SUBJECT/ACTION"` left out of all means, the subject without its folder:
-            `"S3/Walking"`.
+        protocol: how they are scored.
+        clip_frames: within how many frames the order of a joint's depths is compared; None: as
+            many as a clip has here.
         settings: further choices to note in the result.
         published: a row of a paper to show beside ours.
 
     Raises:
-        InputError: no frame can be scored, `exclude` is malformed or leaves nothing.
+        InputError: no frame can be scored, or the dataset does not allow the protocol.
     """
-    frames = score_frames(
-        dataset, predictions, index, counted, target,
-        root=root, keep_keypoints=keep_keypoints, every_slot=every_slot,
-    )  # fmt: skip
+    frames = score_frames(dataset, predictions, index, counted, protocol)
+    exclude = protocol.exclude
     if not frames.evaluated.any():
         raise InputError(
             f"no frame to score: of {dataset.frames} frames {int(dataset.valid.sum())} are valid "
@@ -120,7 +113,7 @@ def evaluate_predictions(
         )
     by_group: dict[_Group, list[_Tally]] = {}
     for number, video in enumerate(dataset.videos):
-        tally = _tally(dataset, number, frames, index.shape[1])
+        tally = _tally(dataset, number, frames, clip_frames or index.shape[1])
         by_group.setdefault((video.subject, video.action), []).append(tally)
     groups = {group: _add(tallies) for group, tallies in sorted(by_group.items())}
     excluded = _excluded_groups(groups, exclude)
@@ -143,9 +136,11 @@ def evaluate_predictions(
         for name, joints in _joint_pairs(dataset.skeleton).items()
     }
     return EvaluationResult(
-        scores=_mean_scores(kept if by_subject else actions),
+        scores=_mean_scores(kept if protocol.by_subject else actions),
         scores_of_all=(
-            _mean_scores(groups if by_subject else _by_action(groups)) if excluded else None
+            _mean_scores(groups if protocol.by_subject else _by_action(groups))
+            if excluded
+            else None
         ),
         per_action=per_action,
         per_subject=per_subject,
@@ -160,11 +155,8 @@ def evaluate_predictions(
         per_frame=frames,
         settings={
             **(settings or {}),
-            "target": target or ("image" if dataset.target_space == "image" else "camera"),
-            "root": root,
-            "keep_keypoints": keep_keypoints,
-            "every_slot": every_slot,
-            "by_subject": by_subject,
+            **dataclasses.asdict(protocol),
+            "target": protocol.target_on(dataset),
             "exclude": list(exclude),
             "frames": dataset.frames,
             "scored_frames": int(frames.evaluated.sum()),
@@ -178,10 +170,11 @@ def evaluate_predictions(
 POSES_ABOVE_MM, POSES_BELOW_MM = 40, 30
 """MixSTE's marks in the distribution of errors over poses."""
 
-_SCORES = (
+SCORES = (
     "mpjpe", "pa_mpjpe", "n_mpjpe", "mpjve", "mpjpe_visible", "mpjpe_occluded", "pck", "auc",
     "spatial_order", "temporal_order", "spatial_order_occluded", "temporal_order_occluded",
 )  # fmt: skip
+"""Keys of the scores of an evaluation, see `EvaluationResult`."""
 _JOINT_SCORES = (
     "mpjpe", "pa_mpjpe", "mpjpe_visible", "mpjpe_occluded", "temporal_order", "occluded",
 )  # fmt: skip
@@ -238,11 +231,6 @@ def _joint_pairs(skeleton: Skeleton) -> dict[str, list[int]]:
 
 def _excluded_groups(groups: Iterable[_Group], exclude: Sequence[str]) -> tuple[_Group, ...]:
     """The groups that `exclude` names; a name that this data lacks is no error."""
-    for name in exclude:
-        if name.count("/") != 1 or name.startswith("/") or name.endswith("/"):
-            raise InputError(
-                f"evaluation.exclude has {name!r}; expected SUBJECT/ACTION such as S3/Walking"
-            )
     return tuple(
         (subject, action)
         for subject, action in groups
@@ -327,13 +315,13 @@ def _add(tallies: Sequence[_Tally]) -> _Tally:
 
 
 def _scores(tally: _Tally) -> dict[str, float | int]:
-    return {**_means(tally, _SCORES), "frames": int(tally["mpjpe"][1, 0])}
+    return {**_means(tally, SCORES), "frames": int(tally["mpjpe"][1, 0])}
 
 
 def _mean_scores(tallies: Mapping[Any, _Tally]) -> dict[str, float]:
     """The unweighted mean, for each score over the tallies that count something for it."""
     scores = {}
-    for name in _SCORES:
+    for name in SCORES:
         values = [_means(t, [name])[name] for t in tallies.values() if t[name][1].sum()]
         scores[name] = float(np.mean(values)) if values else float("nan")
     return scores

@@ -1,25 +1,29 @@
-"""From a config and a dataset to everything that training needs."""
+"""From a config and datasets to everything that training needs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flax.linen as nn
 import jax
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from jrepose import models, parallel
+from jrepose import parallel, tasks
 from jrepose.data.batches import ClipOrder, ResidentBatches, StreamedBatches, create_batches
+from jrepose.data.columns import columns_of
 from jrepose.data.dataset import PoseDataset
+from jrepose.data.description import describe
 from jrepose.data.windows import clips_for_training
-from jrepose.errors import InputError
-from jrepose.losses.objective import Objective, create_objective
-from jrepose.skeleton import Skeleton
-from jrepose.training.schedule import decay_per_epoch
-from jrepose.training.state import TrainState, adamw, create_state
+from jrepose.errors import InputError, listed
+from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.training.optimizer import create_optimizer, matching_paths
+from jrepose.training.schedule import Epochs, create_schedule
+from jrepose.training.state import TrainState, create_state, create_variables, with_variables
 from jrepose.training.step import make_train_step
+
+Scores = Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +31,7 @@ class Experiment:
     """A training set-up, ready to run.
 
     Args:
-        model: the lifter.
+        task: what is learned.
         state: before the first step, on the host.
         order: clips of each step.
         batches: the clips themselves; must be closed.
@@ -36,122 +40,115 @@ class Experiment:
             The state is donated.
         total_steps: steps of the whole run.
         devices: of all processes.
+        description: what its checkpoints say of themselves.
+        score: the validation score by which a checkpoint is best.
+        validate: scores of variables to predict with; None where nothing is held out.
     """
 
-    model: nn.Module
+    task: tasks.Task
     state: TrainState
     order: ClipOrder
     batches: ResidentBatches | StreamedBatches
     step: Callable[..., Any]
     total_steps: int
     devices: tuple[jax.Device, ...]
-
-
-def create_model(config: ConfigDict) -> nn.Module:
-    """The config's model, computing in the config's precision.
-
-    Raises:
-        InputError: unknown model, hyperparameter or precision.
-    """
-    if config.precision not in ("float32", "bfloat16"):
-        raise InputError(
-            f"config.precision is {config.precision!r}, expected 'float32' or 'bfloat16'"
-        )
-    return models.create(**{"dtype": config.precision, **config.model.to_dict()})
-
-
-def batch_objective(config: ConfigDict, skeleton: Skeleton) -> Objective:
-    """The config's objective, so that its mean over parts of a batch is that of the batch.
-
-    Steps average over devices and micro-batches, which is right for means.  A ranking loss
-    summed over the batch (`objective.ranking_reduction="sum"`) is therefore written as the
-    mean times the number of ordered pairs, the number becoming part of its weight; the log
-    shows the mean.
-
-    Raises:
-        InputError: unknown loss or reduction, or weights that cannot be.
-    """
-    given, reduction = config.objective.weights.to_dict(), config.objective.ranking_reduction
-    weights = {name: weight for name, weight in given.items() if weight is not None}
-    if reduction == "sum":
-        frames, joints = config.clip.frames, skeleton.num_joints
-        poses = config.training.batch_size * frames * joints
-        for name, pairs in (("spatial_ranking", joints), ("temporal_ranking", frames)):
-            if name in weights:
-                weights[name] *= poses * pairs
-        reduction = "mean"
-    return create_objective(
-        weights,
-        skeleton,
-        ranking_reduction=reduction,
-        learn_weights=config.objective.learn_weights,
-    )
+    description: Mapping[str, Any]
+    score: str
+    validate: Callable[[Mapping[str, Any]], Scores] | None
 
 
 def create_experiment(
-    config: ConfigDict, dataset: PoseDataset, devices: Sequence[jax.Device] | None = None
+    config: ConfigDict,
+    splits: Mapping[str, PoseDataset],
+    devices: Sequence[jax.Device] | None = None,
+    *,
+    initial: Mapping[str, Any] | None = None,
+    partial: bool = False,
 ) -> Experiment:
-    """Builds model, state, batches and step.
+    """Builds task, state, batches and step.
 
     Args:
         config: the whole config.
-        dataset: what to train on.
+        splits: `"train"`, and `"validation"` if the run is to be validated.
         devices: of all processes; None takes all.
+        initial: variables to begin with; None draws all from the config's seed.
+        partial: `initial` may lack some, which are drawn.
 
     Raises:
         InputError: values that cannot be, or a batch that does not divide over the devices.
     """
     devices = parallel.select_devices() if devices is None else tuple(devices)
-    clip, training = config.clip, config.training
-    parts = len(devices) * training.accumulate
-    if training.accumulate < 1 or training.batch_size % parts:
-        raise InputError(
-            f"training.batch_size {training.batch_size} does not divide over {len(devices)} "
-            f"devices x training.accumulate {training.accumulate}"
-        )
-    model = create_model(config)
-    objective = batch_objective(config, dataset.skeleton)
+    dataset, clip, training = splits["train"], config.clip, config.training
+    parallel.parts_of(training.batch_size, len(devices), "training.batch_size", training.accumulate)
     windows = clips_for_training(dataset, clip)
-    order = ClipOrder(len(windows), training.batch_size, config.seed, training.flip)
-    schedule = decay_per_epoch(
-        training.learning_rate,
-        training.learning_rate_decay,
-        batch_size=training.batch_size,
-        clips=order.clips,
-    )
-    optimizer = adamw(schedule, training.weight_decay)
+    order = ClipOrder(len(windows.inputs), training.batch_size, config.seed, training.flip)
+    epochs = Epochs(training.batch_size, order.clips)
+    task = tasks.create(config, dataset, epochs)
+    columns = columns_of(dataset, task.columns)
+    clip_of_zeros = {
+        name: column.zeros(1, getattr(windows, column.window).shape[1])
+        for name, column in columns.items()
+    }
+    variables = create_variables(task, clip_of_zeros, seed=config.seed)
+    frozen = matching_paths(variables, training.freeze, "training.freeze")
+    matching_paths({"params": variables["params"]}, training.no_decay, "training.no_decay")
+    if initial is not None:
+        if training.init_only:
+            initial, partial = _chosen(initial, variables, training.init_only), True
+        variables = with_variables(variables, initial, partial=partial)
+    schedule = create_schedule(training, epochs)
+    optimizer = create_optimizer(training, schedule)
     state = create_state(
-        model,
-        objective,
-        optimizer,
-        clip_shape=(clip.frames, dataset.keypoint_skeleton.num_joints, 3),
-        seed=config.seed,
-        average=training.ema_decay is not None,
+        variables, optimizer, average=training.ema_decay is not None, frozen=frozen
     )
-    batches = create_batches(dataset, windows, order, devices, config.data.resident_bytes)
+    batches = create_batches(columns, windows, order, devices, config.data.resident_bytes)
     step = make_train_step(
-        model,
-        objective,
+        task,
         optimizer,
         batches.assemble,
         schedule,
         seed=config.seed,
-        root=training.root,
-        root_joint=dataset.skeleton.root,
         accumulate=training.accumulate,
         gradient_clip=training.gradient_clip,
         ema_decay=training.ema_decay,
-        backward_seed=training.backward_seed,
+        gradient_times_loss=training.gradient_times_loss,
+        frozen=frozen,
     )
     total_steps = order.steps(training.epochs)
     if training.max_steps is not None:
         total_steps = min(total_steps, training.max_steps)
+
+    def validate(variables):
+        result = evaluate_dataset(task, variables, splits["validation"], config, devices=devices)
+        return {name: float(value) for name, value in result.scores.items()}
+
     return Experiment(
-        model=model,
+        task=task,
         state=state,
         order=order,
         batches=batches,
         step=parallel.data_parallel(step, devices=devices, donate=(0,)),
         total_steps=total_steps,
         devices=devices,
+        description=describe(dataset, config),
+        score=config.evaluation.best_by or task.score,
+        validate=validate if "validation" in splits else None,
     )
+
+
+def _chosen(
+    given: Mapping[str, Any], drawn: Mapping[str, Any], patterns: Sequence[str]
+) -> dict[str, Any]:
+    """Those of the given variables that patterns name among the drawn ones.
+
+    Raises:
+        InputError: a pattern names none, or one that it names is not given.
+    """
+    wanted = matching_paths(drawn, patterns, "training.init_only")
+    flat = flatten_dict(dict(given))
+    if missing := sorted("/".join(path) for path in wanted if path not in flat):
+        raise InputError(
+            "training.init_only names what the weights to begin with do not have: "
+            + listed(missing)
+        )
+    return unflatten_dict({path: flat[path] for path in wanted})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import json
 import logging
 import pathlib
@@ -21,9 +20,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from jrepose import checkpoints, parallel
 from jrepose.config import to_json
 from jrepose.data.dataset import PoseDataset
-from jrepose.data.description import describe
 from jrepose.errors import InputError
-from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.evaluation.evaluate import check_settings
+from jrepose.evaluation.tables import SCORE_LABELS
 from jrepose.interrupts import Interrupts
 from jrepose.precision import multiply_float32_in_full
 from jrepose.progress import Progress
@@ -32,12 +31,15 @@ from jrepose.training.compilation_cache import enable_compilation_cache
 from jrepose.training.experiment import Experiment, create_experiment
 from jrepose.training.metric_log import DivergedError, MetricLog
 from jrepose.training.resume import check_same_config, check_same_data, sole_run
-from jrepose.training.state import TrainState, from_plain, to_plain, with_parameters
+from jrepose.training.state import TrainState, from_plain, to_plain, variables_of
 
 _LOG = logging.getLogger(__name__)
 
 # Steps in flight before the oldest one's metrics are read: enough to keep a device busy.
 _IN_FLIGHT = 2
+
+# Validation scores that are said besides the one that decides.
+_SHOWN = ("mpjpe", "pa_mpjpe")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +50,9 @@ class TrainingResult:
         step: optimiser steps done.
         finished: whether these are all.
         interrupted: the signal that stopped the run, if one did.
-        variables: the model's, on the host; the moving average where there is one.
+        variables: to predict with, on the host; the moving average where there is one.
         validation: scores of the last validation of this start, if there was one.
-        best: lowest validation MPJPE of the whole run, mm.
+        best: best validation score of the whole run, by the task's score (MPJPE, mm).
     """
 
     step: int
@@ -84,9 +86,9 @@ def train(
         workdir: folder of the run; created if absent.
         splits: `"train"`, and `"validation"` if the run is to be validated.
         devices: of all processes; None takes all.
-        initial: the model's variables to begin with; None draws them from the config's seed.
+        initial: the task's variables to begin with; None draws them from the config's seed.
             A run that is continued does not need them.
-        partial: `initial` may lack parameters, which are drawn from the config's seed.
+        partial: `initial` may lack variables, which are drawn from the config's seed.
         restart: begin anew; what the workdir holds is moved to a folder inside it.
 
     Raises:
@@ -128,19 +130,16 @@ def _train(
         if initial is not None:
             _say(logging.INFO, "%s holds a run; its weights count, not the given ones", workdir)
 
-    experiment = create_experiment(config, splits["train"], devices)
-    if initial is not None:
-        state = with_parameters(experiment.state, initial["params"], partial=partial)
-        experiment = dataclasses.replace(experiment, state=state)
+    check_settings(config, splits.get("validation", splits["train"]))
+    experiment = create_experiment(config, splits, devices, initial=initial, partial=partial)
     _say(logging.INFO, "%s", _describe(config, experiment))
     with contextlib.ExitStack() as stack:
         stack.callback(experiment.batches.close)
         interrupts = stack.enter_context(Interrupts())
         if parallel.is_primary():
             stack.enter_context(logging_redirect_tqdm())
-        return _Run(config, workdir, splits, experiment, resolved, fingerprints, found).run(
-            interrupts
-        )
+        run = _Run(config, workdir, experiment, resolved, fingerprints, found)
+        return run.run(interrupts)
 
 
 def _describe(config: ConfigDict, experiment: Experiment) -> str:
@@ -162,16 +161,14 @@ class _Run:
         self,
         config: ConfigDict,
         workdir: pathlib.Path,
-        splits: Mapping[str, PoseDataset],
         experiment: Experiment,
         resolved: Mapping[str, Any],
         fingerprints: Mapping[str, str],
         found: checkpoints.Checkpoint | None,
     ):
-        self._config, self._workdir, self._splits = config, workdir, splits
+        self._config, self._workdir = config, workdir
         self._experiment = experiment
         self._resolved, self._fingerprints = resolved, fingerprints
-        self._description = describe(splits["train"], config)
         self._validation: Mapping[str, float] | None = None
         self._compiled = False
 
@@ -181,8 +178,6 @@ class _Run:
             _say(logging.INFO, "continuing %s at step %d", workdir, found.step)
         self._state = parallel.replicate(state, experiment.devices)
 
-        folder = workdir / checkpoints.FOLDER
-        known = {s: checkpoints.read_score(folder / str(s)) for s in checkpoints.steps_in(folder)}
         if parallel.is_primary():
             with checkpoints.readable_disk_errors(workdir):
                 metric_log.replace_text(workdir / "config.json", to_json(config) + "\n")
@@ -192,7 +187,9 @@ class _Run:
             step=self._step,
             pending=found.log if found else {},
         )
-        self._writer = checkpoints.CheckpointWriter(workdir, config.checkpoint.keep, known)
+        self._writer = checkpoints.CheckpointWriter(
+            workdir, config.checkpoint.keep, experiment.score
+        )
 
     def run(self, interrupts: Interrupts) -> TrainingResult:
         try:
@@ -256,7 +253,11 @@ class _Run:
         if not self._compiled:
             self._compiled = True
             self._log.start_clock(step)
-        terms = {name: f"{v:.4g}" for name, v in numbers["terms"].items() if "/" not in name}
+        terms = {
+            name: f"{value:.4g}"
+            for name, value in numbers["terms"].items()
+            if not name.startswith("weight/")
+        }
         progress.to(step, {"loss": f"{numbers['total']:.4g}", **terms})
         return bool(numbers["stop"])
 
@@ -265,7 +266,7 @@ class _Run:
         second."""
         last = self._step == self._experiment.total_steps
         validate = False
-        if "validation" in self._splits:
+        if self._experiment.validate is not None:
             every = max(self._config.evaluation.every_epochs, 1)
             order = self._experiment.order
             done, before = (order.epoch(step) // every for step in (self._step, self._step - 1))
@@ -274,23 +275,15 @@ class _Run:
         return validate, validate or last or self._step % every == 0
 
     def _validate(self, state: TrainState) -> None:
-        result = evaluate_dataset(
-            self._experiment.model,
-            self._variables(state),
-            self._splits["validation"],
-            self._config,
-            devices=self._experiment.devices,
-        )
-        scores = {name: float(value) for name, value in result.scores.items()}
-        self._validation = scores
+        self._validation = scores = self._experiment.validate(variables_of(state))
         self._log.validation(self._step, self._epoch(self._step), scores)
+        shown = {name: scores[name] for name in (self._experiment.score, *_SHOWN) if name in scores}
         _say(
             logging.INFO,
-            "step %d, epoch %.1f: validation MPJPE %.2f mm, PA-MPJPE %.2f mm",
+            "step %d, epoch %.1f: validation %s",
             self._step,
             self._epoch(self._step),
-            scores["mpjpe"],
-            scores["pa_mpjpe"],
+            ", ".join(f"{_label(name)} {value:.2f}" for name, value in shown.items()),
         )
 
     def _save(self, state: TrainState, *, validated: bool) -> None:
@@ -302,7 +295,7 @@ class _Run:
             data=self._fingerprints,
             validation=self._validation if validated else None,
             log=self._log.pending,
-            description=self._description,
+            description=self._experiment.description,
         )
 
     def _host_state(self) -> TrainState:
@@ -313,10 +306,6 @@ class _Run:
                 name = "/".join(str(key.key) for key in path)
                 raise DivergedError(f"training diverged at step {self._step}: {name} is not finite")
         return state
-
-    @staticmethod
-    def _variables(state: TrainState) -> dict[str, Any]:
-        return {"params": state.ema or state.params}
 
     def _epoch(self, step: int) -> float:
         order = self._experiment.order
@@ -339,17 +328,23 @@ class _Run:
             "stopped" if stopped else "finished",
             self._step,
             self._experiment.total_steps,
-            "" if best is None else f", best validation MPJPE {best:.2f} mm",
+            ""
+            if best is None
+            else f", best validation {_label(self._experiment.score)} {best:.2f}",
             self._workdir / checkpoints.FOLDER,
         )
         return TrainingResult(
             step=self._step,
             finished=not stopped,
             interrupted=(interrupts.received or signal.SIGTERM) if stopped else None,
-            variables=self._variables(state),
+            variables=variables_of(state),
             validation=self._validation,
             best=best,
         )
+
+
+def _label(score: str) -> str:
+    return SCORE_LABELS.get(score, score).strip()
 
 
 def _say(level: int, message: str, *values: object) -> None:

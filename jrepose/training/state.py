@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
 import flax.serialization
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import PyTree
 
+from jrepose.checkpoints import predicting_variables
+from jrepose.data.columns import Batch
 from jrepose.errors import InputError
-from jrepose.training.schedule import Schedule
+from jrepose.tasks import Task
+from jrepose.training.optimizer import Paths, leave_out, merge
 
 
 @flax.struct.dataclass
@@ -25,120 +25,90 @@ class TrainState:
 
     Args:
         step: optimiser steps done, int32.
-        params: the model's parameters, float32.
+        params: the task's parameters, float32.
         objective: learned weights of the objective; empty if none is learned.
-        optimizer: the optimiser's moments.
+        collections: the task's other variables: statistics that its loss renews
+            (`batch_stats`), and what stands still.
+        optimizer: the optimiser's moments, of what is not frozen.
         ema: exponential moving average of `params`; empty without averaging.
     """
 
     step: PyTree
     params: PyTree
     objective: PyTree
+    collections: PyTree
     optimizer: PyTree
     ema: PyTree
 
 
-def adamw(schedule: Schedule, weight_decay: float) -> optax.GradientTransformation:
-    """AdamW as `torch.optim.AdamW` does it, for `{"params": ..., "objective": ...}`.
+def create_variables(task: Task, batch: Batch, *, seed: int) -> dict[str, Any]:
+    """The task's variables before the first step, on the host (NumPy).
 
-    Every step multiplies all model parameters (biases, norms and embeddings included) by
-    1 - rate * weight_decay, then subtracts rate * m / (sqrt(v) + 1e-8) with bias-corrected
-    moments of betas 0.9 and 0.999.  Learned objective weights are not decayed.
+    Args:
+        task: what is trained.
+        batch: one clip in the shapes of the task's columns.
+        seed: of the parameters.
     """
-    return optax.chain(
-        _scale_by_adam(0.9, 0.999, 1e-8),
-        optax.add_decayed_weights(weight_decay, mask={"params": True, "objective": False}),
-        optax.scale_by_learning_rate(schedule),
-    )
-
-
-def _scale_by_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
-    """`optax.scale_by_adam` with exact bias corrections.
-
-    Optax's `1 - b2**t` is off by 2e-5 in float32, and with it every step's length by half that:
-    enough for a ranking loss to decide pairs otherwise than PyTorch after one step.
-    """
-
-    def correction(beta, count):
-        return -jnp.expm1(count * math.log(beta))
-
-    def update(gradients, state, params=None):
-        del params
-        mean = jax.tree.map(lambda g, m: (1 - b1) * g + b1 * m, gradients, state.mu)
-        square = jax.tree.map(lambda g, v: (1 - b2) * g**2 + b2 * v, gradients, state.nu)
-        count = state.count + 1
-        mean_correction, square_correction = correction(b1, count), correction(b2, count)
-        updates = jax.tree.map(
-            lambda m, v: m / mean_correction / (jnp.sqrt(v / square_correction) + eps),
-            mean,
-            square,
-        )
-        return updates, optax.ScaleByAdamState(count=count, mu=mean, nu=square)
-
-    return optax.GradientTransformation(optax.scale_by_adam(b1, b2, eps).init, update)
+    # Compiled as a whole: built leaf by leaf, every shape would be a program of its own.
+    return jax.device_get(jax.jit(task.init)(jax.random.fold_in(jax.random.key(seed), 0), batch))
 
 
 def create_state(
-    model: nn.Module,
-    objective: Any,
+    variables: Mapping[str, Any],
     optimizer: optax.GradientTransformation,
     *,
-    clip_shape: tuple[int, int, int],
-    seed: int,
     average: bool,
+    frozen: Paths = (),
 ) -> TrainState:
     """The state before the first step, on the host (NumPy).
 
     Args:
-        model, objective, optimizer: what is trained and how.
-        clip_shape: frames, joints and channels of a model input.
-        seed: of the parameters.
+        variables: the task's, see `create_variables`.
+        optimizer: of `{"params": ..., "objective": ...}`.
         average: whether to keep a moving average of the parameters.
+        frozen: paths of variables that are not trained.
 
     Raises:
-        InputError: the model has state besides its parameters.
+        InputError: every parameter is frozen.
     """
-
-    # Compiled as a whole: built leaf by leaf, every shape would be a program of its own.
-    @jax.jit
-    def create(key):
-        clip = jnp.zeros((1, *clip_shape), jnp.float32)
-        variables = model.init(key, clip, train=False)
-        if set(variables) != {"params"}:
-            raise InputError(
-                f"the model has variables {', '.join(sorted(variables))}; only params are trained"
-            )
-        params = variables["params"]
-        weights = objective.init()
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            objective=weights,
-            optimizer=optimizer.init({"params": params, "objective": weights}),
-            ema=params if average else {},
-        )
-
-    return jax.device_get(create(jax.random.fold_in(jax.random.key(seed), 0)))
+    collections = dict(variables)
+    params, objective = collections.pop("params"), collections.pop("objective", {})
+    trained = {"params": leave_out(params, "params", frozen), "objective": objective}
+    if not trained["params"]:
+        raise InputError("training.freeze matches every parameter, nothing is left to train")
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        objective=objective,
+        collections=collections,
+        optimizer=jax.device_get(jax.jit(optimizer.init)(trained)),
+        ema=params if average else {},
+    )
 
 
-def with_parameters(state: TrainState, params: PyTree, *, partial: bool = False) -> TrainState:
-    """A state before the first step that begins with the given parameters.
+def with_variables(
+    drawn: Mapping[str, Any], given: Mapping[str, Any], *, partial: bool = False
+) -> dict[str, Any]:
+    """Variables to begin with: those that are given, in place of those that were drawn.
 
     Args:
-        state: before the first step.
-        params: the model's parameters.
-        partial: parameters may be absent; they begin as in `state`.
+        drawn: the task's, see `create_variables`.
+        given: `params` and perhaps other collections; `objective` is never taken.
+        partial: any may be absent; they begin as drawn.
 
     Raises:
         InputError: they belong to another model.
     """
-    plain = to_plain(state)
-    if partial:
-        params = unflatten_dict({**flatten_dict(plain["params"]), **flatten_dict(params)})
-    plain["params"] = params
-    if plain["ema"]:
-        plain["ema"] = params
-    return from_plain(state, plain)
+    wanted = {name: tree for name, tree in drawn.items() if name != "objective"}
+    given = {name: tree for name, tree in given.items() if name != "objective" and tree}
+    begun = {name: merge(wanted.get(name, {}), given.get(name, {})) for name in {**wanted, **given}}
+    _check_fit(wanted, begun if partial else given)
+    return {**drawn, **begun}
+
+
+def variables_of(state: TrainState) -> dict[str, Any]:
+    """The variables to predict with: the moving average where there is one."""
+    return predicting_variables(to_plain(state))
 
 
 def to_plain(state: TrainState) -> dict[str, Any]:
@@ -152,14 +122,20 @@ def from_plain(template: TrainState, plain: dict[str, Any]) -> TrainState:
     Raises:
         InputError: it belongs to another model, objective or optimiser.
     """
-    expected, found = _shapes(to_plain(template)), _shapes(plain)
+    plain = {"collections": {}, **plain}  # older checkpoints have none
+    _check_fit(to_plain(template), plain)
+    return flax.serialization.from_state_dict(template, plain)
+
+
+def _check_fit(expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Refuses the first array that is missing, left over or of another shape."""
+    expected, found = _shapes(expected), _shapes(found)
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise InputError(
                 f"the checkpoint does not fit the config: {name} is {found.get(name, 'absent')}, "
                 f"expected {expected.get(name, 'absent')}"
             )
-    return flax.serialization.from_state_dict(template, plain)
 
 
 def _shapes(plain: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -13,13 +13,20 @@ from jrepose.data.batches import (
     StreamedBatches,
     create_batches,
 )
+from jrepose.data.columns import Column, columns_of
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.flip import flip_poses
-from jrepose.data.windows import training_windows
+from jrepose.data.windows import Windows, training_windows
 from jrepose.errors import InputError
 from jrepose.skeleton import HUMAN36M_17, MPII_16
 
-LAYOUTS = (MPII_16, HUMAN36M_17)
+
+def make_columns(inputs, targets):
+    """Detections in another layout, one joint fewer than the poses."""
+    return {
+        "keypoints": Column(inputs, "inputs", lambda v: flip_poses(v, MPII_16)),
+        "poses": Column(targets, "targets", lambda v: flip_poses(v, HUMAN36M_17)),
+    }
 
 
 def make_dataset(lengths=(13, 9, 21), seed=0) -> PoseDataset:
@@ -102,19 +109,17 @@ def test_flip_is_an_involution_and_matches_by_hand():
     np.testing.assert_array_equal(flip_poses(jnp.asarray(flipped), HUMAN36M_17), poses)
 
 
-def expected_batch(dataset, windows, order, step):
+def expected_batch(columns, windows, order, step):
     """The batch by plain NumPy."""
-    frames = windows[order.indices(step)]
-    batch = []
-    for array, layout in zip(
-        (dataset.model_inputs(), dataset.model_targets()), LAYOUTS, strict=True
-    ):
-        clips = array[frames].copy()
+    batch = {}
+    for name, column in columns.items():
+        skeleton = {"keypoints": MPII_16, "poses": HUMAN36M_17}.get(name)
+        clips = column.values[getattr(windows, column.window)[order.indices(step)]].copy()
         for k, flip in enumerate(order.flips(step)):
-            if flip:
-                clips[k] = clips[k][:, layout.flip_permutation]
+            if flip and skeleton:
+                clips[k] = clips[k][:, skeleton.flip_permutation]
                 clips[k][..., 0] *= -1
-        batch.append(clips)
+        batch[name] = clips
     return batch
 
 
@@ -122,61 +127,86 @@ def expected_batch(dataset, windows, order, step):
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_both_paths_give_the_expected_bits(kind, count):
     dataset = make_dataset()
-    windows = training_windows(dataset.videos, 8, 3)
-    order = ClipOrder(len(windows), 4, seed=5, flip=True)
-    devices = parallel.select_devices(count)
-    # Detections in another layout, one joint fewer than the poses.
     inputs, targets = dataset.model_inputs()[:, :16].copy(), dataset.model_targets()
     inputs[0, 0, 0], targets[1, 1, 1] = -0.0, np.nan  # even these keep their bits
-    batches = kind(inputs, targets, windows, order, LAYOUTS, devices)
+    columns = make_columns(inputs, targets)
+    columns["activity"] = Column(np.arange(dataset.frames, dtype=np.int32), "targets")
+    # Three frames in the middle are predicted, one in every other one.
+    windows = training_windows(dataset.videos, 9, 3, targets=3)
+    order = ClipOrder(len(windows.inputs), 4, seed=5, flip=True)
+    devices = parallel.select_devices(count)
+    batches = kind(columns, windows, order, devices)
     assemble = parallel.data_parallel(batches.assemble, devices=devices)
-    dataset = _Arrays(inputs, targets)
     for step in (0, 1, 2, 7, 3):
         got = parallel.unshard(assemble(batches.arrays, batches.selection(step)))
-        for a, b in zip(got, expected_batch(dataset, windows, order, step), strict=True):
-            assert a.dtype == np.float32 and a.shape == b.shape
-            np.testing.assert_array_equal(a.view(np.int32), b.view(np.int32))
+        expected = expected_batch(columns, windows, order, step)
+        assert got.keys() == expected.keys()
+        for name, values in expected.items():
+            assert got[name].dtype == values.dtype and got[name].shape == values.shape
+            np.testing.assert_array_equal(got[name].view(np.int32), values.view(np.int32))
     batches.close()
 
 
-class _Arrays:
-    def __init__(self, inputs, targets):
-        self._inputs, self._targets = inputs, targets
+class Rendered:
+    """Frames that are made when they are asked for, as images are read from a disk."""
 
-    def model_inputs(self):
-        return self._inputs
+    shape, dtype = (43, 2, 2), np.dtype(np.uint8)
 
-    def model_targets(self):
-        return self._targets
+    def __getitem__(self, frames):
+        assert frames.ndim == 3, "[devices, clips, frames]"
+        return np.broadcast_to(frames[..., None, None], (*frames.shape, 2, 2)).astype(np.uint8)
+
+
+def test_a_column_can_be_anything_that_has_frames():
+    windows = Windows(*training_windows(make_dataset().videos, 4, 4))
+    order = ClipOrder(len(windows.inputs), 4, seed=0, flip=True)
+    devices = parallel.select_devices(2)
+    columns = {"images": Column(Rendered(), "inputs", lambda images: images[..., ::-1])}
+    batches = create_batches(columns, windows, order, devices)
+    assert isinstance(batches, StreamedBatches)
+    assemble = parallel.data_parallel(batches.assemble, devices=devices)
+    got = parallel.unshard(assemble(batches.arrays, batches.selection(0)))["images"]
+    assert got.dtype == np.uint8
+    np.testing.assert_array_equal(got[..., 0, 0], windows.inputs[order.indices(0)])
+    batches.close()
+    small = {"flags": Column(np.zeros(43, bool))}
+    batches = create_batches(small, windows, order, devices)
+    assert isinstance(batches, StreamedBatches), "a byte cannot be sent as a word"
+    batches.close()
 
 
 def test_resident_frames_are_shared_out():
     dataset = make_dataset()
     windows = training_windows(dataset.videos, 8, 3)
-    order = ClipOrder(len(windows), 4, seed=5, flip=True)
-    batches = create_batches(dataset, windows, order, parallel.select_devices(4))
+    order = ClipOrder(len(windows.inputs), 4, seed=5, flip=True)
+    columns = columns_of(dataset, ("keypoints", "poses"))
+    batches = create_batches(columns, windows, order, parallel.select_devices(4))
     assert isinstance(batches, ResidentBatches)
-    shares = [shard.data.shape for shard in batches.arrays["frames"].addressable_shards]
-    assert shares == [(1, -(-dataset.frames // 4), 34, 3)] * 4
+    for array in batches.arrays.values():
+        shares = [shard.data.shape for shard in array.addressable_shards]
+        assert shares == [(1, -(-dataset.frames // 4), 17 * 3)] * 4
 
 
 def test_choice_of_path_and_messages():
     dataset = make_dataset()
     windows = training_windows(dataset.videos, 8, 3)
-    order = ClipOrder(len(windows), 4, seed=5, flip=True)
+    order = ClipOrder(len(windows.inputs), 4, seed=5, flip=True)
+    columns = columns_of(dataset, ("keypoints", "poses"))
     one = parallel.select_devices(1)
-    batches = create_batches(dataset, windows, order, one, resident_bytes=0)
+    batches = create_batches(columns, windows, order, one, resident_bytes=0)
     assert isinstance(batches, StreamedBatches)
     batches.close()
-    needed = dataset.frames * 17 * 6 * 4 + windows.nbytes
+    needed = dataset.frames * 17 * 6 * 4
     assert isinstance(
-        create_batches(dataset, windows, order, one, resident_bytes=needed), ResidentBatches
+        create_batches(columns, windows, order, one, resident_bytes=needed), ResidentBatches
     )
-    batches = create_batches(dataset, windows, order, one, resident_bytes=needed - 1)
+    batches = create_batches(columns, windows, order, one, resident_bytes=needed - 1)
     assert isinstance(batches, StreamedBatches)
     batches.close()
     with pytest.raises(InputError, match="batch_size 4 does not divide over 3 devices"):
-        create_batches(dataset, windows, order, parallel.select_devices(3))
+        create_batches(columns, windows, order, parallel.select_devices(3))
+    with pytest.raises(InputError, match="no column 'depth' in pose datasets; known: keypoints"):
+        columns_of(dataset, ("depth",))
     with pytest.raises(InputError, match="no training clip"):
         ClipOrder(0, 4, seed=0, flip=False)
     with pytest.raises(InputError, match="batch_size is 0"):
@@ -188,16 +218,16 @@ def test_choice_of_path_and_messages():
 def test_streaming_runs_ahead_and_reports_errors():
     dataset = make_dataset()
     windows = training_windows(dataset.videos, 8, 3)
-    order = ClipOrder(len(windows), 2, seed=5, flip=False)
+    order = ClipOrder(len(windows.inputs), 2, seed=5, flip=False)
     devices = parallel.select_devices(1)
     inputs, targets = dataset.model_inputs(), dataset.model_targets()
-    batches = StreamedBatches(inputs, targets, windows, order, LAYOUTS, devices)
+    batches = StreamedBatches(make_columns(inputs, targets), windows, order, devices)
     batches.selection(0)
     assert sorted(batches._pending) == [1, 2]
     batches.selection(9)
     assert sorted(batches._pending) == [10, 11]
     batches.close()
-    broken = StreamedBatches(inputs[:1], targets[:1], windows, order, LAYOUTS, devices)
+    broken = StreamedBatches(make_columns(inputs[:1], targets[:1]), windows, order, devices)
     with pytest.raises(IndexError):
         broken.selection(0)
     broken.close()

@@ -21,20 +21,20 @@ def videos(*lengths, names=None):
 
 
 def test_drop_follows_the_published_count():
-    index = training_windows(videos(50, 27), 27, 9, kind="drop")
+    index, _ = training_windows(videos(50, 27), 27, 9, kind="drop")
     np.testing.assert_array_equal(index[:, 0], [0, 9, 18, 50])
     np.testing.assert_array_equal(index[1], np.arange(9, 36))
 
 
 def test_cover_adds_a_last_window_at_the_end():
-    index = training_windows(videos(50), 27, 9, kind="cover")
+    index, _ = training_windows(videos(50), 27, 9, kind="cover")
     np.testing.assert_array_equal(index[:, 0], [0, 9, 18, 23])
     assert index.dtype == np.int32
 
 
 def test_short_video_repeats_its_last_frame():
     windows = evaluation_windows(videos(5, 3), 5, 5)
-    np.testing.assert_array_equal(windows.index[1], [5, 6, 7, 7, 7])
+    np.testing.assert_array_equal(windows.inputs[1], [5, 6, 7, 7, 7])
     np.testing.assert_array_equal(windows.scored[1], [True, True, True, False, False])
     np.testing.assert_array_equal(windows.distinct, windows.scored)
 
@@ -42,12 +42,12 @@ def test_short_video_repeats_its_last_frame():
 @pytest.mark.parametrize("lengths", [(10, 33, 27, 1), (81,), (28, 26)])
 @pytest.mark.parametrize("stride", [3, 9, 27])
 def test_every_frame_is_scored_once(lengths, stride):
-    index, _, scored = evaluation_windows(videos(*lengths), 27, stride)
+    _, index, _, scored = evaluation_windows(videos(*lengths), 27, stride)
     np.testing.assert_array_equal(np.sort(index[scored]), np.arange(sum(lengths)))
 
 
 def test_scored_entry_is_the_most_central():
-    index, _, scored = evaluation_windows(videos(36), 27, 9)
+    _, index, _, scored = evaluation_windows(videos(36), 27, 9)
     distance = np.abs(np.arange(27) - 13)
     for frame in range(36):
         rows, columns = np.nonzero(index == frame)
@@ -60,43 +60,45 @@ def test_scored_entry_is_the_most_central():
 def test_windows_stay_inside_their_video(kind):
     lengths = (30, 40, 8)
     owner = np.repeat(np.arange(3), lengths)
-    index = training_windows(videos(*lengths), 16, 5, kind=kind)
+    index, _ = training_windows(videos(*lengths), 16, 5, kind=kind)
     assert (owner[index] == owner[index[:, :1]]).all()
 
 
 def test_replicated_windows_overhang_both_ends():
-    index = training_windows(videos(7, 2), 5, 5, kind="replicate")
+    index, _ = training_windows(videos(7, 2), 5, 5, kind="replicate")
     expected = [[0, 0, 1, 2, 3], [4, 5, 6, 6, 6], [7, 7, 8, 8, 8]]
     np.testing.assert_array_equal(index, expected)
 
 
 def test_stretched_windows_start_to_the_very_end():
-    index = training_windows(videos(7), 4, 3, kind="stretch")
+    index, _ = training_windows(videos(7), 4, 3, kind="stretch")
     np.testing.assert_array_equal(index, [[0, 1, 2, 3], [3, 4, 5, 6], [6, 6, 6, 6]])
     np.testing.assert_array_equal(
-        training_windows(videos(3), 5, 9, kind="stretch"), [[0, 0, 1, 1, 2]]
+        training_windows(videos(3), 5, 9, kind="stretch").targets, [[0, 0, 1, 1, 2]]
     )
 
 
 def test_centred_windows_surround_every_valid_frame():
     valid = np.array([True, False, True, True])
-    index, distinct, scored = evaluation_windows(videos(3, 1), 3, 9, kind="centred", valid=valid)
+    index, targets, distinct, scored = evaluation_windows(
+        videos(3, 1), 3, 9, kind="centred", valid=valid
+    )
     np.testing.assert_array_equal(index, [[0, 0, 1], [1, 2, 2], [3, 3, 3]])
-    np.testing.assert_array_equal(index[scored], [0, 2, 3])
-    np.testing.assert_array_equal(distinct, scored)
+    np.testing.assert_array_equal(targets, [[0], [2], [3]])
+    assert distinct.all() and scored.all()
 
 
 def test_resampled_short_videos_keep_order_and_the_last_is_dropped():
-    index = training_windows(videos(20, 5, 9), 10, 10, kind="resample")
+    index, _ = training_windows(videos(20, 5, 9), 10, 10, kind="resample")
     assert len(index) == 3
     np.testing.assert_array_equal(index[:2].ravel(), np.arange(20))
     assert (np.diff(index[2]) >= 0).all() and 20 <= index[2].min() <= index[2].max() <= 24
     distinct = evaluation_windows(videos(5, 9), 10, 10, kind="resample").distinct[0]
-    first = training_windows(videos(5, 9), 10, 10, kind="resample")[0]
+    first = training_windows(videos(5, 9), 10, 10, kind="resample").inputs[0]
     np.testing.assert_array_equal(
         np.flatnonzero(distinct), [np.flatnonzero(first == f)[-1] for f in np.unique(first)]
     )
-    again = training_windows(videos(5, 20, 5, 20, names="abac"), 10, 10, kind="resample")
+    again, _ = training_windows(videos(5, 20, 5, 20, names="abac"), 10, 10, kind="resample")
     assert len(again) == 5, "a short run under a name that was seen is left out"
 
 
@@ -132,7 +134,7 @@ class TestOfficialHuman36mSH:
             # The official reader draws for the training split's short videos first.
             earlier, first = len(drawn), sum(drawn)
             runs = videos(*drawn, *lengths, names=[f"drawn {k}" for k in range(earlier)] + names)
-            clips = training_windows(runs, frames, config[f"{split}_stride"], kind="resample")
+            clips, _ = training_windows(runs, frames, config[f"{split}_stride"], kind="resample")
             np.testing.assert_array_equal(clips[earlier:] - first, arrays[f"output/{split}_clips"])
             drawn += [length for length in lengths[:-1] if length < frames]
 
@@ -141,7 +143,7 @@ class TestOfficialHuman36mSH:
         cases = {key.rsplit("/", 1)[0] for key in arrays if key.startswith("split_case/")}
         for case in sorted(cases - {"split_case/repeat"}):
             frames, stride = arrays[f"{case}/n_frames_stride"].tolist()
-            clips = training_windows(
+            clips, _ = training_windows(
                 videos(*arrays[f"{case}/lengths"].tolist()), frames, stride, kind="resample"
             )
             np.testing.assert_array_equal(clips, arrays[f"{case}/clips_seed0"], err_msg=case)
@@ -152,7 +154,7 @@ class TestOfficialHuman36mSH:
         cuts = [0, *np.flatnonzero(names[1:] != names[:-1]) + 1, len(names)]
         runs = videos(*np.diff(cuts).tolist(), names=[str(names[cut]) for cut in cuts[:-1]])
         expected = arrays["split_case/repeat/clips_seed0"]
-        clips = training_windows(runs, expected.shape[1], config["test_stride"], kind="resample")
+        clips, _ = training_windows(runs, expected.shape[1], config["test_stride"], kind="resample")
         np.testing.assert_array_equal(clips, expected)
 
 
@@ -198,5 +200,5 @@ class TestOfficialChunks:
         for number, sequence in enumerate(config["sequences"]):
             windows = evaluation_windows(videos(sequence["length"]), frames, frames)
             np.testing.assert_array_equal(
-                windows.index, arrays[f"output/{number}/window_frame_index"]
+                windows.inputs, arrays[f"output/{number}/window_frame_index"]
             )

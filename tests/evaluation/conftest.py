@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from jrepose.config import default_config
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.skeleton import HUMAN36M_17, Skeleton
+from jrepose.tasks.lifting import Lifting
 
 # Rest pose in camera axes (x right, y down, z away), root-relative mm.
 REST = np.array([
@@ -83,6 +84,11 @@ class MovingAverageLifter(nn.Module):
     @nn.compact
     def __call__(self, keypoints, train):
         return nn.Dense(3)(keypoints) + keypoints.mean((1, 2), keepdims=True)
+
+
+def lifting(model: nn.Module, skeleton: Skeleton = HUMAN36M_17) -> Lifting:
+    """The task of predicting with a model whose keypoints and poses are the same joints."""
+    return Lifting(model, skeleton, skeleton)
 
 
 @pytest.fixture

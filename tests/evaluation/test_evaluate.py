@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from evaluation.conftest import LinearLifter, MovingAverageLifter, make_dataset
+from evaluation.conftest import LinearLifter, MovingAverageLifter, lifting, make_dataset
 
 from jrepose import metrics
 from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.evaluation.protocol import Protocol
 from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.skeleton import MPI_INF_3DHP_17
 
@@ -17,8 +18,8 @@ HAND = 16
 
 
 def evaluate(dataset, predicted, frames=9, **options):
-    index, _, scored = evaluation_windows(dataset.videos, frames, frames)
-    return evaluate_predictions(dataset, predicted[index], index, scored, **options)
+    _, index, _, scored = evaluation_windows(dataset.videos, frames, frames)
+    return evaluate_predictions(dataset, predicted[index], index, scored, Protocol(**options))
 
 
 def noisy(dataset, seed=0, scale=0.02):
@@ -242,21 +243,21 @@ def test_dataset_through_a_model(config):
     model = MovingAverageLifter()
     variables = model.init(jax.random.key(0), jnp.zeros((1, 9, 17, 3)), train=False)
     config.clip.evaluation_stride = 4
-    one = evaluate_dataset(model, variables, dataset, config, devices=jax.devices()[:1])
-    several = evaluate_dataset(model, variables, dataset, config)
+    one = evaluate_dataset(lifting(model), variables, dataset, config, devices=jax.devices()[:1])
+    several = evaluate_dataset(lifting(model), variables, dataset, config)
     assert one.per_frame.evaluated.all()
     assert one.settings["scored_frames"] == 54 and one.settings["flip"] is True
     for name, value in one.scores.items():
         np.testing.assert_allclose(several.scores[name], value, rtol=1e-4, err_msg=name)
     config.evaluation.overlap = "average"
-    averaged = evaluate_dataset(model, variables, dataset, config)
+    averaged = evaluate_dataset(lifting(model), variables, dataset, config)
     assert averaged.scores["mpjpe"] != one.scores["mpjpe"]
     config.evaluation.overlap = "slots"
-    slots = evaluate_dataset(model, variables, dataset, config)
-    assert slots.per_action["Sitting"]["frames"] > 24 and slots.settings["every_slot"] is True
+    slots = evaluate_dataset(lifting(model), variables, dataset, config)
+    assert slots.per_action["Sitting"]["frames"] > 24 and slots.settings["overlap"] == "slots"
     config.evaluation.overlap = "sometimes"
     with pytest.raises(InputError, match="overlap"):
-        evaluate_dataset(model, variables, dataset, config)
+        evaluate_dataset(lifting(model), variables, dataset, config)
 
 
 def test_every_field_of_the_config_reaches_the_scores(config):
@@ -267,7 +268,7 @@ def test_every_field_of_the_config_reaches_the_scores(config):
     def score(**fields):
         changed = config.copy_and_resolve_references()
         changed.evaluation.update(fields)
-        return evaluate_dataset(model, variables, dataset, changed)
+        return evaluate_dataset(lifting(model), variables, dataset, changed)
 
     plain = score()
     assert plain.settings["target"] == "image" and plain.settings["benchmark"] is None
@@ -289,11 +290,11 @@ def test_the_published_row_comes_from_the_config(config):
     variables = model.init(jax.random.key(0), jnp.zeros((1, 9, 17, 3)), train=False)
     config.published = "RePOSE"
     with pytest.raises(InputError, match="no published rows are known for this data"):
-        evaluate_dataset(model, variables, dataset, config)
+        evaluate_dataset(lifting(model), variables, dataset, config)
     config.data.source = "human36m_sh"
-    result = evaluate_dataset(model, variables, dataset, config)
+    result = evaluate_dataset(lifting(model), variables, dataset, config)
     assert result.published.system == "RePOSE" and result.published.scores["mpjpe"] == 36.5
     assert result.settings["benchmark"] == "human36m_sh"
     config.published = "Nobody"
     with pytest.raises(InputError, match="'Nobody'; for human36m_sh the rows of RePOSE"):
-        evaluate_dataset(model, variables, dataset, config)
+        evaluate_dataset(lifting(model), variables, dataset, config)

@@ -222,10 +222,10 @@ def predict(dataset, error_mm=40.0):
     targets[..., 1] += error_mm * 2 / width
     return score_frames(
         dataset,
-        targets[windows.index],
-        windows.index,
+        targets[windows.targets],
+        windows.targets,
         counted_entries(windows, "once"),
-        root="zero",
+        Protocol(root="zero"),
     )
 
 

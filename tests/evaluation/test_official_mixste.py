@@ -10,7 +10,7 @@ from flax import linen as nn
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.windows import evaluation_windows
 from jrepose.evaluation.predict import predict_clips
-from jrepose.evaluation.protocol import counted_entries
+from jrepose.evaluation.protocol import Protocol, counted_entries
 from jrepose.evaluation.scores import evaluate_predictions
 
 NAMES = {"p1": "mpjpe", "p2": "pa_mpjpe", "p3": "n_mpjpe", "velocity": "mpjve"}
@@ -67,8 +67,8 @@ def evaluate(fixture, numbers, overlap="slots", **options):
     windows = evaluation_windows(dataset.videos, frames, frames, "cover")
     predictions = np.concatenate([arrays[f"output/{n}/prediction_averaged"] for n in numbers])
     return evaluate_predictions(
-        dataset, predictions, windows.index, counted_entries(windows, overlap),
-        root="keep", every_slot=overlap == "slots", **options,
+        dataset, predictions, windows.targets, counted_entries(windows, overlap),
+        Protocol(root="keep", overlap=overlap, **options),
     )  # fmt: skip
 
 
@@ -87,7 +87,7 @@ def test_windows_are_the_official_ones(fixture):
         arrays[f"output/{number}/window_frame_index"] + video.start
         for number, video in enumerate(dataset.videos)
     ]
-    np.testing.assert_array_equal(windows.index, np.concatenate(expected))
+    np.testing.assert_array_equal(windows.targets, np.concatenate(expected))
 
 
 def test_every_sequence(fixture):
@@ -178,8 +178,8 @@ def test_flip_average(fixture):
 
     windows = np.arange(plain.shape[0] * plain.shape[1]).reshape(plain.shape[:2])
     averaged = predict_clips(
-        Stored(), {}, np.zeros((windows.size, joints, 3), np.float32), windows,
-        batch_size=len(plain), flip=True, skeleton=plain_skeleton(joints, left, right),
-        devices=jax.devices()[:1],
+        lifting(Stored(), plain_skeleton(joints, left, right)), {},
+        {"keypoints": Column(np.zeros((windows.size, joints, 3), np.float32))}, windows,
+        targets=windows.shape[1], batch_size=len(plain), flip=True, devices=jax.devices()[:1],
     )  # fmt: skip
     np.testing.assert_allclose(averaged, arrays["output/0/prediction_averaged"], atol=1e-6)

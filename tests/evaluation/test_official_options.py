@@ -10,12 +10,14 @@ from evaluation.test_official_protocol import arrays, check_actions, dataset  # 
 from evaluation.test_official_protocol import last_occurrences as counted_of
 
 from jrepose.errors import InputError
+from jrepose.evaluation.protocol import Protocol
 from jrepose.evaluation.scores import evaluate_predictions
 
 
 def evaluate(dataset, arrays, predictions, **options):  # noqa: F811
     index = arrays["output/test_clips"]
-    return evaluate_predictions(dataset, predictions, index, counted_of(index), **options)
+    counted = counted_of(index)
+    return evaluate_predictions(dataset, predictions, index, counted, Protocol(**options))
 
 
 def test_root_set_to_zero(arrays, dataset):  # noqa: F811

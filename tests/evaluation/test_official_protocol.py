@@ -12,7 +12,6 @@ from jrepose.data.formats.human36m_sh import FILE_NAME, read_human36m_sh
 from jrepose.evaluation.predict import predict_clips
 from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.interop.fixtures.arrays import below
-from jrepose.skeleton import HUMAN36M_17
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +82,8 @@ def test_flip(arrays, dataset):
             return stored
 
     predictions = predict_clips(
-        Stored(), {}, dataset.model_inputs(), index, batch_size=len(index), flip=True,
-        skeleton=HUMAN36M_17, devices=jax.devices()[:1],
+        lifting(Stored()), {}, columns_of(dataset, ("keypoints",)), index,
+        targets=index.shape[1], batch_size=len(index), flip=True, devices=jax.devices()[:1],
     )  # fmt: skip
     result = evaluate_predictions(dataset, predictions, index, last_occurrences(index))
     check_actions(result, arrays, "output/eval_flip")

@@ -5,7 +5,7 @@ from evaluation.conftest import plain_skeleton
 
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.windows import evaluation_windows
-from jrepose.evaluation.protocol import counted_entries
+from jrepose.evaluation.protocol import Protocol, counted_entries
 from jrepose.evaluation.scores import evaluate_predictions
 
 NAMES = {"mpjpe": "mpjpe", "p_mpjpe": "pa_mpjpe", "n_mpjpe": "n_mpjpe", "mpjve": "mpjve"}
@@ -28,7 +28,11 @@ def test_sequence_with_averaged_predictions(golden):
     )
     windows = evaluation_windows(dataset.videos, frames, frames)
     result = evaluate_predictions(
-        dataset, predictions, windows.index, counted_entries(windows, "once"), root="keep"
+        dataset,
+        predictions,
+        windows.targets,
+        counted_entries(windows, "once"),
+        Protocol(root="keep"),
     )
     for official, name in NAMES.items():
         expected = 1000 * float(arrays[f"loss/eval_{official}"])

@@ -8,12 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from evaluation.conftest import LinearLifter, MovingAverageLifter
+from evaluation.conftest import LinearLifter, MovingAverageLifter, lifting
 from flax import linen as nn
 
+from jrepose.data.columns import Column
 from jrepose.errors import InputError
 from jrepose.evaluation.predict import predict_clips
-from jrepose.skeleton import HUMAN36M_17
+from jrepose.skeleton import HUMAN36M_17, MPII_16
+from jrepose.tasks import Task
+from jrepose.tasks.lifting import Lifting
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +31,9 @@ def problem():
 
 def predict(problem, **changes):
     model, variables, inputs, windows = problem
-    options = {"batch_size": 3, "flip": False, "skeleton": HUMAN36M_17} | changes
-    return predict_clips(model, variables, inputs, windows, **options)
+    options = {"batch_size": 3, "flip": False, "targets": windows.shape[1]} | changes
+    task = model if hasattr(model, "predict") else lifting(model)
+    return predict_clips(task, variables, {"keypoints": Column(inputs)}, windows, **options)
 
 
 def mirror(joints):
@@ -71,20 +75,16 @@ def test_one_program_for_all_batches_and_calls():
 
     inputs = np.zeros((30, 17, 3), np.float32)
     windows = np.arange(30).reshape(10, 3)
+    task = lifting(Counting())
     for _ in range(2):
-        predict_clips(
-            Counting(), {}, inputs, windows, batch_size=4, flip=False, skeleton=HUMAN36M_17,
-            devices=jax.devices()[:1],
-        )  # fmt: skip
+        predict((task, {}, inputs, windows), batch_size=4, devices=jax.devices()[:1])
     assert traces == [(4, 3, 17, 3)]
 
 
 def test_no_clips(problem):
     model, variables, inputs, windows = problem
-    empty = predict_clips(
-        model, variables, inputs, windows[:0], batch_size=2, flip=True, skeleton=HUMAN36M_17
-    )
-    assert empty.shape == (0, 5, 17, 3)
+    with pytest.raises(InputError, match="no clip to predict"):
+        predict((model, variables, inputs, windows[:0]))
 
 
 def test_unusable_input_is_named(problem):
@@ -93,25 +93,82 @@ def test_unusable_input_is_named(problem):
         predict(problem, batch_size=0)
     with pytest.raises(InputError, match=r"outside 0\.\.39"):
         predict((model, variables, inputs, windows + 39))
-    with pytest.raises(InputError, match="16 joints"):
-        predict((model, variables, inputs[:, :16], windows))
 
     class CentreFrame(nn.Module):
         def __call__(self, keypoints, train):
             return keypoints[:, 2:3]
 
-    with pytest.raises(InputError, match="model returned poses"):
+    with pytest.raises(InputError, match="returned 1 frames for a clip of 5, of which 5"):
         predict((CentreFrame(), {}, inputs, windows))
+    centre = predict((CentreFrame(), {}, inputs, windows), targets=1)
+    np.testing.assert_array_equal(centre, inputs[windows[:, 2:3]])
 
 
 def test_per_frame_lifter_is_independent_of_windows():
     inputs = np.random.default_rng(1).normal(size=(12, 17, 3)).astype(np.float32)
     model = LinearLifter()
     variables = model.init(jax.random.key(1), jnp.zeros((1, 1, 17, 3)), train=False)
-    options = {"batch_size": 2, "flip": True, "skeleton": HUMAN36M_17}
-    split = predict_clips(model, variables, inputs, np.arange(12).reshape(4, 3), **options)
-    whole = predict_clips(model, variables, inputs, np.arange(12).reshape(2, 6), **options)
+    options = {"batch_size": 2, "flip": True}
+    split = predict((model, variables, inputs, np.arange(12).reshape(4, 3)), **options)
+    whole = predict((model, variables, inputs, np.arange(12).reshape(2, 6)), **options)
     np.testing.assert_allclose(split.reshape(12, 17, 3), whole.reshape(12, 17, 3), atol=1e-6)
+
+
+class Guess(Task):
+    """Three hypotheses per clip, drawn around its keypoints."""
+
+    inputs = columns = ("keypoints",)
+    score = "mpjpe"
+
+    def predict(self, variables, batch, keys, *, flip):
+        del variables, flip
+
+        def draw(key, clip):
+            return clip + jax.random.normal(key, (3, *clip.shape))
+
+        return jnp.moveaxis(jax.vmap(draw)(keys, batch["keypoints"]), 1, 0)
+
+
+def test_hypotheses_depend_on_seed_and_clip_only(problem):
+    _, variables, inputs, windows = problem
+    guessing = (Guess(), variables, inputs, windows)
+    one = predict(guessing, devices=jax.devices()[:1], targets=1)
+    assert one.shape == (3, 7, 1, 17, 3)
+    several = predict(guessing, devices=jax.devices()[:2], batch_size=6, targets=1)
+    np.testing.assert_array_equal(one, several)
+    whole = predict(guessing, targets=5)
+    np.testing.assert_array_equal(whole[:, :, 2:3], one)
+    draws = (one - inputs[windows][None, :, 2:3]).reshape(21, -1)
+    assert len(np.unique(draws[:, 0])) == 21, "every clip and hypothesis has draws of its own"
+    assert not np.array_equal(predict(guessing, targets=1, seed=1), one)
+
+
+def test_each_skeleton_has_its_own_joint_pairs():
+    """Keypoints of 16 joints and poses of 17, whose left and right are not the same columns."""
+
+    class Spread(nn.Module):
+        @nn.compact
+        def __call__(self, keypoints, train):
+            del train
+            flat = keypoints.reshape(*keypoints.shape[:2], -1)
+            return nn.Dense(17 * 3)(flat).reshape(*keypoints.shape[:2], 17, 3)
+
+    random = np.random.default_rng(2)
+    inputs = random.normal(size=(10, 16, 3)).astype(np.float32)
+    windows, model = np.arange(10).reshape(2, 5), Spread()
+    variables = model.init(jax.random.key(0), inputs[windows], train=False)
+    task = Lifting(model, HUMAN36M_17, MPII_16)
+    found = predict((task, variables, inputs, windows), flip=True)
+
+    def mirrored(joints, skeleton):
+        out = np.asarray(joints)[:, :, skeleton.flip_permutation].copy()
+        out[..., 0] *= -1
+        return out
+
+    plain = model.apply(variables, inputs[windows], train=False)
+    other = model.apply(variables, mirrored(inputs[windows], MPII_16), train=False)
+    expected = 0.5 * (np.asarray(plain) + mirrored(other, HUMAN36M_17))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 _WORKER = """
@@ -120,8 +177,11 @@ import numpy as np
 from jrepose import parallel
 parallel.initialise_distributed(sys.argv[1], 2, int(sys.argv[2]))
 from flax import linen as nn
+from jrepose.data.columns import Column
 from jrepose.evaluation.predict import predict_clips
 from jrepose.skeleton import HUMAN36M_17
+from jrepose.tasks import Task
+from jrepose.tasks.lifting import Lifting
 
 class Squares(nn.Module):
     def __call__(self, keypoints, train):
@@ -130,7 +190,8 @@ class Squares(nn.Module):
 inputs = np.random.default_rng(0).normal(size=(40, 17, 3)).astype(np.float32)
 windows = np.arange(35).reshape(7, 5)
 predicted = predict_clips(
-    Squares(), {}, inputs, windows, batch_size=3, flip=False, skeleton=HUMAN36M_17
+    Lifting(Squares(), HUMAN36M_17, HUMAN36M_17), {}, {"keypoints": Column(inputs)}, windows,
+    targets=5, batch_size=3, flip=False,
 )
 np.testing.assert_allclose(predicted, inputs[windows] ** 2, rtol=1e-6)
 print("equal")

@@ -8,12 +8,12 @@ from jrepose import metrics
 from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
 from jrepose.evaluation import protocol
-from jrepose.evaluation.protocol import counted_entries, score_frames
+from jrepose.evaluation.protocol import Protocol, counted_entries, score_frames
 
 
 def clips_of(dataset, poses_normalised, frames, stride, overlap="once", kind="cover"):
     windows = evaluation_windows(dataset.videos, frames, stride, kind)
-    return poses_normalised[windows.index], windows.index, counted_entries(windows, overlap)
+    return poses_normalised[windows.targets], windows.targets, counted_entries(windows, overlap)
 
 
 def noisy_targets(dataset, seed=0):
@@ -82,7 +82,7 @@ def test_overlap_averages_errors_not_predictions():
 def test_once_takes_the_scored_entry_only():
     dataset = make_dataset(((12, "Walking"),))
     windows = evaluation_windows(dataset.videos, 8, 2)
-    index, _, scored = windows
+    _, index, _, scored = windows
     predictions = dataset.model_targets()[index]
     predictions[~scored] += 5.0 * np.random.default_rng(0).normal(
         size=predictions[~scored].shape
@@ -97,7 +97,7 @@ def test_once_takes_the_scored_entry_only():
 def test_padding_of_short_videos_is_never_scored(overlap):
     dataset = make_dataset(((3, "Walking"), (10, "Sitting")))
     windows = evaluation_windows(dataset.videos, 8, 8)
-    index = windows.index
+    index = windows.targets
     predictions = dataset.model_targets()[index]
     predictions[0, 3:] = 1e3  # the repeats of the first video's last frame
     counted = counted_entries(windows, overlap)
@@ -109,17 +109,17 @@ def test_padding_of_short_videos_is_never_scored(overlap):
 def test_every_slot_counts_and_velocities_jump_between_clips():
     dataset = make_dataset(((3, "Walking"), (10, "Sitting")))
     windows = evaluation_windows(dataset.videos, 8, 8)  # 3 frames + 5 repeats; 2 overlapping clips
-    predictions = noisy_targets(dataset)[windows.index]
+    predictions = noisy_targets(dataset)[windows.targets]
     predictions += np.random.default_rng(1).normal(size=predictions.shape, scale=0.01)
     predictions = predictions.astype(np.float32)
     counted = counted_entries(windows, "slots")
     assert counted.all()
-    errors = score_frames(dataset, predictions, windows.index, counted, every_slot=True)
+    errors = score_frames(dataset, predictions, windows.targets, counted, Protocol(overlap="slots"))
     np.testing.assert_array_equal(errors.weight, [1, 1, 6, 1, 1, 2, 2, 2, 2, 2, 2, 1, 1])
 
-    poses = dataset.to_mm(predictions, windows.index)
+    poses = dataset.to_mm(predictions, windows.targets)
     poses = poses - poses[..., :1, :]
-    targets = errors.targets_mm[windows.index]
+    targets = errors.targets_mm[windows.targets]
     distances = metrics.mpjpe(poses, targets, reduction="none")
     for slots, rows in ((distances[:1], slice(0, 3)), (distances[1:], slice(3, 13))):
         weight = errors.weight[rows, None]
@@ -134,8 +134,8 @@ def test_every_slot_counts_and_velocities_jump_between_clips():
 def test_blocks_do_not_change_anything(monkeypatch):
     dataset = make_dataset()
     windows = evaluation_windows(dataset.videos, 9, 4)
-    predictions = noisy_targets(dataset)[windows.index]
-    clips = predictions, windows.index, counted_entries(windows, "average")
+    predictions = noisy_targets(dataset)[windows.targets]
+    clips = predictions, windows.targets, counted_entries(windows, "average")
     whole = score_frames(dataset, *clips)
     monkeypatch.setattr(protocol, "_BLOCK", 20)
     parts = score_frames(dataset, *clips)
@@ -159,7 +159,7 @@ def test_what_becomes_of_the_predicted_root(root, expected):
     predicted[:, 0] += np.float32([0.003, 0, 0])  # the root 3 mm to the side, the others 1 mm up
     predicted[:, 1:] += np.float32([0, 0.001, 0])
     before = predicted.copy()
-    errors = score_frames(dataset, *clips_of(dataset, predicted, 6, 6), root=root)
+    errors = score_frames(dataset, *clips_of(dataset, predicted, 6, 6), Protocol(root=root))
     np.testing.assert_allclose(errors.mpjpe[:, :2], np.tile(expected, (12, 1)), atol=0.01)
     np.testing.assert_array_equal(predicted, before)
 
@@ -167,7 +167,9 @@ def test_what_becomes_of_the_predicted_root(root, expected):
 def test_kept_keypoints_leave_depth_errors_only():
     dataset = make_dataset(((12, "Walking"),))
     predicted = noisy_targets(dataset)
-    errors = score_frames(dataset, *clips_of(dataset, predicted, 6, 6), keep_keypoints=True)
+    errors = score_frames(
+        dataset, *clips_of(dataset, predicted, 6, 6), Protocol(keep_keypoints=True)
+    )
     difference = np.abs(errors.poses_mm - errors.targets_mm)
     assert difference[..., :2].max() < 0.01 < 1.0 < difference[:, 1:, 2].mean()
 
@@ -176,10 +178,12 @@ def test_choices_that_do_not_fit_the_data_are_refused():
     dataset = make_dataset()
     clips = clips_of(dataset, dataset.model_targets(), 9, 9)
     with pytest.raises(InputError, match="root is 'keep'.*subtract.*zero"):
-        score_frames(dataset, *clips, root="keep")
+        score_frames(dataset, *clips, Protocol(root="keep"))
     metric = metric_dataset()
     with pytest.raises(InputError, match="keep_keypoints needs .* target space camera_m"):
-        score_frames(metric, *clips_of(metric, metric.model_targets(), 9, 9), keep_keypoints=True)
+        score_frames(
+            metric, *clips_of(metric, metric.model_targets(), 9, 9), Protocol(keep_keypoints=True)
+        )
 
 
 def test_invalid_and_uncovered_frames_have_no_error():
@@ -200,8 +204,8 @@ def test_unknown_choices_are_named():
     dataset = make_dataset()
     clips = clips_of(dataset, dataset.model_targets(), 9, 9)
     with pytest.raises(InputError, match="'world'.*image, camera"):
-        score_frames(dataset, *clips, target="world")
+        score_frames(dataset, *clips, Protocol(target="world"))
     with pytest.raises(InputError, match="root 'drop'.*subtract, zero, keep"):
-        score_frames(dataset, *clips, root="drop")
+        score_frames(dataset, *clips, Protocol(root="drop"))
     with pytest.raises(InputError, match="'twice'.*once, average, slots"):
-        counted_entries(evaluation_windows(dataset.videos, 9, 9), "twice")
+        Protocol(overlap="twice")

@@ -11,13 +11,14 @@ from evaluation.conftest import make_dataset
 from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
 from jrepose.evaluation import tables
+from jrepose.evaluation.protocol import Protocol
 from jrepose.evaluation.published import published_row
 from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.files import atomic_path
 
 
-def evaluated(dataset, seed=0, benchmark=None, **options):
-    index, _, scored = evaluation_windows(dataset.videos, 9, 9)
+def evaluated(dataset, seed=0, benchmark=None, published=None, **options):
+    _, index, _, scored = evaluation_windows(dataset.videos, 9, 9)
     noise = np.random.default_rng(seed).normal(size=(*dataset.confidence.shape, 3), scale=0.02)
     predicted = (dataset.model_targets() + noise).astype(np.float32)
     return evaluate_predictions(
@@ -25,8 +26,9 @@ def evaluated(dataset, seed=0, benchmark=None, **options):
         predicted[index],
         index,
         scored,
+        Protocol(**options),
         settings={"flip": True, "benchmark": benchmark},
-        **options,
+        published=published,
     )
 
 

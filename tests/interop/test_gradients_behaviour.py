@@ -26,7 +26,7 @@ def test_batches_are_those_of_training(flip):
     config, dataset = tiny.config(training__flip=flip, training__batch_size=3), tiny.dataset()
     batches = training_clips(config, dataset, 3)
     assert len(batches) == 3
-    windows = training_windows(dataset.videos, 8, 4, "cover")
+    windows = training_windows(dataset.videos, 8, 4, "cover").inputs
     order = ClipOrder(len(windows), 3, config.seed, flip)
     mirrored = 0
     for step, clips in enumerate(batches):

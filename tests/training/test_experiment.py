@@ -8,7 +8,7 @@ import tiny
 from jrepose.errors import InputError
 from jrepose.losses.objective import create_objective
 from jrepose.skeleton import HUMAN36M_17
-from jrepose.training.experiment import batch_objective, create_model
+from jrepose.tasks.lifting import batch_objective, create_model
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

@@ -139,7 +139,7 @@ def test_validation_best_and_finished_run(tmp_path, caplog):
 def with_bad_label(clip):
     """The tiny dataset with one NaN in a clip's label, and the step (1-based) that meets it."""
     dataset = tiny.dataset()
-    windows = training_windows(dataset.videos, 8, 4)
+    windows = training_windows(dataset.videos, 8, 4).inputs
     frame = windows[clip][3]
     labels = dataset.poses_image_px.copy()
     labels[frame, 5, 0] = np.nan
@@ -149,7 +149,9 @@ def with_bad_label(clip):
 
 
 def test_divergence_names_step_and_term_and_keeps_the_last_good(tmp_path):
-    order = ClipOrder(len(training_windows(tiny.dataset().videos, 8, 4)), 8, seed=0, flip=True)
+    order = ClipOrder(
+        len(training_windows(tiny.dataset().videos, 8, 4).inputs), 8, seed=0, flip=True
+    )
     options = [with_bad_label(int(clip)) for clip in order.indices(3)]
     dataset, bad = next(option for option in options if option[1] > 2)
     for _ in range(2):  # trying again fails in the same way

@@ -8,35 +8,29 @@ from jrepose.interop.fixtures.arrays import below
 from jrepose.interop.fixtures.mixste import OBJECTIVE, model_hyperparameters
 from jrepose.losses import create_objective
 from jrepose.skeleton import HUMAN36M_17
-from jrepose.training.schedule import decay_per_epoch
-from jrepose.training.state import adamw, create_state, with_parameters
+from jrepose.tasks.lifting import Lifting
+from jrepose.training.optimizer import adamw
+from jrepose.training.state import create_state
 from jrepose.training.step import make_train_step
 
 
-def replay(arrays, config, backward_seed):
+def replay(arrays, config, gradient_times_loss):
     """Parameters after two steps in the official layout, and the losses before each."""
     sizes = model_hyperparameters(config)
     model = models.create("mixste", **sizes)
     objective = create_objective(OBJECTIVE, HUMAN36M_17)
-    batch = {"inputs": arrays["input/keypoints_2d"], "targets": arrays["target/pose_3d"]}
-    clips = len(batch["inputs"])
-    schedule = decay_per_epoch(4e-5, 1.0, batch_size=clips, clips=clips)
-    optimizer = adamw(schedule, 0.1)
-    state = create_state(
-        model, objective, optimizer, clip_shape=model.input_shape, seed=0, average=False
-    )
+    batch = {"keypoints": arrays["input/keypoints_2d"], "poses": arrays["target/pose_3d"]}
+    optimizer = adamw(lambda step: 4e-5, 0.1)
     variables = interop.from_torch("mixste", below(arrays, "param/"), **sizes)
     devices = parallel.select_devices(1)
-    state = parallel.replicate(with_parameters(state, variables["params"]), devices)
+    state = parallel.replicate(create_state(variables, optimizer, average=False), devices)
     step = make_train_step(
-        model,
-        objective,
+        Lifting(model, HUMAN36M_17, HUMAN36M_17, objective, "frame"),
         optimizer,
-        lambda arrays, selection: (selection["inputs"], selection["targets"]),
-        schedule,
+        lambda arrays, selection: {name: selection[name] for name in batch},
+        lambda step: 4e-5,
         seed=0,
-        root="frame",
-        backward_seed=backward_seed,
+        gradient_times_loss=gradient_times_loss,
     )
     step = parallel.data_parallel(step, devices=devices)
     selection = parallel.shard(batch, devices)
@@ -64,10 +58,10 @@ def distance(params, arrays, width):
 def test_two_steps(golden):
     arrays, config = golden("mixste")
     width = config["embed_dim_ratio"]
-    params, losses = replay(arrays, config, "loss")
+    params, losses = replay(arrays, config, True)
     np.testing.assert_allclose(losses, arrays["loss/two_steps"], rtol=1e-5)
     # A step moves a parameter by up to 4e-5.
     seeded = distance(params, arrays, width)
     assert seeded < 1e-6
-    plain, _ = replay(arrays, config, "one")
+    plain, _ = replay(arrays, config, False)
     assert distance(plain, arrays, width) > 10 * seeded

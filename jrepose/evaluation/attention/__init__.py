@@ -96,7 +96,7 @@ def draw_clip(
     """
     load_matplotlib()
     choice, joints = config.clip, dataset.keypoint_skeleton.joint_names
-    windows = clips_for_evaluation(dataset, choice).index
+    windows = clips_for_evaluation(dataset, choice).inputs
     for name, value, count in (("clip", clip, len(windows)), ("frame", frame, choice.frames)):
         if value is not None and not 0 <= value < count:
             raise InputError(f"--{name} is {value}, expected 0 to {count - 1}")

@@ -7,11 +7,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jrepose.data.batches import ClipOrder, StreamedBatches
+from jrepose.data.columns import columns_of
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.windows import clips_for_training
 from jrepose.errors import InputError
 from jrepose.interop.gradients.side import Clips
-from jrepose.training.step import ROOTS, relative_labels
+from jrepose.tasks.lifting import ROOTS, relative_labels
 
 
 def training_clips(config: ConfigDict, dataset: PoseDataset, steps: int) -> list[Clips]:
@@ -31,11 +32,9 @@ def training_clips(config: ConfigDict, dataset: PoseDataset, steps: int) -> list
         raise InputError(f"training.root is {training.root!r}, expected {' or '.join(ROOTS)}")
     windows = clips_for_training(dataset, clip)
     batches = StreamedBatches(
-        dataset.model_inputs(),
-        dataset.model_targets(),
+        columns_of(dataset, ("keypoints", "poses")),
         windows,
-        ClipOrder(len(windows), training.batch_size, config.seed, training.flip),
-        (dataset.keypoint_skeleton, dataset.skeleton),
+        ClipOrder(len(windows.inputs), training.batch_size, config.seed, training.flip),
         jax.devices()[:1],
     )
     try:
@@ -48,8 +47,8 @@ def training_clips(config: ConfigDict, dataset: PoseDataset, steps: int) -> list
         batches.close()
     return [
         Clips(
-            np.asarray(keypoints),
-            np.asarray(relative_labels(targets, training.root, dataset.skeleton.root)),
+            np.asarray(batch["keypoints"]),
+            np.asarray(relative_labels(batch["poses"], training.root, dataset.skeleton.root)),
         )
-        for keypoints, targets in found
+        for batch in found
     ]

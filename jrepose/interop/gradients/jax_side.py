@@ -14,7 +14,7 @@ from jrepose import models
 from jrepose.interop.gradients.side import BackwardPass, Clips, LossGradient, TrainingStep
 from jrepose.interop.state_dicts import to_torch
 from jrepose.losses.objective import Objective
-from jrepose.training.state import adamw
+from jrepose.training.optimizer import adamw
 
 _MATMUL = {"float32": "highest", "bfloat16": "highest", "tf32": "tensorfloat32"}
 

@@ -326,8 +326,8 @@ def test_official_clips_inputs_and_labels(official):
     train = training_windows(splits["train"].videos, frames, config["train_stride"], "resample")
     test = evaluation_windows(splits["test"].videos, frames, config["test_stride"], "resample")
     overlap = evaluation_windows(splits["test"].videos, frames, config["train_stride"], "resample")
-    np.testing.assert_array_equal(overlap.index, arrays["output/overlap/test_clips"])
-    for name, index in (("train", train), ("test", test.index)):
+    np.testing.assert_array_equal(overlap.inputs, arrays["output/overlap/test_clips"])
+    for name, index in (("train", train.inputs), ("test", test.inputs)):
         np.testing.assert_array_equal(index, arrays[f"output/{name}_clips"])
         inputs, labels = splits[name].model_inputs()[index], splits[name].model_targets()[index]
         # At most half a unit in the last place of single precision.

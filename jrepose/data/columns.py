@@ -1,0 +1,77 @@
+"""What a batch is made of: named columns, `{column: [clips, frames, ...]}`.
+
+A column is anything that can be indexed by frames on the host: arrays of a dataset, images on a
+disk, camera parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, ArrayLike, Shaped
+
+from jrepose.data.dataset import PoseDataset
+from jrepose.data.flip import flip_poses
+from jrepose.errors import InputError
+
+Batch = Mapping[str, Shaped[ArrayLike, "clips _ ..."]]
+"""Named columns, `[clips, frames, ...]` each."""
+
+Mirror = Callable[[Array], Array]
+
+INPUTS, TARGETS = "inputs", "targets"
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One column of the batches.
+
+    Args:
+        values: `values[frames]` gives the values of an integer array of the dataset's frames,
+            `[*frames.shape, ...]`; it has a `shape`, `[dataset_frames, ...]`, and a `dtype`.
+            A NumPy array may be kept on the devices, all else is streamed.
+        window: `"inputs"` or `"targets"`: which frames of a clip it is taken at.
+        mirror: what becomes of it in a mirrored clip, traced; None leaves it.
+    """
+
+    values: Any
+    window: str = INPUTS
+    mirror: Mirror | None = None
+
+    def zeros(self, clips: int, frames: int) -> np.ndarray:
+        """As many clips, for shapes and data types."""
+        return np.zeros((clips, frames, *self.values.shape[1:]), self.values.dtype)
+
+
+def _keypoints(dataset: PoseDataset) -> Column:
+    skeleton = dataset.keypoint_skeleton
+    return Column(dataset.model_inputs(), INPUTS, lambda values: flip_poses(values, skeleton))
+
+
+def _poses(dataset: PoseDataset) -> Column:
+    skeleton = dataset.skeleton
+    return Column(dataset.model_targets(), TARGETS, lambda values: flip_poses(values, skeleton))
+
+
+COLUMNS: Mapping[str, Callable[[PoseDataset], Column]] = {
+    "keypoints": _keypoints,
+    "poses": _poses,
+}
+"""Columns that a pose dataset has: the model's inputs x, y, confidence, and its labels in the
+target space."""
+
+
+def columns_of(dataset: PoseDataset, names: Iterable[str]) -> dict[str, Column]:
+    """The named columns of a dataset.
+
+    Raises:
+        InputError: there is no such column, or the dataset lacks what it is made of.
+    """
+    names = tuple(names)
+    for name in names:
+        if name not in COLUMNS:
+            raise InputError(f"no column {name!r} in pose datasets; known: {', '.join(COLUMNS)}")
+    return {name: COLUMNS[name](dataset) for name in names}

@@ -1,0 +1,40 @@
+"""What is learned, found by name: a task owns its networks and its loss.
+
+One file per way of learning.  Step, state, loop, checkpoints and evaluation know tasks, and no
+method by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from ml_collections import ConfigDict
+
+from jrepose.data.dataset import PoseDataset
+from jrepose.errors import InputError
+from jrepose.tasks import lifting
+from jrepose.tasks.task import Clock, Outcome, Task
+
+__all__ = ["TASKS", "Clock", "Outcome", "Task", "create"]
+
+TASKS: Mapping[str, Callable[[ConfigDict, PoseDataset, Clock | None], Task]] = MappingProxyType(
+    {"lifting": lifting.from_config}
+)
+"""Name -> what makes the task of a config, for a dataset."""
+
+
+def create(config: ConfigDict, dataset: PoseDataset, clock: Clock | None = None) -> Task:
+    """The config's task.
+
+    Args:
+        config: the whole config; `config.task` is the name.
+        dataset: tells joints and spaces; its frames are not kept.
+        clock: the epoch of a step; None where nothing is to be trained.
+
+    Raises:
+        InputError: unknown task, or values in the config that cannot be.
+    """
+    if config.task not in TASKS:
+        raise InputError(f"unknown config.task {config.task!r}; known: {', '.join(TASKS)}")
+    return TASKS[config.task](config, dataset, clock)

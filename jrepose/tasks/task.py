@@ -1,0 +1,75 @@
+"""What training and evaluation ask of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Array, Float, Int, Key, PyTree
+
+from jrepose.data.columns import Batch
+
+Variables = Mapping[str, PyTree]
+"""Collection -> nested dict of arrays.  `params` and `objective` are trained; all others are state
+that a loss may renew (`batch_stats`) or that stands still (a frozen encoder)."""
+
+TRAINED = ("params", "objective")
+"""Collections that the optimiser changes."""
+
+Clock = Callable[[Int[Array, ""]], Float[Array, ""]]
+"""The epoch of a step, with its fraction."""
+
+
+class Outcome(NamedTuple):
+    """What a loss leaves besides its total.
+
+    Args:
+        terms: scalars to log.
+        collections: renewed state; a collection that is not named stays as it is.
+    """
+
+    terms: Mapping[str, Float[Array, ""]]
+    collections: Mapping[str, PyTree]
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What is learned: a frozen dataclass of pure functions.
+
+    Attributes:
+        inputs: names of the columns that `predict` needs.
+        columns: names of the columns that `loss` needs.
+        score: the validation score by which a checkpoint is best; `metrics.higher_is_better`
+            says which way is up.
+    """
+
+    inputs: tuple[str, ...]
+    columns: tuple[str, ...]
+    score: str
+
+    def init(self, key: Key[Array, ""], batch: Batch) -> dict[str, Any]:
+        """Variables before the first step; of the batch only shapes and data types count."""
+
+    def loss(
+        self, variables: Variables, batch: Batch, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> tuple[Float[Array, ""], Outcome]:
+        """The objective of one device's clips, a mean over them.
+
+        Args:
+            variables: `init`'s, trained since.
+            batch: the `columns`.
+            key: of everything random; another one for each step, device and micro-batch.
+            step: optimiser steps done, for schedules.
+        """
+
+    def predict(
+        self, variables: Variables, batch: Batch, keys: Key[Array, " clips"], *, flip: bool
+    ) -> Float[Array, "*hypotheses clips frames_out joints 3"]:
+        """Poses of every clip; several hypotheses are a leading axis.
+
+        Args:
+            variables: what there is to predict with; `objective` may be absent.
+            batch: the `inputs`.
+            keys: one for each clip, so that a prediction depends on its clip only.
+            flip: average with the mirrored prediction for the mirrored input.
+        """

@@ -34,8 +34,8 @@ def save(writer, step, score=None, **changes):
     writer.save(step, make_state(step), **{**arguments, **changes})
 
 
-def write_run(workdir, scores, keep=3):
-    writer = checkpoints.CheckpointWriter(workdir, keep, {})
+def write_run(workdir, scores, keep=3, by="mpjpe"):
+    writer = checkpoints.CheckpointWriter(workdir, keep, by)
     for step, score in scores.items():
         save(writer, step, score)
     writer.close()
@@ -72,14 +72,26 @@ def test_keeps_newest_and_best(tmp_path):
     assert checkpoints.load(tmp_path / "checkpoints", "latest").step == 7
     assert checkpoints.load(tmp_path / "checkpoints" / "6").step == 6
     # A continued run knows what is there.
-    known = {step: checkpoints.read_score(tmp_path / "checkpoints" / str(step)) for step in (2, 6)}
-    assert known == {2: 3.0, 6: None}
-    writer = checkpoints.CheckpointWriter(tmp_path, 2, {**known, 7: None})
+    assert checkpoints.known_scores(tmp_path / "checkpoints") == {2: 3.0, 6: None, 7: None}
+    writer = checkpoints.CheckpointWriter(tmp_path, 2, "mpjpe")
     assert writer.best_score == 3.0 and writer.newest == 7
     save(writer, 8, 2.0)
     save(writer, 9)
     writer.close()
     assert checkpoints.steps_in(tmp_path / "checkpoints") == [8, 9]
+
+
+def test_best_by_another_score_whose_way_up_is_its_own(tmp_path):
+    for by, best in (("pck", 5), ("n_mpjpe", 2)):
+        workdir = tmp_path / by
+        writer = checkpoints.CheckpointWriter(workdir, 1, by)
+        for step, value in {1: 70.0, 2: 60.0, 5: 90.0, 7: 80.0}.items():
+            save(writer, step, 1.0, validation={"mpjpe": float(step), by: value})
+        save(writer, 9, 1.0, validation={"mpjpe": 0.0})  # could not be computed there
+        assert writer.best_score == (90.0 if by == "pck" else 60.0)
+        writer.close()
+        assert checkpoints.steps_in(workdir / "checkpoints") == [best, 9]
+        assert checkpoints.load(workdir, "best").step == best
 
 
 def test_not_a_number_is_never_best(tmp_path):
@@ -157,7 +169,7 @@ def test_damaged_newest_is_reported_and_the_one_before_used(tmp_path, damage):
     assert checkpoints.steps_in(tmp_path / "checkpoints") == [1, 2]
     assert (tmp_path / "damaged_checkpoints" / "3").is_dir()
     # Its step can be written again.
-    writer = checkpoints.CheckpointWriter(tmp_path, 3, {1: None, 2: None})
+    writer = checkpoints.CheckpointWriter(tmp_path, 3, "mpjpe")
     save(writer, 3)
     writer.close()
     assert checkpoints.load(tmp_path, "latest").step == 3
@@ -254,7 +266,7 @@ def test_unfinished_write_does_not_count(tmp_path):
     unfinished = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
     unfinished.mkdir()
     assert checkpoints.newest_intact(tmp_path)[0].step == 1
-    writer = checkpoints.CheckpointWriter(tmp_path, 3, {1: None})
+    writer = checkpoints.CheckpointWriter(tmp_path, 3, "mpjpe")
     save(writer, 2)
     writer.close()
     assert checkpoints.steps_in(tmp_path / "checkpoints") == [1, 2]
@@ -282,7 +294,7 @@ def test_messages(tmp_path):
 
 
 def test_full_disk_ends_in_one_line_and_spares_the_last(tmp_path, monkeypatch):
-    writer = checkpoints.CheckpointWriter(tmp_path, 1, {})
+    writer = checkpoints.CheckpointWriter(tmp_path, 1, "mpjpe")
     save(writer, 1)
     writer.wait()
 

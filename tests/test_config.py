@@ -18,7 +18,7 @@ from jrepose.config_fields import numbers_in, range_of
 from jrepose.errors import InputError
 from jrepose.evaluation.published import benchmark_of, published_row
 from jrepose.skeleton import HUMAN36M_17
-from jrepose.training.experiment import batch_objective
+from jrepose.tasks.lifting import batch_objective
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))

@@ -22,7 +22,7 @@ from jrepose.evaluation.mpi_inf_3dhp import (
     summary,
     write,
 )
-from jrepose.evaluation.protocol import counted_entries, score_frames
+from jrepose.evaluation.protocol import Protocol, counted_entries, score_frames
 from jrepose.skeleton import HUMAN36M_17, MPI_INF_3DHP_17
 
 TEST_NAMES = tuple(README_FRAMES)

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from evaluation.conftest import plain_skeleton
+from evaluation.conftest import lifting, plain_skeleton
 from flax import linen as nn
 
+from jrepose.data.columns import Column
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.windows import evaluation_windows
 from jrepose.evaluation.predict import predict_clips

@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from evaluation.conftest import lifting
 from flax import linen as nn
 
+from jrepose.data.columns import columns_of
 from jrepose.data.formats.human36m_sh import FILE_NAME, read_human36m_sh
 from jrepose.evaluation.predict import predict_clips
 from jrepose.evaluation.scores import evaluate_predictions

@@ -57,7 +57,7 @@ def test_predictions_are_invariant_to_a_moved_root():
 def test_camera_target_differs_from_the_weak_perspective_label():
     dataset = make_dataset()
     clips = clips_of(dataset, dataset.model_targets(), 9, 9)
-    errors = score_frames(dataset, *clips, target="camera")
+    errors = score_frames(dataset, *clips, Protocol(target="camera"))
     relative = dataset.poses_camera_mm - dataset.poses_camera_mm[:, :1]
     np.testing.assert_allclose(errors.targets_mm, relative, atol=1e-3)
     assert 1.0 < errors.mpjpe.mean() < 100.0

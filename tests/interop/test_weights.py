@@ -26,7 +26,7 @@ def variables_of(model, seed=0):
 
 
 def write_run(folder, model, variables):
-    writer = checkpoints.CheckpointWriter(folder, keep=1, known={})
+    writer = checkpoints.CheckpointWriter(folder, keep=1, score="mpjpe")
     state = {"params": variables["params"], "ema": {}}
     writer.save(0, state, config={"model": model}, data={}, validation=None, log={})
     writer.close()

@@ -30,7 +30,7 @@ from jrepose.interop.gradients.terms import push_per_layer
 from jrepose.interop.gradients.trajectory import compare_runs
 from jrepose.losses.objective import Objective
 from jrepose.models.dstformer import DSTformer
-from jrepose.training.experiment import batch_objective
+from jrepose.tasks.lifting import batch_objective
 
 _LOG = logging.getLogger(__name__)
 

@@ -53,7 +53,7 @@ def import_checkpoint(
     collections = {name: value for name, value in variables.items() if name != "params"}
     state = {"params": variables["params"], "ema": {}, "collections": collections}
     try:
-        writer = checkpoints.CheckpointWriter(target, keep=1, known={})
+        writer = checkpoints.CheckpointWriter(target, keep=1, score="mpjpe")
         writer.save(0, state, config=config, data={}, validation=None, log={})
         writer.close()
     except BaseException:

@@ -19,7 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jrepose.command import run
-from jrepose.config import default_config
+from jrepose.config import default_config, model_config
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.skeleton import HUMAN36M_17
 
@@ -29,9 +29,8 @@ def config(**changes) -> ConfigDict:
     out = default_config()
     out.name = "tiny"
     out.clip.update(frames=8, stride=4, evaluation_stride=8)
-    out.model = ConfigDict(
-        {"name": "repose", "dim_feat": 8, "dim_rep": 8, "depth": 1, "num_heads": 2}
-        | {"mlp_ratio": 2.0, "maxlen": 8}
+    out.model = model_config(
+        "repose", dim_feat=8, dim_rep=8, depth=1, num_heads=2, mlp_ratio=2.0, maxlen=8
     )
     out.training.update(epochs=3, batch_size=8, learning_rate=3e-3, log_every=4)
     out.checkpoint.update(every_steps=5, keep=2)

@@ -36,7 +36,9 @@ def _last_bit(leaf: np.ndarray) -> np.ndarray:
 def _run(devices: int, steps: int, shown: set[int], changed: bool = False) -> dict:
     """Parameters after the shown steps."""
     config = tiny.config(training__epochs=10**6, training__max_steps=steps)
-    experiment = create_experiment(config, {"train": tiny.dataset()}, parallel.select_devices(devices))
+    experiment = create_experiment(
+        config, {"train": tiny.dataset()}, parallel.select_devices(devices)
+    )
     state, found = experiment.state, {}
     if changed:
         state = dataclasses.replace(state, params=jax.tree.map(_last_bit, state.params))

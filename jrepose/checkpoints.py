@@ -438,7 +438,7 @@ def _checksum(leaf: np.ndarray) -> list[Any]:
 
 def fingerprint(tree: Any) -> int:
     """CRC-32 of the names and values of all arrays in a nested dict."""
-    return zlib.crc32(_canonical({name: _checksum(leaf) for name, leaf in _leaves(tree)}))
+    return zlib.crc32(_canonical({name: _checksum(leaf) for name, leaf in _leaves(tree or {})}))
 
 
 def _canonical(meta: Mapping[str, Any]) -> bytes:

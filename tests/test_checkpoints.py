@@ -216,7 +216,7 @@ def test_all_damaged_stops_and_stays(tmp_path):
 
 def test_damage_is_told_in_one_line_only(tmp_path, caplog, capfd):
     state = {"params": {str(k): np.ones((20, 20), np.float32) * k for k in range(40)}, "ema": {}}
-    writer = checkpoints.CheckpointWriter(tmp_path, 1, {})
+    writer = checkpoints.CheckpointWriter(tmp_path, 1, "mpjpe")
     writer.save(1, state, config={}, data={}, validation=None, log={})
     writer.close()
     truncate(tmp_path / "checkpoints" / "1")

@@ -16,7 +16,7 @@ from interop.torch_writer import Tensor, zip_file
 from jrepose import checkpoints, cli, interop, models
 from jrepose.commands import COMMANDS, command
 from jrepose.host_memory import return_freed_memory, reuse_freed_memory
-from jrepose.training import loop
+from jrepose.training import stages
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEMO = f"--config={ROOT / 'configs/demo.py'}"
@@ -154,12 +154,12 @@ def test_a_pytorch_file(tmp_path, capsys):
 def test_a_run_stopped_before_its_first_record_says_130(tmp_path, monkeypatch):
     def stopped(config, workdir, splits, **options):
         (workdir / "metrics.jsonl").touch()
-        return loop.TrainingResult(
+        return stages.TrainingResult(
             step=1, finished=False, interrupted=signal.SIGTERM, variables={}, validation=None,
             best=None,
         )  # fmt: skip
 
-    monkeypatch.setattr(loop, "train", stopped)
+    monkeypatch.setattr(stages, "train", stopped)
     arguments = ["train.py", DEMO, f"--workdir={tmp_path}", *TINY]
     assert cli.run(command("train"), arguments) == 130
 
@@ -203,7 +203,8 @@ assert not heavy, heavy
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_refuses_an_unknown_flag_in_one_line(name, capsys):
     needed = {"inspect": ["f"], "parity": ["f"], "prepare": ["human36m"], "convert": ["a", "b"],
-              "configs": [], "compare-gradients": []}.get(name, [DEMO])  # fmt: skip
+              "configs": [], "compare-gradients": [], "evaluate": [DEMO, "--checkpoint=x"],
+              "attention": [DEMO, "--checkpoint=x"]}.get(name, [DEMO])  # fmt: skip
     assert cli.main(["jrepose", name, *needed, "--bogus=1"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"jrepose {name}: error: ") and error.count("\n") == 1

@@ -24,11 +24,14 @@ from collections.abc import Callable
 
 import fake_archives
 import numpy as np
+from flax import linen as nn
 
 from jrepose.data.sources import load_splits
 from jrepose.data.windows import clips_for_evaluation, clips_for_training
+from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.evaluation.protocol import counted_entries
 from jrepose.evaluation.scores import evaluate_predictions
+from jrepose.tasks.lifting import Lifting
 
 CONFIGS = {
     "human36m_sh": "repose_h36m.py",
@@ -80,9 +83,9 @@ def _windows(config) -> Callable:
     train, test = splits["train"], splits["test"]
 
     def step():
-        trained = clips_for_training(train, clip)
-        scored = clips_for_evaluation(test, clip)
-        return f"{len(trained)} training and {len(scored.index)} test clips of {clip.frames}"
+        trained = len(clips_for_training(train, clip).inputs)
+        scored = len(clips_for_evaluation(test, clip).inputs)
+        return f"{trained} training and {scored} test clips of {clip.frames}"
 
     return step
 
@@ -90,14 +93,35 @@ def _windows(config) -> Callable:
 def _score(config) -> Callable:
     test, clip = load_splits(config.data, ("test",))["test"], config.clip
     windows = clips_for_evaluation(test, clip)
-    predictions = test.model_targets()[windows.index]
+    predictions = test.model_targets()[windows.targets]
     noise = np.random.default_rng(0).standard_normal(predictions.shape, np.float32)
     predictions += 0.02 * noise
     counted = counted_entries(windows, config.evaluation.overlap)
 
     def step():
-        result = evaluate_predictions(test, predictions, windows.index, counted)
+        result = evaluate_predictions(test, predictions, windows.targets, counted)
         return f"{result.settings['scored_frames']} frames, MPJPE {result.scores['mpjpe']:.1f} mm"
+
+    return step
+
+
+class _Centre(nn.Module):
+    """The middle frame as it is: a seq2frame network that costs nothing."""
+
+    def __call__(self, keypoints, train):
+        return keypoints[:, keypoints.shape[1] // 2, None]
+
+
+def _seq2frame(config) -> Callable:
+    """Every test frame in the middle of its own window, predicted in batches and scored."""
+    test = load_splits(config.data, ("test",))["test"]
+    config.clip.update(frames=243, targets=1, evaluation_windows="centred")
+    config.evaluation.update(batch_size=1024, overlap="once")
+    task = Lifting(_Centre(), test.skeleton, test.keypoint_skeleton)
+
+    def step():
+        result = evaluate_dataset(task, {}, test, config)
+        return f"{result.settings['scored_frames']} windows of {config.clip.frames} frames"
 
     return step
 
@@ -109,6 +133,7 @@ STEPS = {
     "inputs and targets": _inputs,
     "windows": _windows,
     "score": _score,
+    "a window for every frame": _seq2frame,
 }
 
 

@@ -112,7 +112,7 @@ class CheckpointWriter:
     def __init__(self, workdir: Path, keep: int, score: str):
         self._folder = pathlib.Path(workdir).absolute() / FOLDER
         self._score = score
-        self._scores = known_scores(self._folder)
+        self._scores = known_scores(self._folder, score)
         self._keep = keep
         options = ocp.CheckpointManagerOptions(
             preservation_policy=_KeepNewestAndBest(keep, self._scores, score),
@@ -329,8 +329,8 @@ def _choose(folder: pathlib.Path, which: str) -> pathlib.Path:
         stages = sorted(run.parent.name for run in folder.parent.glob(f"*/{FOLDER}"))
         there = f"; there are runs in {', '.join(stages)}" if stages else ""
         raise InputError(f"no checkpoint in {folder}{there}")
-    _, score = read_score(folder / str(steps[-1]))
-    step = best_step(known_scores(folder), score)
+    score = score_of(folder / str(steps[-1]))
+    step = best_step(known_scores(folder, score), score)
     if which == "latest" or step is None:
         step = steps[-1]
     return folder / str(step)
@@ -347,21 +347,29 @@ def _appearance(folder: pathlib.Path) -> set[tuple[str, int, int]] | None:
     return {(name, status.st_size, status.st_mtime_ns) for name, status in files}
 
 
-def read_score(path: Path) -> tuple[float | None, str]:
-    """Validation score of a checkpoint, None if it has none or cannot be read, and its name."""
+def score_of(path: Path) -> str:
+    """Name of the validation score by which the run of a checkpoint is judged."""
+    return _description(path).get("score", "mpjpe")  # older checkpoints do not say
+
+
+def known_scores(folder: Path, score: str) -> dict[int, float | None]:
+    """That validation score of the checkpoints in a folder, by step; None where there is none."""
+    folder = pathlib.Path(folder)
+    found = {}
+    for step in steps_in(folder):
+        validation = _description(folder / str(step)).get("validation") or {}
+        found[step] = float(validation[score]) if score in validation else None
+    return found
+
+
+def _description(path: Path) -> Mapping[str, Any]:
+    """A checkpoint's JSON, unverified; empty where it cannot be read."""
     try:
         meta = json.loads((pathlib.Path(path) / "meta" / "metadata").read_text())
-        name = meta.get("score", "mpjpe")  # older checkpoints do not say
-        validation = meta["validation"] or {}
-        return (float(validation[name]) if name in validation else None), name
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None, "mpjpe"
-
-
-def known_scores(folder: Path) -> dict[int, float | None]:
-    """Validation scores of the checkpoints in a folder, by step."""
-    folder = pathlib.Path(folder)
-    return {step: read_score(folder / str(step))[0] for step in steps_in(folder)}
+    except (OSError, ValueError):
+        return {}
+    sound = isinstance(meta, dict) and isinstance(meta.get("validation"), dict | type(None))
+    return meta if sound else {}
 
 
 def newest_intact(workdir: Path) -> tuple[Checkpoint | None, list[str]]:

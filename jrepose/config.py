@@ -147,8 +147,8 @@ def default_config() -> ConfigDict:
     # Score that says which checkpoint is best, "pa_mpjpe" for instance; None: the task's, MPJPE.
     config.evaluation.best_by = config_dict.placeholder(str)
 
-    # Stages that are run one after another, each beginning with the weights of the one before:
-    # name -> what differs, a config in part.  Its `training.init_only` says what it takes.
+    # Stages that are run in the order of their names, each beginning with the weights of the one
+    # before: name -> what differs, a config in part.  `training.init_only` says what it takes.
     config.stages = ConfigDict()
 
     config.published = config_dict.placeholder(str)  # system whose published row is shown
@@ -393,7 +393,7 @@ def _flag_complaint(error: Exception) -> str:
 
 
 def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
-    """The configs of a config's stages, in their order; without stages none.
+    """The configs of a config's stages, in the order of their names; without stages none.
 
     Raises:
         InputError: a name that is no folder's, or a value that cannot be.

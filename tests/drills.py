@@ -229,7 +229,7 @@ class Drills:
         fingerprint = dataset.fingerprint()
         cache.cached([source], {}, lambda: {"all": dataset}, folder / "cache")
         (entry,) = (folder / "cache").iterdir()
-        writer = checkpoints.CheckpointWriter(folder, 1, {})
+        writer = checkpoints.CheckpointWriter(folder, 1, "mpjpe")
         state = {"params": {str(k): np.full(50, k, np.float32) for k in range(5)}, "ema": {}}
         writer.save(1, state, config={}, data={}, validation=None, log={})
         writer.close()

@@ -72,7 +72,7 @@ def test_keeps_newest_and_best(tmp_path):
     assert checkpoints.load(tmp_path / "checkpoints", "latest").step == 7
     assert checkpoints.load(tmp_path / "checkpoints" / "6").step == 6
     # A continued run knows what is there.
-    assert checkpoints.known_scores(tmp_path / "checkpoints") == {2: 3.0, 6: None, 7: None}
+    assert checkpoints.known_scores(tmp_path / "checkpoints", "mpjpe") == {2: 3.0, 6: None, 7: None}
     writer = checkpoints.CheckpointWriter(tmp_path, 2, "mpjpe")
     assert writer.best_score == 3.0 and writer.newest == 7
     save(writer, 8, 2.0)
@@ -246,7 +246,7 @@ def test_a_checkpoint_removed_while_it_is_read_is_not_damaged(tmp_path, monkeypa
 
 
 def test_workdir_removed_during_the_run_ends_it(tmp_path):
-    writer = checkpoints.CheckpointWriter(tmp_path / "run", 1, {})
+    writer = checkpoints.CheckpointWriter(tmp_path / "run", 1, "mpjpe")
     save(writer, 1)
     writer.wait()
     shutil.rmtree(tmp_path / "run")

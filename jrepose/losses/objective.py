@@ -11,6 +11,7 @@ import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import jax.numpy as jnp
 import ml_collections
@@ -80,7 +81,7 @@ LOSSES: Mapping[str, Callable[[Operands], Float[Array, ""]]] = MappingProxyType(
 MAIN_OUTPUT = "poses"
 """The output of a model that is its prediction; a loss without OUTPUT/ is of this one."""
 
-Points = Sequence[tuple[float, float]]
+Points = Sequence[Any]
 """A schedule: (epoch, factor) in the order of time, see `piecewise_linear`."""
 
 

@@ -128,10 +128,15 @@ def check_same_config(
     """
     old, new = _flatten(saved), _flatten(current)
     missing = "(absent)"
+    # Further epochs would change what the run has done already.
+    spread = new.get("training.schedule.name") == "cosine" or (
+        new.get("training.batch_norm_momentum_end") is not None
+    )
+    free = tuple(field for field in FREE_FIELDS if not (spread and field == "training.epochs"))
     different = [
         f"{field}={new.get(field, missing)!r} (was {old.get(field, missing)!r})"
         for field in sorted(old.keys() | new.keys())
-        if old.get(field, missing) != new.get(field, missing) and not _is_among(field, FREE_FIELDS)
+        if old.get(field, missing) != new.get(field, missing) and not _is_among(field, free)
     ]
     scoring = [
         field

@@ -88,6 +88,58 @@ def test_centred_windows_surround_every_valid_frame():
     assert distinct.all() and scored.all()
 
 
+def test_targets_are_the_middle_of_the_inputs():
+    inputs, targets = training_windows(videos(9), 5, 2, targets=1)
+    np.testing.assert_array_equal(targets[:, 0], inputs[:, 2])
+    inputs, targets = training_windows(videos(9), 5, 2, "drop", targets=3)
+    np.testing.assert_array_equal(targets, inputs[:, 1:4])
+    whole = training_windows(videos(9), 5, 2)
+    np.testing.assert_array_equal(whole.inputs, whole.targets)
+
+
+def test_every_third_frame():
+    inputs, targets = training_windows(videos(12, 3), 4, 2, every=3)
+    expected = [[0, 3, 6, 9], [2, 5, 8, 11], [12, 14, 14, 14]]
+    np.testing.assert_array_equal(inputs, expected)
+    np.testing.assert_array_equal(targets, expected)
+    windows = evaluation_windows(videos(5), 3, 9, "centred", every=2)
+    np.testing.assert_array_equal(
+        windows.inputs, [[0, 0, 2], [0, 1, 3], [0, 2, 4], [1, 3, 4], [2, 4, 4]]
+    )
+    np.testing.assert_array_equal(windows.targets[:, 0], np.arange(5))
+
+
+def test_centred_windows_to_train_on():
+    inputs, targets = training_windows(videos(3, 2), 3, 2, "centred", targets=1)
+    np.testing.assert_array_equal(inputs, [[0, 0, 1], [1, 2, 2], [3, 3, 4]])
+    np.testing.assert_array_equal(targets, [[0], [2], [3]])
+    inputs, targets = training_windows(videos(6), 3, 3, "centred", targets=1, causal_shift=1)
+    np.testing.assert_array_equal(inputs, [[0, 0, 0], [1, 2, 3]])
+    np.testing.assert_array_equal(targets, [[0], [3]])
+
+
+def test_trailing_windows_end_with_their_chunk():
+    # Chunks of 3 frames overhang 7 frames by one on either side: they end at 1, 4 and 7.
+    inputs, targets = training_windows(videos(7), 3, 3, "trailing")
+    np.testing.assert_array_equal(inputs, [[0, 0, 1], [2, 3, 4], [5, 6, 6]])
+    np.testing.assert_array_equal(targets, inputs)
+    # With skipped frames the centre stays where it was.
+    inputs, _ = training_windows(videos(7), 3, 3, "trailing", every=2)
+    np.testing.assert_array_equal(inputs, [[0, 0, 2], [1, 3, 5], [4, 6, 6]])
+
+
+def test_chunks_with_context_cover_every_frame_once():
+    windows = evaluation_windows(videos(7, 2), 5, 3, "replicate", targets=1)
+    # Inputs have the context of the training windows, two frames on either side.
+    np.testing.assert_array_equal(windows.inputs[0], [0, 0, 0, 0, 1, 2, 3])
+    np.testing.assert_array_equal(windows.targets, [[0, 0, 1], [2, 3, 4], [5, 6, 6], [7, 8, 8]])
+    np.testing.assert_array_equal(np.sort(windows.targets[windows.scored]), np.arange(9))
+    np.testing.assert_array_equal(np.sort(windows.targets[windows.distinct]), np.arange(9))
+    trained = training_windows(videos(7), 5, 1, "replicate", targets=1)
+    np.testing.assert_array_equal(trained.targets[:, 0], np.arange(7))
+    np.testing.assert_array_equal(trained.inputs[0], [0, 0, 0, 1, 2])
+
+
 def test_resampled_short_videos_keep_order_and_the_last_is_dropped():
     index, _ = training_windows(videos(20, 5, 9), 10, 10, kind="resample")
     assert len(index) == 3
@@ -117,6 +169,14 @@ def test_bad_arguments_are_named():
         evaluation_windows(videos(5), 4, 1, kind="centred")
     with pytest.raises(InputError, match="clip.stride is 3; 'replicate' windows need 5"):
         training_windows(videos(5), 5, 3, kind="replicate")
+    with pytest.raises(InputError, match="clip.targets is 2; expected 1 to 5"):
+        training_windows(videos(5), 5, 3, targets=2)
+    with pytest.raises(InputError, match="'cover' would leave the first and last frames out"):
+        evaluation_windows(videos(5), 5, 3, targets=1)
+    with pytest.raises(InputError, match="clip.every is 2; 'replicate' windows take neighbouring"):
+        training_windows(videos(5), 5, 5, "replicate", every=2)
+    with pytest.raises(InputError, match="clip.causal_shift is 1; 'cover' windows cannot be moved"):
+        training_windows(videos(5), 5, 5, causal_shift=1)
     with pytest.raises(InputError, match="padding of -1"):
         chunked_windows(videos(5), 3, pad=-1)
 

@@ -148,3 +148,64 @@ def test_mistakes_are_named_in_one_line(weights, options, message):
     with pytest.raises(InputError, match=message) as caught:
         create_objective(weights, HUMAN36M_17, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_loss_of_one_of_several_outputs(batch):
+    predicted, target, keypoints = batch
+    outputs = {"poses": predicted[:, 4:5] + 1, "sequence": predicted}
+    weights = {"mpjpe": 1, "sequence/mpjpe": 2, "sequence/velocity": 0, "reprojection_2d": 3}
+    total, terms = create_objective(weights, HUMAN36M_17)({}, outputs, target, keypoints)
+    # One frame is compared with the one in the middle.
+    centre = losses.mpjpe(predicted[:, 4:5] + 1, target[:, 4:5])
+    whole = losses.mpjpe(predicted, target)
+    seen = losses.reprojection_2d(
+        predicted[:, 4:5, :, :2] + 1, keypoints[:, 4:5, :, :2], keypoints[:, 4:5, :, 2:]
+    )
+    np.testing.assert_allclose(total, centre + 2 * whole + 3 * seen, rtol=1e-5)
+    assert list(terms) == list(weights)
+    np.testing.assert_allclose(terms["sequence/velocity"], losses.velocity(predicted, target))
+    with pytest.raises(InputError, match="no output 'sequence'; it has poses"):
+        create_objective(weights, HUMAN36M_17)({}, predicted, target, keypoints)
+    with pytest.raises(InputError, match="unknown loss 'sequence/speed'"):
+        create_objective({"sequence/speed": 1}, HUMAN36M_17)
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        (((0, 0.5),), {0: 0.5, 9: 0.5}),
+        (((2, 0), (4, 1)), {0: 0, 2: 0, 2.5: 0.25, 3: 0.5, 4: 1, 7: 1}),
+        (((2, 0), (2, 1)), {0: 0, 1.99: 0, 2: 1, 5: 1}),
+        (((1, 1), (2, 0.5), (2, 2), (4, 0)), {0: 1, 1.5: 0.75, 2: 2, 3: 1, 4: 0, 8: 0}),
+    ],
+    ids=["constant", "ramp", "step", "several"],
+)
+def test_weights_follow_the_epochs(batch, points, expected):
+    objective = create_objective(
+        {"mpjpe": 1, "velocity": 10}, HUMAN36M_17, schedules={"velocity": points, "mpjpe": ()}
+    )
+    compute = jax.jit(lambda epoch: objective({}, *batch, epoch))
+    for epoch, factor in expected.items():
+        total, terms = compute(float(epoch))
+        np.testing.assert_allclose(terms["weight/velocity"], 10 * factor, atol=1e-6)
+        plain = terms["mpjpe"] + 10 * factor * terms["velocity"]
+        np.testing.assert_allclose(total, plain, rtol=1e-5)
+        assert "weight/mpjpe" not in terms
+    total, terms = objective({}, *batch)
+    np.testing.assert_allclose(total, terms["mpjpe"] + 10 * terms["velocity"], rtol=1e-5)
+
+
+def test_schedules_that_cannot_be():
+    for points, message in (
+        (((5, 0), (3, 1)), "do not ascend"),
+        (((5, -1),), "factors of at least 0"),
+        (((5, 0, 1),), "expected pairs"),
+        ((5, 0), "expected pairs"),
+    ):
+        with pytest.raises(InputError, match=message):
+            create_objective({"mpjpe": 1}, HUMAN36M_17, schedules={"mpjpe": points})
+    for name, learned in (("velocity", ()), ("mpjpe", ("mpjpe",))):
+        with pytest.raises(InputError, match="no weight above 0 or a learned one"):
+            create_objective(
+                {"mpjpe": 1}, HUMAN36M_17, learn_weights=learned, schedules={name: ((0, 1),)}
+            )

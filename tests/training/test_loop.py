@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import tiny
 
-from jrepose import checkpoints, parallel
+from jrepose import checkpoints, parallel, tasks
 from jrepose.config import from_json
 from jrepose.data.batches import ClipOrder
 from jrepose.data.windows import training_windows
 from jrepose.disk import sole_writer
 from jrepose.errors import InputError
+from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.training.loop import train
 from jrepose.training.metric_log import DivergedError
 
@@ -134,6 +135,39 @@ def test_validation_best_and_finished_run(tmp_path, caplog):
     assert (tmp_path / "metrics.jsonl").read_text() == before
     assert "finished at step 9 of 9" in caplog.text
     assert_close(again.variables, result.variables, rtol=0)
+
+
+def test_validation_predicts_with_the_average(tmp_path):
+    config = tiny.config(
+        training__max_steps=3, training__ema_decay=0.9, training__learning_rate=0.1
+    )
+    splits, devices = tiny.splits(), parallel.select_devices(1)
+    result = train(config, tmp_path, splits, devices=devices)
+    state = checkpoints.load(tmp_path, "latest").state
+    task = tasks.create(config, splits["validation"])
+
+    def mpjpe(params):
+        scored = evaluate_dataset(
+            task, {"params": params}, splits["validation"], config, devices=devices
+        )
+        return scored.scores["mpjpe"]
+
+    assert result.validation["mpjpe"] == pytest.approx(mpjpe(state["ema"]), rel=1e-5)
+    assert result.validation["mpjpe"] != pytest.approx(mpjpe(state["params"]), rel=1e-3)
+
+
+def test_another_score_can_say_which_is_best(tmp_path):
+    splits = tiny.splits()
+    options = {"training__max_steps": 2, "training__epochs": 2, "splits": splits}
+    run(tmp_path / "pck", evaluation__best_by="pck", **options)
+    best = checkpoints.load(tmp_path / "pck")
+    assert checkpoints.score_of(best.path) == "pck"
+    with pytest.raises(InputError, match="unknown evaluation.best_by 'accuracy'; expected one of"):
+        run(tmp_path / "no", evaluation__best_by="accuracy", **options)
+    # What only a validation would notice is refused before the first step.
+    with pytest.raises(InputError, match="unknown evaluation.overlap 'twice'"):
+        run(tmp_path / "no", evaluation__overlap="twice", **options)
+    assert not list((tmp_path / "no").glob("checkpoints/*"))
 
 
 def with_bad_label(clip):

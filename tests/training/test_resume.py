@@ -8,6 +8,8 @@ from jrepose.training.resume import check_same_config, check_same_data, sole_run
 SAVED = {
     "name": "x",
     "seed": 0,
+    "precision": "float32",
+    "task": "lifting",
     "published": None,
     "clip": {"evaluation_stride": 9},
     "model": {"name": "repose", "depth": 2},
@@ -35,6 +37,31 @@ def test_free_fields_may_change():
         evaluation={"batch_size": 4},
     )
     check_same_config(SAVED, current, "w")
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    [
+        ({"seed": 1}, "seed=1 (was 0)"),
+        ({"precision": "bfloat16"}, "precision='bfloat16' (was 'float32')"),
+        ({"task": "denoising"}, "task='denoising' (was 'lifting')"),
+        ({"model": {"depth": 3}}, "model.depth=3 (was 2)"),
+        ({"training": {"batch_size": 4}}, "training.batch_size=4 (was 8)"),
+        ({"training": {"freeze": ("params/.*",)}}, "training.freeze="),
+        ({"training": {"schedule": {"name": "cosine"}, "epochs": 9}}, "training.epochs=9 (was 3)"),
+        ({"training": {"batch_norm_momentum_end": 0.001, "epochs": 9}}, "training.epochs=9"),
+    ],
+)
+def test_what_enters_a_step_may_not_change(changed, said):
+    with pytest.raises(InputError, match="holds a run with another config") as caught:
+        check_same_config(SAVED, change(**changed), "w")
+    assert said in str(caught.value)
+
+
+def test_more_epochs_where_nothing_is_spread_over_them():
+    schedule = {"schedule": {"name": "epoch_decay"}, "batch_norm_momentum_end": None}
+    saved = change(training=schedule)
+    check_same_config(saved, change(training={**schedule, "epochs": 9}), "w")
 
 
 def test_what_only_evaluation_reads_may_be_corrected(caplog):

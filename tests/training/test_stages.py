@@ -1,0 +1,165 @@
+"""Stages: what each begins with, and going on inside any of them."""
+
+import signal
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+import tiny
+from ml_collections import ConfigDict
+
+from jrepose import checkpoints, parallel
+from jrepose.config import from_json, stage_configs, to_json
+from jrepose.data.batches import ClipOrder
+from jrepose.errors import InputError
+from jrepose.tasks import lifting
+from jrepose.training.loop import train
+from jrepose.training.stages import train_stages
+
+
+class Encoder(nn.Module):
+    @nn.compact
+    def __call__(self, keypoints, train):
+        return nn.BatchNorm(use_running_average=not train)(nn.Dense(4)(keypoints))
+
+
+class Staged(nn.Module):
+    """An encoder with statistics, and a decoder whose width differs from stage to stage."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, keypoints, train=False):
+        hidden = Encoder(name="encoder")(keypoints, train)
+        hidden = nn.Dense(self.width, name="wide")(hidden)
+        return nn.Dense(3, name="decoder")(nn.tanh(hidden))
+
+
+@pytest.fixture(autouse=True)
+def staged_model(monkeypatch):
+    """The width is the config's `model.dim_feat`; nothing else of the model is built."""
+    monkeypatch.setattr(lifting, "create_model", lambda config: Staged(config.model.dim_feat))
+
+
+def config(**changes):
+    out = tiny.config(
+        training__max_steps=4, checkpoint__every_steps=2, training__log_every=1, **changes
+    )
+    with out.unlocked():
+        out.stages = ConfigDict(
+            {
+                "stage1": {"model": {"dim_feat": 8}},
+                "stage2": {
+                    "model": {"dim_feat": 6},
+                    "training": {
+                        "init_only": ("params/encoder/.*", "batch_stats/.*"),
+                        "freeze": ("params/encoder/.*",),
+                        "learning_rate": 1e-2,
+                    },
+                },
+                "stage3": {"model": {"dim_feat": 6}, "training": {"learning_rate": 1e-4}},
+            }
+        )
+    return out
+
+
+def run(workdir, **options):
+    splits = {"train": tiny.dataset()}
+    return train_stages(config(), workdir, splits, devices=parallel.select_devices(1), **options)
+
+
+def leaves(tree):
+    return jax.tree.leaves(tree)
+
+
+def test_each_stage_begins_with_what_it_names(tmp_path):
+    result = run(tmp_path)
+    assert result.finished and result.step == 4
+    ends = {name: checkpoints.load(tmp_path / name) for name in ("stage1", "stage2", "stage3")}
+    encoder, decoder, everything = (found.variables for found in ends.values())
+    for a, b in zip(
+        leaves(encoder["params"]["encoder"]), leaves(decoder["params"]["encoder"]), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    # Frozen means no gradient: the statistics keep moving, from where they were.
+    before, after = (
+        tree["batch_stats"]["encoder"]["BatchNorm_0"]["mean"] for tree in (encoder, decoder)
+    )
+    assert not np.array_equal(before, after) and np.abs(after - before).max() < np.abs(before).max()
+    assert encoder["params"]["wide"]["kernel"].shape == (4, 8)
+    assert decoder["params"]["wide"]["kernel"].shape == (4, 6)
+    # The last stage takes all and moves all, a little.
+    move = everything["params"]["wide"]["kernel"] - decoder["params"]["wide"]["kernel"]
+    assert 0 < np.abs(move).max() < 1e-2
+    assert not np.array_equal(
+        everything["params"]["encoder"]["Dense_0"]["kernel"],
+        decoder["params"]["encoder"]["Dense_0"]["kernel"],
+    )
+    assert ends["stage2"].config["training"]["learning_rate"] == 1e-2
+    assert ends["stage2"].config["stages"] == {}
+    with pytest.raises(InputError, match="there are runs in stage1, stage2, stage3"):
+        checkpoints.load(tmp_path)
+
+
+def test_goes_on_inside_a_stage(tmp_path, monkeypatch):
+    undisturbed, stopped = tmp_path / "undisturbed", tmp_path / "stopped"
+    run(undisturbed)
+    indices, asked = ClipOrder.indices, []
+
+    def stop_in_the_second_stage(self, step):
+        asked.append(step)
+        if len(asked) == 4 + 2:
+            signal.raise_signal(signal.SIGTERM)
+        return indices(self, step)
+
+    monkeypatch.setattr(ClipOrder, "indices", stop_in_the_second_stage)
+    first = run(stopped)
+    assert first.interrupted and not first.finished
+    assert {path.name for path in stopped.iterdir()} == {"stage1", "stage2"}
+    monkeypatch.setattr(ClipOrder, "indices", indices)
+    assert run(stopped).finished
+    for name in ("stage1", "stage2", "stage3"):
+        a, b = (
+            checkpoints.load(folder / name, "latest").state for folder in (undisturbed, stopped)
+        )
+        for left, right in zip(leaves(a), leaves(b), strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_names_that_the_weights_do_not_have(tmp_path):
+    splits, devices = {"train": tiny.dataset()}, parallel.select_devices(1)
+    stage = stage_configs(config())["stage2"]
+    given = {"params": {"encoder": {"Dense_0": {"kernel": np.zeros((3, 4), np.float32)}}}}
+    with pytest.raises(InputError, match="init_only names what the weights .* do not have: batch"):
+        train(stage, tmp_path, splits, devices=devices, initial=given)
+    stage.training.init_only = ("params/elsewhere/.*",)
+    with pytest.raises(InputError, match="training.init_only: 'params/elsewhere/.*' matches no"):
+        train(stage, tmp_path, splits, devices=devices, initial=given)
+
+
+def test_configs_of_stages():
+    stages = stage_configs(config())
+    assert list(stages) == ["stage1", "stage2", "stage3"]
+    assert [stage.model.dim_feat for stage in stages.values()] == [8, 6, 6]
+    assert stages["stage3"].name == "tiny/stage3" and not stages["stage3"].stages
+    back = from_json(to_json(config()))
+    assert to_json(back) == to_json(config())
+    for wrong, message in (
+        ({"a": {"training": {"epoch": 3}}}, "config.stages.a: unknown config field"),
+        ({"a": {"training": {"batch_size": -1}}}, "config.stages.a: config.training.batch_size"),
+        ({"a b": {}}, "config.stages has 'a b'"),
+    ):
+        broken = config()
+        with broken.unlocked():
+            broken.stages = ConfigDict(wrong)
+        with pytest.raises(InputError, match=message):
+            stage_configs(broken)
+
+
+def test_without_stages_it_is_one_run(tmp_path):
+    single = config()
+    single.stages = ConfigDict()
+    splits = {"train": tiny.dataset()}
+    result = train_stages(single, tmp_path, splits, devices=parallel.select_devices(1))
+    assert result.finished and checkpoints.load(tmp_path).step == 4

@@ -132,6 +132,11 @@ class PoseDataset:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
+    @property
+    def labelled(self) -> bool:
+        """Whether there are poses at all, to train on or to compare with."""
+        return self.poses_camera_mm is not None or self.poses_image_px is not None
+
     def label(self, name: str) -> np.ndarray:
         """A field that a source may lack.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jaxtyping import PyTree
+import numpy as np
+from jaxtyping import Float32, PyTree
 from ml_collections import ConfigDict
 
 from jrepose import parallel
@@ -40,23 +41,12 @@ def evaluate_dataset(
         InputError: an unknown choice in the config, nothing published under that name, or no
             frame can be scored.
     """
-    clip, evaluation = config.clip, config.evaluation
+    clip = config.clip
     protocol, published, windows = _read_settings(config, dataset)
-    predictions = predict_clips(
-        task,
-        variables,
-        columns_of(dataset, task.inputs),
-        windows.inputs,
-        targets=windows.targets.shape[1],
-        batch_size=evaluation.batch_size,
-        flip=evaluation.flip,
-        seed=config.seed,
-        devices=devices,
-        progress=progress,
-    )
+    predictions = _predict(task, variables, dataset, config, windows, devices, progress)
     return evaluate_predictions(
         dataset,
-        predictions if predictions.ndim == 4 else predictions.mean(0),
+        predictions,
         windows.targets,
         counted_entries(windows, protocol.overlap),
         protocol,
@@ -66,10 +56,58 @@ def evaluate_dataset(
             "clip_frames": clip.frames,
             "clip_stride": clip.evaluation_stride,
             "windows": clip.evaluation_windows,
-            "flip": evaluation.flip,
+            "flip": config.evaluation.flip,
         },
         published=published,
     )
+
+
+def predict_dataset(
+    task: Task,
+    variables: PyTree,
+    dataset: PoseDataset,
+    config: ConfigDict,
+    *,
+    devices: parallel.Devices | None = None,
+    progress: bool = False,
+) -> Float32[np.ndarray, "frames joints 3"]:
+    """Poses of every frame of a dataset, which needs no labels.
+
+    Of several clips that hold a frame, the one that has it closest to its centre counts.  The
+    arguments are those of `evaluate_dataset`.
+
+    Returns:
+        Poses in the dataset's target space; NaN where no clip holds the frame.
+    """
+    windows = clips_for_evaluation(dataset, config.clip)
+    predictions = _predict(task, variables, dataset, config, windows, devices, progress)
+    poses = np.full((dataset.frames, *predictions.shape[2:]), np.nan, np.float32)
+    poses[windows.targets[windows.scored]] = predictions[windows.scored]
+    return poses
+
+
+def _predict(
+    task: Task,
+    variables: PyTree,
+    dataset: PoseDataset,
+    config: ConfigDict,
+    windows: EvaluationWindows,
+    devices: parallel.Devices | None,
+    progress: bool,
+) -> Float32[np.ndarray, "clips targets joints 3"]:
+    predictions = predict_clips(
+        task,
+        variables,
+        columns_of(dataset, task.inputs),
+        windows.inputs,
+        targets=windows.targets.shape[1],
+        batch_size=config.evaluation.batch_size,
+        flip=config.evaluation.flip,
+        seed=config.seed,
+        devices=devices,
+        progress=progress,
+    )
+    return predictions if predictions.ndim == 4 else predictions.mean(0)
 
 
 def check_settings(config: ConfigDict, dataset: PoseDataset) -> None:

@@ -167,6 +167,25 @@ def evaluate_predictions(
     )
 
 
+def depth_scores(frames: FrameErrors) -> dict[str, float]:
+    """How much depth there is in the evaluated predictions, and what none would score.
+
+    Returns:
+        `flat_mpjpe`: MPJPE of the true poses pressed into the plane of their root, mm;
+        `depth_spread`, `true_depth_spread`: root mean square distance of the joints' depths from
+        their pose's mean depth, mm, of predictions and truth.
+    """
+    chosen = frames.evaluated
+    truth = frames.targets_mm[chosen][..., 2].astype(np.float64)
+    depths = frames.poses_mm[chosen][..., 2].astype(np.float64)
+    depths -= depths.mean(-1, keepdims=True)
+    return {
+        "flat_mpjpe": float(np.abs(truth).mean()),
+        "depth_spread": float(np.sqrt((depths**2).mean())),
+        "true_depth_spread": float(np.sqrt(((truth - truth.mean(-1, keepdims=True)) ** 2).mean())),
+    }
+
+
 POSES_ABOVE_MM, POSES_BELOW_MM = 40, 30
 """MixSTE's marks in the distribution of errors over poses."""
 

@@ -315,7 +315,6 @@ def write_predictions(result: EvaluationResult, dataset: PoseDataset, path: Path
     `video` [frames], positions in `video_names`; `frame` [frames], counted within the video;
     `frame_rate` [videos]; `joint_names` [joints]; `error_mm` [frames, joints].
     """
-    lengths = [video.frames for video in dataset.videos]
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary,
@@ -323,12 +322,34 @@ def write_predictions(result: EvaluationResult, dataset: PoseDataset, path: Path
             targets_mm=result.per_frame.targets_mm.astype(np.float32),
             error_mm=result.per_frame.mpjpe.astype(np.float32),
             evaluated=result.per_frame.evaluated,
-            video=np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
-            frame=np.concatenate([np.arange(n, dtype=np.int32) for n in lengths]),
-            video_names=np.array([video.name for video in dataset.videos]),
-            frame_rate=np.array([video.frame_rate for video in dataset.videos]),
-            joint_names=np.array(dataset.skeleton.joint_names),
+            **_frames_of(dataset),
         )
+
+
+def write_unscored(
+    poses: Float32[np.ndarray, "frames joints 3"], dataset: PoseDataset, path: Path
+) -> None:
+    """Predictions of a dataset without labels as NPZ, without object arrays.
+
+    Keys: `poses` [frames, joints, 3] in the space and the unit that `space` names, NaN where no
+    clip holds the frame; the rest as in `write_predictions`.
+    """
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary, poses=poses, space=np.array(dataset.target_space), **_frames_of(dataset)
+        )
+
+
+def _frames_of(dataset: PoseDataset) -> dict[str, np.ndarray]:
+    """Which frame of which video each row is."""
+    lengths = [video.frames for video in dataset.videos]
+    return {
+        "video": np.repeat(np.arange(len(lengths), dtype=np.int32), lengths),
+        "frame": np.concatenate([np.arange(n, dtype=np.int32) for n in lengths]),
+        "video_names": np.array([video.name for video in dataset.videos]),
+        "frame_rate": np.array([video.frame_rate for video in dataset.videos]),
+        "joint_names": np.array(dataset.skeleton.joint_names),
+    }
 
 
 def format_columns(

@@ -18,6 +18,7 @@ from jrepose.data.description import describe
 from jrepose.data.windows import clips_for_training
 from jrepose.errors import InputError, listed
 from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.evaluation.scores import depth_scores
 from jrepose.training.optimizer import create_optimizer, matching_paths
 from jrepose.training.schedule import Epochs, create_schedule
 from jrepose.training.state import TrainState, create_state, create_variables, with_variables
@@ -120,7 +121,8 @@ def create_experiment(
 
     def validate(variables):
         result = evaluate_dataset(task, variables, splits["validation"], config, devices=devices)
-        return {name: float(value) for name, value in result.scores.items()}
+        scores = {**result.scores, **depth_scores(result.per_frame)}
+        return {name: float(value) for name, value in scores.items()}
 
     return Experiment(
         task=task,

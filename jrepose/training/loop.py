@@ -38,6 +38,9 @@ _LOG = logging.getLogger(__name__)
 # Steps in flight before the oldest one's metrics are read: enough to keep a device busy.
 _IN_FLIGHT = 2
 
+# Below this share of the true depths' spread a model has learned none.
+_FLAT = 0.1
+
 # Validation scores that are said besides the one that decides.
 _SHOWN = ("mpjpe", "pa_mpjpe")
 
@@ -278,13 +281,20 @@ class _Run:
         self._validation = scores = self._experiment.validate(variables_of(state))
         self._log.validation(self._step, self._epoch(self._step), scores)
         shown = {name: scores[name] for name in (self._experiment.score, *_SHOWN) if name in scores}
-        _say(
-            logging.INFO,
-            "step %d, epoch %.1f: validation %s",
-            self._step,
-            self._epoch(self._step),
-            ", ".join(f"{_label(name)} {value:.2f}" for name, value in shown.items()),
-        )
+        said = ", ".join(f"{_label(name)} {value:.2f}" for name, value in shown.items())
+        if "flat_mpjpe" in scores:
+            said += f" (a pose without depth: MPJPE {scores['flat_mpjpe']:.2f})"
+        epoch = self._epoch(self._step)
+        _say(logging.INFO, "step %d, epoch %.1f: validation %s", self._step, epoch, said)
+        if scores.get("depth_spread", 1) < _FLAT * scores.get("true_depth_spread", 0):
+            _say(
+                logging.WARNING,
+                "the predicted poses are flat: depths spread by %.1f mm, true ones by %.1f mm; "
+                "early in a training that passes, later lower the weights of the ranking losses "
+                "or raise the learning rate",
+                scores["depth_spread"],
+                scores["true_depth_spread"],
+            )
 
     def _save(self, state: TrainState, *, validated: bool) -> None:
         self._log.flush()

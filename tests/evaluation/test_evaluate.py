@@ -9,9 +9,9 @@ from evaluation.conftest import LinearLifter, MovingAverageLifter, lifting, make
 from jrepose import metrics
 from jrepose.data.windows import evaluation_windows
 from jrepose.errors import InputError
-from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.evaluation.evaluate import evaluate_dataset, predict_dataset
 from jrepose.evaluation.protocol import Protocol
-from jrepose.evaluation.scores import evaluate_predictions
+from jrepose.evaluation.scores import depth_scores, evaluate_predictions
 from jrepose.skeleton import MPI_INF_3DHP_17
 
 HAND = 16
@@ -298,3 +298,33 @@ def test_the_published_row_comes_from_the_config(config):
     config.published = "Nobody"
     with pytest.raises(InputError, match="'Nobody'; for human36m_sh the rows of RePOSE"):
         evaluate_dataset(lifting(model), variables, dataset, config)
+
+
+def test_depth_that_is_there_and_depth_that_is_not():
+    dataset = make_dataset()
+    flat = dataset.model_targets()
+    flat[..., 2] = 0
+    frames = evaluate(dataset, flat).per_frame
+    found = depth_scores(frames)
+    assert found["depth_spread"] < 0.1 < 50 < found["true_depth_spread"]
+    # The x and y of these predictions are right, so they score what a flat pose does.
+    np.testing.assert_allclose(found["flat_mpjpe"], frames.mpjpe.mean(), rtol=1e-3)
+    right = depth_scores(evaluate(dataset, dataset.model_targets()).per_frame)
+    np.testing.assert_allclose(right["depth_spread"], right["true_depth_spread"], rtol=1e-3)
+    np.testing.assert_allclose(right["flat_mpjpe"], found["flat_mpjpe"], rtol=1e-6)
+
+
+def test_predictions_without_labels(config):
+    dataset = make_dataset(((30, "Walking"), (4, "Sitting")))
+    model = MovingAverageLifter()
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 9, 17, 3)), train=False)
+    scored = evaluate_dataset(lifting(model), variables, dataset, config)
+    unlabelled = dataclasses.replace(
+        dataset, poses_camera_mm=None, poses_image_px=None, factor_mm_per_px=None
+    )
+    assert dataset.labelled and not unlabelled.labelled
+    poses = predict_dataset(lifting(model), variables, unlabelled, config)
+    in_mm = dataset.to_mm(poses, np.arange(34))
+    np.testing.assert_allclose(
+        in_mm - in_mm[:, :1], scored.per_frame.poses_mm, rtol=1e-4, atol=1e-2
+    )

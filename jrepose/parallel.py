@@ -211,7 +211,7 @@ def local_part(tree: PyTree, devices: Devices | None = None) -> PyTree:
 
     def part(leaf):
         host = np.asarray(leaf)
-        size = parts_of(len(host), len(devices), "items")
+        size = parts_of(len(host), len(devices), "a batch of")
         return host.reshape(len(devices), size, *host.shape[1:])[mine[0] : mine[-1] + 1]
 
     return jax.tree.map(part, tree)

@@ -67,7 +67,7 @@ def test_donation_spares_the_host_arrays_it_came_from():
 
 
 def test_messages():
-    with pytest.raises(InputError, match="7 items do not divide over 2 devices"):
+    with pytest.raises(InputError, match="a batch of 7 does not divide over 2 devices"):
         parallel.shard(np.zeros(7), _devices(2))
     with pytest.raises(InputError, match="99 devices wanted, 4 found"):
         parallel.select_devices(99)

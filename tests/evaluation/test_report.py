@@ -58,7 +58,7 @@ def test_missing_matplotlib_leaves_the_numbers(result, dataset, tmp_path, monkey
     for name in list(sys.modules):
         if name.split(".")[0] in ("matplotlib", "mpl_toolkits"):
             monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtra, match=r"jrepose\[plots\]"):
+    with pytest.raises(MissingExtra, match=r"'\.\[plots\]'"):
         write_report(result, dataset, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {

@@ -166,7 +166,7 @@ def test_nothing_but_nan(agreeing, tmp_path):
 
 def test_without_a_template_engine(agreeing, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtra, match=r"page.* needs jinja2: pip install 'jrepose.compare"):
+    with pytest.raises(MissingExtra, match=r"page.* needs jinja2: pip install '..compare.'"):
         write_report(agreeing, tmp_path, "")
     assert [path.name for path in tmp_path.iterdir()] == ["gradients.json"]
 

@@ -69,7 +69,7 @@ def test_mixste_round_trip_and_sizes(changes, prefix):
     back = interop.to_torch("mixste", interop.from_torch("mixste", given, num_heads=2, **found))
     assert back.keys() == weights.keys()
     assert all(np.array_equal(back[key], weights[key]) for key in weights)
-    with pytest.raises(InputError, match="does not fit mixste: no "):
+    with pytest.raises(InputError, match="does not fit mixste: it is a repose's"):
         interop.infer_hyperparameters("mixste", small_state_dict())
 
 

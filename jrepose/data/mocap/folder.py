@@ -171,7 +171,8 @@ def describe_clip(path: str | os.PathLike) -> tuple[str, list[str]]:
     try:
         up = _read_clip(clip, _Skeletons(files, None), _Names(path.parent), 50.0, notes)[1]
     except InputError as error:
-        return "y", [f"as data: refused, {error}"]
+        # The picture is of this file: its folder is not repeated.
+        return "y", [f"as data: refused, {str(error).replace(f'{path.parent}/', '')}"]
     return up, [f"as data: {text}" for _, text in sorted(notes.clips)]
 
 

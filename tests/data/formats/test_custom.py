@@ -400,7 +400,7 @@ def test_writing_refuses_what_reading_would_refuse(tmp_path):
 def test_the_example_in_the_config_is_such_a_file(tmp_path, monkeypatch):
     config = pathlib.Path(__file__).parents[3] / "configs" / "custom.py"
     text = ast.get_docstring(ast.parse(config.read_text()))
-    start, stop = text.index("    import numpy"), text.index("`python -m")
+    start, stop = text.index("    import numpy"), text.index("`jrepose inspect")
     monkeypatch.chdir(tmp_path)
     exec(textwrap.dedent(text[start:stop]), {})
     dataset = read_custom("own.npz")

@@ -207,7 +207,7 @@ def test_twice(tmp_path):
 def test_version_73_needs_h5py(tmp_path, monkeypatch):
     fake.write(tmp_path / "TS1/annot_data.mat", fake.test(), "7.3")
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(MissingExtra, match=r"TS1/annot_data.mat .*needs h5py.*jrepose\[datasets\]"):
+    with pytest.raises(MissingExtra, match=r"TS1/annot_data.mat .*needs h5py.*'\.\[datasets\]'"):
         read_mpi_inf_3dhp(tmp_path)
 
 

@@ -398,7 +398,7 @@ def test_missing_packages_are_named(tmp_path, monkeypatch, suffix, package):
     path = tmp_path / f"Walking{suffix}"
     WRITERS[suffix](path, fake.positions_mm(0))
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtra, match=rf"{package}: pip install 'jrepose\[datasets\]'"):
+    with pytest.raises(MissingExtra, match=rf"{package}: pip install '\.\[datasets\]'"):
         read_positions(path)
 
 

@@ -21,7 +21,8 @@ class Lifter(NamedTuple):
         frames_out: poses of a clip.
         attends: whether there is attention to look at.
         in_front_of_norm: pattern of the parameters whose gradient in training is only rounding:
-            biases that the batch's mean takes away again.
+            biases that the batch's mean takes away again.  Or nothing: what a released network
+            has and does not use.
         rounding: how far a gradient in bfloat16 may be off.  A BatchNorm takes the larger part out
             of the gradients before it, rounding stays.
     """
@@ -52,6 +53,13 @@ LIFTERS = (
     Lifter("motionbert_lite", _DSTFORMER, ("num_heads",), "motionbert"),
     Lifter("mixste", _MIXSTE, ("num_heads",), "mixste"),
     Lifter("stcformer", _STCFORMER, ("num_heads", "frames"), "stcformer"),
+    Lifter(
+        "stcformer_3dhp",
+        _STCFORMER,
+        ("num_heads", "frames"),
+        "stcformer",
+        in_front_of_norm="layer_norm2/",
+    ),
     Lifter(
         "videopose3d", _VIDEOPOSE3D, ("causal",), "videopose3d", 10, 2, attends=False, rounding=0.2
     ),  # fmt: skip

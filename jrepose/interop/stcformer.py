@@ -48,10 +48,15 @@ def hyperparameters(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
     Raises:
         KeyError, IndexError: the weights are not an STCFormer's.
     """
+    return sizes(state_dict, "stcformer.stc_block", "mlp")
+
+
+def sizes(state_dict: Mapping[str, np.ndarray], blocks: str, mlp: str) -> dict[str, Any]:
+    """`hyperparameters` of a network whose blocks and their MLPs go by these names."""
     width = state_dict["pose_emb.weight"].shape[0]
-    blocks = {name.split(".")[2] for name in state_dict if name.startswith("stcformer.stc_block.")}
-    hidden = state_dict["stcformer.stc_block.0.mlp.fc1.weight"].shape[0]
-    return {"d_hid": width, "depth": len(blocks), "mlp_ratio": hidden / width}
+    depth = len({name.split(".")[2] for name in state_dict if name.startswith(f"{blocks}.")})
+    hidden = state_dict[f"{blocks}.0.{mlp}.fc1.weight"].shape[0]
+    return {"d_hid": width, "depth": depth, "mlp_ratio": hidden / width}
 
 
 def _regrouped(rows: np.ndarray, groups: tuple[int, int]) -> np.ndarray:

@@ -19,6 +19,7 @@ from jrepose.models.dstformer import DSTformer
 from jrepose.models.mixste import MixSTE
 from jrepose.models.rie import RIE
 from jrepose.models.stcformer import STCFormer
+from jrepose.models.stcformer_3dhp import STCFormer3DHP
 from jrepose.models.videopose3d import VideoPose3D
 
 MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
@@ -28,6 +29,7 @@ MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyTy
         "motionbert_lite": (DSTformer, {}),
         "mixste": (MixSTE, {}),
         "stcformer": (STCFormer, {}),
+        "stcformer_3dhp": (STCFormer3DHP, {}),
         "videopose3d": (VideoPose3D, {}),
         "rie": (RIE, {}),
     }

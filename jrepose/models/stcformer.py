@@ -1,12 +1,16 @@
 """STCFormer: half of the channels attends over joints, the other half over frames.
 
 Z. Tang et al., "3D Human Pose Estimation with Spatio-Temporal Criss-cross Attention", CVPR 2023.
-This is the released network for Human3.6M; the one for MPI-INF-3DHP is another.
+This is the released network for Human3.6M; `stcformer_3dhp.py` says in what the one for
+MPI-INF-3DHP is another.
 """
 
 from __future__ import annotations
 
+from typing import ClassVar, NamedTuple
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -24,12 +28,38 @@ from jrepose.models.layers import (
     keep_attention,
 )
 
-PARTS = (0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 3, 3, 3, 4, 4, 4)
-"""Body part of each of Human3.6M's joints: torso and head, right leg, left leg, left arm, right
-arm."""
 
-# What the released code multiplies the parts' embedding by, so that it hardly counts.
-_SPATIAL_PARTS, _TEMPORAL_PARTS = 1e-4, 1e-9
+class Variant(NamedTuple):
+    """In what the released networks differ beyond their sizes.
+
+    Attributes:
+        parts: body part of each joint.
+        embeddings: rows of the parts' embedding; of some nothing may be learned.
+        part_factors: what the embedding is multiplied by, beside attention over joints and over
+            frames; 0: it is not there.
+        untrained_part: the part whose embedding begins at zero and stays (PyTorch's
+            `padding_idx`); None: every part's is learned.
+        scaled_halves: the scores of attention are divided by the square root of the channels of
+            this many halves, 1 or 2; of one head's it never is.
+        unused_norm: every block keeps a second LayerNorm, `layer_norm2`, that nothing goes through.
+    """
+
+    parts: tuple[int, ...]
+    embeddings: int
+    part_factors: tuple[float, float]
+    untrained_part: int | None = None
+    scaled_halves: int = 1
+    unused_norm: bool = False
+
+
+HUMAN36M = Variant(
+    parts=(0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 0, 3, 3, 3, 4, 4, 4),
+    embeddings=5,
+    # So small in the released code that the embedding hardly counts.
+    part_factors=(1e-4, 1e-9),
+)
+"""For Human3.6M's joints; the parts are torso and head, right leg, left leg, left arm, right
+arm."""
 
 _NORM_EPS = 1e-5
 
@@ -51,10 +81,13 @@ class STCFormer(nn.Module):
             without the parts' embedding in a step; one draw for the whole batch.
         dtype: compute dtype, float32 or bfloat16; parameters and outputs are float32.
         remat: recompute the blocks' activations in the backward pass to save memory.
+        variant: which of the released networks it is; given by the class.
 
     Raises:
         InputError: hyperparameters that contradict each other.
     """
+
+    variant: ClassVar[Variant] = HUMAN36M
 
     frames: int = 243
     d_hid: int = 256
@@ -73,7 +106,7 @@ class STCFormer(nn.Module):
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(frames, joints, channels) of a clip."""
-        return self.frames, len(PARTS), 2
+        return self.frames, len(self.variant.parts), 2
 
     @nn.compact
     def __call__(
@@ -84,7 +117,7 @@ class STCFormer(nn.Module):
         """Predicts one pose per frame.
 
         Args:
-            keypoints: x, y (normalised image coordinates) of every joint of Human3.6M; further
+            keypoints: x, y (normalised image coordinates) of every joint; further
                 channels, such as a confidence, are not looked at.
             train: apply dropout; needs the PRNG stream `"dropout"` where a rate is above 0.
 
@@ -95,10 +128,11 @@ class STCFormer(nn.Module):
             InputError: wrong joints, or too few channels.
         """
         joints, channels = keypoints.shape[2:]
-        if joints != len(PARTS) or channels < 2:
+        expected = len(self.variant.parts)
+        if joints != expected or channels < 2:
             raise InputError(
                 f"keypoints have {joints} joints of {channels} channels, the model expects "
-                f"{len(PARTS)} joints of at least 2 channels"
+                f"{expected} joints of at least 2 channels"
             )
         x = Linear(
             self.d_hid,
@@ -113,6 +147,7 @@ class STCFormer(nn.Module):
             block_class = nn.remat(CrissCrossBlock, static_argnums=(2,))
         for level in range(self.depth):
             x = block_class(
+                self.variant,
                 num_heads=self.num_heads,
                 mlp_ratio=self.mlp_ratio,
                 drop_rate=self.drop_rate,
@@ -130,9 +165,10 @@ class CrissCrossBlock(nn.Module):
     """Pre-norm block: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
 
     Attributes:
-        num_heads, mlp_ratio, drop_rate, part_drop_rate, dtype: see `STCFormer`.
+        variant, num_heads, mlp_ratio, drop_rate, part_drop_rate, dtype: see `STCFormer`.
     """
 
+    variant: Variant
     num_heads: int
     mlp_ratio: float
     drop_rate: float
@@ -144,7 +180,7 @@ class CrissCrossBlock(nn.Module):
         self, x: Float[Array, "batch frames joints channels"], train: bool = False
     ) -> Float[Array, "batch frames joints channels"]:
         attention = CrissCrossAttention(
-            self.num_heads, self.part_drop_rate, self.dtype, name="stc_att"
+            self.variant, self.num_heads, self.part_drop_rate, self.dtype, name="stc_att"
         )
         mlp = Mlp(
             hidden_dim=int(x.shape[-1] * self.mlp_ratio),
@@ -155,6 +191,9 @@ class CrissCrossBlock(nn.Module):
             name="mlp",
         )
         x = x + attention(x, train)
+        if self.variant.unused_norm:
+            # Official checkpoints hold its weights; they come and go with the others.
+            LayerNorm(_NORM_EPS, self.dtype, name="layer_norm2")(x)
         return x + mlp(LayerNorm(_NORM_EPS, self.dtype, name="layer_norm")(x), train)
 
 
@@ -165,9 +204,10 @@ class CrissCrossAttention(nn.Module):
     and so on, before the last linear layer.
 
     Attributes:
-        num_heads, part_drop_rate, dtype: see `STCFormer`.
+        variant, num_heads, part_drop_rate, dtype: see `STCFormer`.
     """
 
+    variant: Variant
     num_heads: int
     part_drop_rate: float
     dtype: DTypeLike = jnp.float32
@@ -189,14 +229,24 @@ class CrissCrossAttention(nn.Module):
         first, second = zip(*(jnp.split(part, 2, axis=-1) for part in qkv), strict=True)
 
         head_dim = channels // 2 // self.num_heads
-        parts = self.param("emb", nn.initializers.normal(1.0), (max(PARTS) + 1, head_dim))
-        of_joints = parts[np.asarray(PARTS)]
-        options = (self.num_heads, self.part_drop_rate, self.dtype)
-        spatial = AttentionAlongAxis("joints", _SPATIAL_PARTS, *options, name="spatial")
-        temporal = AttentionAlongAxis("frames", _TEMPORAL_PARTS, *options, name="temporal")
+        variant = self.variant
+        parts = self.param("emb", self._initial_parts, (variant.embeddings, head_dim))
+        if variant.untrained_part is not None:
+            row = variant.untrained_part
+            parts = jnp.asarray(parts).at[row].set(jax.lax.stop_gradient(parts[row]))
+        of_joints = parts[np.asarray(variant.parts)]
+        options = (variant.scaled_halves, self.num_heads, self.part_drop_rate, self.dtype)
+        over_joints, over_frames = variant.part_factors
+        spatial = AttentionAlongAxis("joints", over_joints, *options, name="spatial")
+        temporal = AttentionAlongAxis("frames", over_frames, *options, name="temporal")
         attended = [spatial(*first, of_joints, train), temporal(*second, of_joints, train)]
         x = jnp.concatenate(attended, axis=-1).reshape(x.shape)
         return Linear(channels, initialisation=TORCH_DEFAULT, dtype=self.dtype, name="proj")(x)
+
+    def _initial_parts(self, key: Array, shape: tuple[int, int]) -> Array:
+        parts = jax.random.normal(key, shape)
+        row = self.variant.untrained_part
+        return parts if row is None else parts.at[row].set(0.0)
 
 
 class AttentionAlongAxis(nn.Module):
@@ -207,12 +257,14 @@ class AttentionAlongAxis(nn.Module):
 
     Attributes:
         axis: what attends to each other, `"joints"` of a frame or `"frames"` of a joint.
-        part_factor: of the static embedding.
+        part_factor: of the static embedding; 0: there is none.
+        scaled_halves: see `Variant`.
         num_heads, part_drop_rate, dtype: see `STCFormer`.
     """
 
     axis: str
     part_factor: float
+    scaled_halves: int
     num_heads: int
     part_drop_rate: float
     dtype: DTypeLike = jnp.float32
@@ -235,13 +287,14 @@ class AttentionAlongAxis(nn.Module):
         q, k, values = (along(x.reshape(by_head)) for x in (q, k, v))
         shape = values.shape
         q, k, values = (x.reshape(-1, *shape[2:]).swapaxes(1, 2) for x in (q, k, values))
-        # Of all heads' channels, not of one head's.
-        scale = v.shape[-1] ** -0.5
+        scale = (self.scaled_halves * v.shape[-1]) ** -0.5
         keep_attention(self, q, k, scale)
         attended = functional.attention(q, k, values, scale)
         attended = along(attended.swapaxes(1, 2).reshape(shape))
 
         dynamic = DepthwiseConv(dtype=self.dtype, name="sep2")(v).reshape(by_head)
+        if not self.part_factor:
+            return attended + dynamic
         static = nn.Dropout(self.part_drop_rate, broadcast_dims=(0, 1))(
             parts, deterministic=not train
         )

@@ -70,6 +70,22 @@ def test_replicated_windows_overhang_both_ends():
     np.testing.assert_array_equal(index, expected)
 
 
+def test_trailing_windows_are_the_released_generators():
+    # Chunks of 3 from -1 on, the last ends at 1001; its centre is 1001 - 13 - 1.
+    index, targets = training_windows(videos(1000), 27, 3, kind="trailing", every=3)
+    np.testing.assert_array_equal(targets, index)
+    assert len(index) == 334
+    np.testing.assert_array_equal(index[-3:, 13], [981, 984, 987])
+    np.testing.assert_array_equal(index[-1], np.minimum(np.arange(948, 1027, 3), 999))
+    # The first has its centre at -12, and its last frame 39 later.
+    np.testing.assert_array_equal(index[0], [0] * 18 + [3, 6, 9, 12, 15, 18, 21, 24, 27])
+    # The second video's centres are 0, 3 and 6 in it; no frame is its neighbour's.
+    index, _ = training_windows(videos(7, 8), 5, 3, kind="trailing", every=2)
+    np.testing.assert_array_equal(
+        index[3:], [[7, 7, 7, 9, 11], [7, 8, 10, 12, 14], [9, 11, 13, 14, 14]]
+    )
+
+
 def test_stretched_windows_start_to_the_very_end():
     index, _ = training_windows(videos(7), 4, 3, kind="stretch")
     np.testing.assert_array_equal(index, [[0, 1, 2, 3], [3, 4, 5, 6], [6, 6, 6, 6]])

@@ -63,7 +63,7 @@ WITHOUT_COUNTERPART = {
     "num_batches_tracked",
 }
 RESULTS = re.compile(
-    r"(alt_)?(output(_train)?|loss(_short)?|grad(_short|_all|_2d|_eval|_semi.*)?|intermediate_short|"
+    r"(mpi/)?(alt_)?(output(_train)?|loss(_short)?|grad(_short|_all|_2d|_eval|_semi.*)?|intermediate_short|"
     r"buffer_after.*)/(?!.*shuffled)"
 )
 FIXTURES = {"repose_losses", "rie_encodings", "videopose3d_generators"}

@@ -47,6 +47,7 @@ def test_counts_by_hand():
         ("stcformer", {"frames": 81}, 4_748_000, 6.52, 0.21),
         ("stcformer", {}, 4_748_000, 19.55, 1.65),
         ("stcformer", {"d_hid": 512}, 18_933_184, 78.09, 3.30),
+        ("stcformer_3dhp", {}, 4_754_432, 6.52, 0.21),
     ],
 )
 def test_full_sizes(name, changes, parameters, linear, attention):

@@ -10,6 +10,8 @@ from models import stcformer_oracle
 from jrepose import models
 from jrepose.errors import InputError
 from jrepose.interop import from_torch, to_torch
+from jrepose.models.stcformer import CrissCrossAttention
+from jrepose.models.stcformer_3dhp import MPI_INF_3DHP
 
 SMALL = {"frames": 4, "d_hid": 24, "depth": 2, "num_heads": 4, "mlp_ratio": 2.0}
 KEYPOINTS = np.random.default_rng(0).normal(size=(2, 4, 17, 3)).astype(np.float32)
@@ -17,7 +19,7 @@ KEYPOINTS = np.random.default_rng(0).normal(size=(2, 4, 17, 3)).astype(np.float3
 
 @pytest.fixture(scope="module")
 def weights():
-    return stcformer_oracle.random_state_dict(np.random.default_rng(1), **SMALL)
+    return stcformer_oracle.random_state_dict("stcformer", np.random.default_rng(1), **SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,36 @@ def create(**changes):
 def test_independent_numpy_version(weights, variables):
     for frames in (4, 3):
         keypoints = KEYPOINTS[:, :frames]
-        expected = stcformer_oracle.forward(weights, keypoints[..., :2], **SMALL)
+        expected = stcformer_oracle.forward("stcformer", weights, keypoints[..., :2], **SMALL)
         poses = jax.jit(create().apply)(variables, keypoints)
         np.testing.assert_allclose(poses, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_network_for_mpi_inf_3dhp():
+    name, small = "stcformer_3dhp", {**SMALL, "depth": 1}
+    weights = stcformer_oracle.random_state_dict(name, np.random.default_rng(1), **small)
+    model, variables = models.create(name, **small), from_torch(name, weights, **small)
+    expected = stcformer_oracle.forward(name, weights, KEYPOINTS[..., :2], **small)
+
+    poses = jax.jit(model.apply)(variables, KEYPOINTS)
+    np.testing.assert_allclose(poses, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    # Its weights are known from those of the other network, whose names they mostly share here.
+    with pytest.raises(InputError, match="it is a stcformer_3dhp's"):
+        from_torch("stcformer", weights, **small)
+
+
+def test_nothing_is_learned_of_the_untrained_part():
+    attention, x = CrissCrossAttention(MPI_INF_3DHP, 2, 0.0), KEYPOINTS[:1, :2, :, [0, 1, 2, 0]]
+
+    @jax.jit
+    def begin(key):
+        variables = attention.init(key, x)
+        return variables, jax.grad(lambda v: jnp.sum(attention.apply(v, x) ** 2))(variables)
+
+    embedding, gradient = (tree["params"]["emb"] for tree in begin(jax.random.key(0)))
+    np.testing.assert_array_equal((embedding != 0).all(axis=1), [False] + [True] * 19)
+    assert (embedding[0] == 0).all()
+    np.testing.assert_array_equal(np.flatnonzero(gradient.any(axis=1)), [1, 2, 3, 4])
 
 
 def test_the_same_in_training_without_dropout(variables):

@@ -45,11 +45,20 @@ class Comparison:
 
     @property
     def group(self) -> str:
-        return self.name.split("/")[0]
+        return _group(self.name)
 
     def within(self, tolerance: float) -> bool:
         slack = GRADIENT_SLACK if "grad" in self.group else 1
         return self.relative <= slack * tolerance
+
+
+# What a fixture of several networks holds under a prefix for each, `mpi/grad/KEY`.
+_KINDS = ("param", "input", "target", "output", "loss", "grad")
+
+
+def _group(name: str) -> str:
+    first, *rest = name.split("/")
+    return f"{first}/{rest[0]}" if rest and rest[0] in _KINDS else first
 
 
 def compare_fixture(path: pathlib.Path) -> list[Comparison]:
@@ -131,5 +140,6 @@ def not_compared(path: pathlib.Path, comparisons: list[Comparison]) -> list[str]
     """Groups of results in the fixture, with the number of arrays that have no comparison."""
     given = {"param", "alt_param", "input", "alt_input", "target", "alt_target"}
     compared = {comparison.name for comparison in comparisons}
-    left = collections.Counter(key.split("/")[0] for key in _read(path)[0] if key not in compared)
-    return [f"{group} ({count})" for group, count in left.items() if group not in given]
+    left = collections.Counter(_group(key) for key in _read(path)[0] if key not in compared)
+    left = {group: count for group, count in left.items() if group.split("/")[-1] not in given}
+    return [f"{group} ({count})" for group, count in left.items()]

@@ -53,7 +53,8 @@ def test_the_network_for_mpi_inf_3dhp():
 
 
 def test_nothing_is_learned_of_the_untrained_part():
-    attention, x = CrissCrossAttention(MPI_INF_3DHP, 2, 0.0), KEYPOINTS[:1, :2, :, [0, 1, 2, 0]]
+    attention = CrissCrossAttention(MPI_INF_3DHP, 2, 0.0)
+    x = jnp.asarray(KEYPOINTS[:1, :2, :, [0, 1, 2, 0]])
 
     @jax.jit
     def begin(key):

@@ -106,6 +106,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "clip.causal_shift": _NOT_NEGATIVE,
         "clip.*": _COUNT,
         "model.*_rate": _PART,
+        "model.temporal_frames": _NOT_NEGATIVE,
         "model.*": _POSITIVE,
         "objective.weights.*": _NOT_NEGATIVE,
         "training.epochs": _COUNT,

@@ -204,7 +204,8 @@ assert not heavy, heavy
 def test_every_command_refuses_an_unknown_flag_in_one_line(name, capsys):
     needed = {"inspect": ["f"], "parity": ["f"], "prepare": ["human36m"], "convert": ["a", "b"],
               "configs": [], "compare-gradients": [], "evaluate": [DEMO, "--checkpoint=x"],
-              "attention": [DEMO, "--checkpoint=x"]}.get(name, [DEMO])  # fmt: skip
+              "attention": [DEMO, "--checkpoint=x"],
+              "robustness": [DEMO, "--checkpoint=x"]}.get(name, [DEMO])  # fmt: skip
     assert cli.main(["jrepose", name, *needed, "--bogus=1"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"jrepose {name}: error: ") and error.count("\n") == 1

@@ -76,7 +76,7 @@ def test_the_list_is_complete():
         spec.loader.exec_module(module)
         used.add(module.get_config().model.name)
     # MotionBERT trains with its own pre-training, which is not here.
-    assert used == known - {"motionbert", "motionbert_lite", "videopose3d", "rie"}
+    assert used == known - {"motionbert", "motionbert_lite"}
 
 
 @each

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "train": "Train a model, or go on with a run.",
         "evaluate": "Score a checkpoint: tables, predictions, pictures.",
+        "robustness": "How predictions bear shifts of the person and wide movements.",
         "attention": "Draw what a transformer attends to.",
         "inspect": "Tell what a file of keypoints or poses is, and draw a frame.",
         "prepare": "Convert a dataset's original files.",

@@ -18,6 +18,8 @@ of videos shorter than a window:
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,8 +31,21 @@ from jrepose.data.dataset import PoseDataset, Video
 from jrepose.errors import InputError
 from jrepose.frames import middle
 
+_LOG = logging.getLogger(__name__)
+
 TRAINING_KINDS = ("cover", "drop", "resample", "replicate", "stretch", "centred", "trailing")
 EVALUATION_KINDS = ("cover", "drop", "resample", "replicate", "centred")
+
+# What becomes of videos shorter than a window.
+_SHORT = {
+    "cover": "their last frame repeats",
+    "drop": "their last frame repeats",
+    "resample": "frames for one window are drawn from each, or it is left out",
+    "replicate": "their edge frames repeat",
+    "stretch": "they are stretched",
+    "centred": "their edge frames repeat",
+    "trailing": "their edge frames repeat",
+}
 
 # Only these can skip frames, and only these can be moved against their targets.
 _EVERY_KINDS = ("cover", "drop", "centred", "trailing")
@@ -67,6 +82,7 @@ class EvaluationWindows(NamedTuple):
 
 def clips_for_training(dataset: PoseDataset, clip: ConfigDict) -> Windows:
     """`training_windows` of a dataset as a config's `clip` section wants them."""
+    _say_what_is_short(dataset.videos, clip, clip.windows)
     return training_windows(
         dataset.videos, clip.frames, clip.stride, clip.windows,
         targets=clip.targets, every=clip.every, causal_shift=clip.causal_shift,
@@ -75,10 +91,27 @@ def clips_for_training(dataset: PoseDataset, clip: ConfigDict) -> Windows:
 
 def clips_for_evaluation(dataset: PoseDataset, clip: ConfigDict) -> EvaluationWindows:
     """`evaluation_windows` of a dataset as a config's `clip` section wants them."""
+    _say_what_is_short(dataset.videos, clip, clip.evaluation_windows)
     return evaluation_windows(
         dataset.videos, clip.frames, clip.evaluation_stride, clip.evaluation_windows,
         dataset.valid, targets=clip.targets, every=clip.every, causal_shift=clip.causal_shift,
     )  # fmt: skip
+
+
+def _say_what_is_short(videos: Sequence[Video], clip: ConfigDict, kind: str) -> None:
+    span = (clip.frames - 1) * clip.every + 1
+    short = sum(video.frames < span for video in videos)
+    if short and kind in _SHORT:
+        _say_once(
+            f"{short} of {len(videos)} videos are shorter than the {span} frames that a clip "
+            f"spans; {_SHORT[kind]}"
+        )
+
+
+@functools.cache
+def _say_once(message: str) -> None:
+    """Evaluations come again and again, and this is no news then."""
+    _LOG.info("%s", message)
 
 
 def training_windows(

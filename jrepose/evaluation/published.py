@@ -239,6 +239,9 @@ PUBLISHED: Mapping[str, Mapping[str, PublishedRow]] = {
             _errors(16.1),
             {"mpjpe": _columns(_HUMANEVA, "12.7 10.9 17.6 22.6 15.8 17.0")},
         ),
+        "VideoPose3D": PublishedRow(
+            f"{_VIDEOPOSE3D}: one model for three actions", "Mask R-CNN, T=27", _errors(33.0)
+        ),
         "Pose3D-RIE": PublishedRow(
             _RIE,
             "Mask R-CNN, T=27",

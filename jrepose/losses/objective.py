@@ -39,7 +39,7 @@ class Operands:
 
     predicted: Float[ArrayLike, "batch frames joints 3"]
     target: Float[ArrayLike, "batch frames joints 3"]
-    keypoints: Float[ArrayLike, "batch input_frames joints channels"]
+    keypoints: Float[ArrayLike, "batch input_frames keypoints channels"]
     skeleton: Skeleton
     ranking_reduction: str
 

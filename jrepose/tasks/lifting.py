@@ -143,8 +143,10 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
             training.batch_norm_momentum if last is None else last,
             training.epochs,
         )
+    model = create_model(config)
+    _check_skeletons(model, dataset)
     return Lifting(
-        create_model(config),
+        model,
         dataset.skeleton,
         dataset.keypoint_skeleton,
         None if clock is None else batch_objective(config, dataset.skeleton),
@@ -152,6 +154,20 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
         clock,
         momentum,
     )
+
+
+def _check_skeletons(model: nn.Module, dataset: PoseDataset) -> None:
+    """Refuses data of other joints, where a model knows its joints by name."""
+    for field, what, skeleton in (
+        ("skeleton_in", "keypoints", dataset.keypoint_skeleton),
+        ("skeleton_out", "poses", dataset.skeleton),
+    ):
+        expected = getattr(model, field, skeleton.name)
+        if expected != skeleton.name:
+            raise InputError(
+                f"config.model.{field} is {expected!r}, and the data's {what} have the joints of "
+                f"{skeleton.name!r}"
+            )
 
 
 def momentum_decay(first: float, last: float, epochs: int) -> Clock:

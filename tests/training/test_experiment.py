@@ -1,10 +1,15 @@
 """From config to experiment."""
 
+import logging
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
+from jrepose import tasks
+from jrepose.config import model_config
+from jrepose.data.windows import clips_for_evaluation, clips_for_training
 from jrepose.errors import InputError
 from jrepose.losses.objective import create_objective
 from jrepose.skeleton import HUMAN36M_17
@@ -40,3 +45,34 @@ def test_unknown_names_are_refused():
     config.model.name = "nobody"
     with pytest.raises(InputError, match="unknown model 'nobody'"):
         create_model(config)
+
+
+def test_a_model_of_joints_by_name_refuses_others_of_the_same_number():
+    for field, other, what in (
+        ("skeleton_in", "coco_17", "keypoints"),
+        ("skeleton_out", "mpi_inf_3dhp_17", "poses"),
+    ):
+        config = tiny.config()
+        config.model = model_config("rie", **{field: other})
+        with pytest.raises(InputError) as caught:
+            tasks.create(config, tiny.dataset())
+        assert str(caught.value) == (
+            f"config.model.{field} is '{other}', and the data's {what} have the joints of "
+            "'human36m_17'"
+        )
+
+
+def test_what_becomes_of_videos_shorter_than_a_clip_is_said_once(caplog):
+    config = tiny.config(clip__frames=9, clip__stride=1)
+    config.clip.update(targets=1, windows="replicate", evaluation_windows="centred")
+    dataset = tiny.dataset(videos=3, frames=4)
+    with caplog.at_level(logging.INFO, logger="jrepose"):
+        for _ in range(2):
+            trained = clips_for_training(dataset, config.clip)
+            evaluated = clips_for_evaluation(dataset, config.clip)
+    said = "3 of 3 videos are shorter than the 9 frames that a clip spans; their edge frames repeat"
+    assert [record.message for record in caplog.records] == [said]
+    for windows in (trained, evaluated):
+        np.testing.assert_array_equal(windows.inputs[0], [0, 0, 0, 0, 0, 1, 2, 3, 3])
+        np.testing.assert_array_equal(windows.inputs[7], [4, 4, 5, 6, 7, 7, 7, 7, 7])
+        np.testing.assert_array_equal(windows.targets[:, 0], np.arange(12))

@@ -14,6 +14,7 @@ from jrepose.config import from_json, stage_configs, to_json
 from jrepose.data.batches import ClipOrder
 from jrepose.errors import InputError
 from jrepose.tasks import lifting
+from jrepose.training import loop
 from jrepose.training.loop import train
 from jrepose.training.stages import train_stages
 
@@ -73,7 +74,15 @@ def leaves(tree):
     return jax.tree.leaves(tree)
 
 
-def test_each_stage_begins_with_what_it_names(tmp_path):
+def test_each_stage_begins_with_what_it_names(tmp_path, monkeypatch):
+    create, begun = loop.create_experiment, []
+
+    def create_and_note(*args, **options):
+        experiment = create(*args, **options)
+        begun.append(experiment.state)
+        return experiment
+
+    monkeypatch.setattr(loop, "create_experiment", create_and_note)
     result = run(tmp_path)
     assert result.finished and result.step == 4
     ends = {name: checkpoints.load(tmp_path / name) for name in ("stage1", "stage2", "stage3")}
@@ -87,6 +96,16 @@ def test_each_stage_begins_with_what_it_names(tmp_path):
         tree["batch_stats"]["encoder"]["BatchNorm_0"]["mean"] for tree in (encoder, decoder)
     )
     assert not np.array_equal(before, after) and np.abs(after - before).max() < np.abs(before).max()
+    # What is named is taken as it was, what is not is drawn, also where it would fit.
+    taken = begun[1].collections["batch_stats"]
+    jax.tree.map(np.testing.assert_array_equal, taken, encoder["batch_stats"])
+    np.testing.assert_array_equal(
+        begun[1].params["decoder"]["bias"], begun[0].params["decoder"]["bias"]
+    )
+    assert np.any(encoder["params"]["decoder"]["bias"] != begun[1].params["decoder"]["bias"])
+    jax.tree.map(np.testing.assert_array_equal, begun[2].params, decoder["params"])
+    for state in begun:
+        assert state.step == 0 and not any(np.any(leaf) for leaf in leaves(state.optimizer))
     assert encoder["params"]["wide"]["kernel"].shape == (4, 8)
     assert decoder["params"]["wide"]["kernel"].shape == (4, 6)
     # The last stage takes all and moves all, a little.

@@ -1,0 +1,75 @@
+"""A step of VideoPose3D's released training, replayed by the training step: parameters and
+BatchNorm's statistics after it."""
+
+import jax
+import numpy as np
+import pytest
+
+from jrepose import interop, models, parallel
+from jrepose.interop.fixtures.arrays import below
+from jrepose.losses import create_objective
+from jrepose.skeleton import HUMAN36M_17
+from jrepose.tasks.lifting import Lifting, momentum_decay
+from jrepose.training.optimizer import adam
+from jrepose.training.state import create_state
+from jrepose.training.step import make_train_step
+
+RATE = 1e-3
+
+
+def replay(name, weights, batch, optimizer, **changes):
+    """Weights and statistics after one step in the official layout, and the loss before it."""
+    sizes = {**interop.infer_hyperparameters(name, weights), **models.without_dropout(name)}
+    model = models.create(name, **sizes, **changes, batch_norm_axis=parallel.AXIS)
+    variables = interop.from_torch(name, weights, **sizes)
+    task = Lifting(
+        model, HUMAN36M_17, HUMAN36M_17, create_objective({"mpjpe": 1.0}, HUMAN36M_17), "frame",
+        clock=lambda step: step * 0.0, batch_norm_momentum=momentum_decay(0.1, 0.001, 80),
+    )  # fmt: skip
+    step = make_train_step(
+        task, optimizer, lambda arrays, selection: {key: selection[key] for key in batch},
+        lambda step: RATE, seed=0,
+    )  # fmt: skip
+    devices = parallel.select_devices(2 if len(batch["poses"]) % 2 == 0 else 1)
+    state = create_state(variables, optimizer, average=False)
+    selection = parallel.shard(batch, devices)
+    selection["stop"] = parallel.replicate(np.int32(0), devices)
+    state, metrics = parallel.data_parallel(step, devices=devices)(
+        parallel.replicate(state, devices), {}, selection
+    )
+    state = jax.device_get(parallel.unreplicate(state))
+    after = interop.to_torch(name, {"params": state.params, **state.collections}, **sizes)
+    return after, float(parallel.unreplicate(metrics)["total"])
+
+
+def furthest(found, expected):
+    return max(
+        np.abs(found[key] - value).max()
+        for key, value in expected.items()
+        if not key.endswith("num_batches_tracked")
+    )
+
+
+@pytest.mark.parametrize("form", ["strided", "dilated"])
+def test_videopose3d(golden, form):
+    arrays, _ = golden("videopose3d")
+    clips, suffix = ("windows", "_optimized1f") if form == "strided" else ("sequence", "")
+    weights = below(arrays, "param/")
+    batch = {"keypoints": arrays[f"input/{clips}"], "poses": arrays[f"target/{clips}"]}
+    after, loss = replay(
+        "videopose3d", weights, batch, adam(lambda step: RATE, 0.0, amsgrad=True),
+        strided=form == "strided",
+    )  # fmt: skip
+    assert loss == pytest.approx(float(arrays[f"loss/train_mpjpe{suffix}"]), rel=1e-5)
+    assert furthest(after, below(arrays, f"buffer_after{suffix}/")) < 1e-5
+    if form == "strided":
+        expected = below(arrays, "param_after_step_optimized1f/")
+    else:
+        # Not recorded; the first step of Adam is known from the gradients, where they are not as
+        # small as its epsilon.
+        expected = {
+            key: weights[key] - RATE * gradient / (np.abs(gradient) + 1e-8)
+            for key, gradient in below(arrays, "grad/").items()
+        }
+    assert furthest(after, expected) < (1e-6 if form == "strided" else 0.05 * RATE)
+    assert furthest(weights, expected) > 0.5 * RATE

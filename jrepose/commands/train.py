@@ -87,7 +87,7 @@ def train(argv: Sequence[str]) -> int:
     if result.finished and parallel.is_primary():
         for folder in [workdir / name for name in config.stages] or [workdir]:
             _draw_curves(folder)
-    return 130 if result.interrupted else 0
+    return 0 if result.finished else 130
 
 
 def _draw_curves(workdir: pathlib.Path) -> None:

@@ -52,7 +52,8 @@ class TrainingResult:
     Args:
         step: optimiser steps done.
         finished: whether these are all.
-        interrupted: the signal that stopped the run, if one did.
+        interrupted: the signal that was received, if one was; one in the last step finds the
+            run finished.
         variables: to predict with, on the host; the moving average where there is one.
         validation: scores of the last validation of this start, if there was one.
         best: best validation score of the whole run, by the task's score (MPJPE, mm).
@@ -346,7 +347,7 @@ class _Run:
         return TrainingResult(
             step=self._step,
             finished=not stopped,
-            interrupted=(interrupts.received or signal.SIGTERM) if stopped else None,
+            interrupted=interrupts.received or (signal.SIGTERM if stopped else None),
             variables=variables_of(state),
             validation=self._validation,
             best=best,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -66,6 +67,9 @@ def train_stages(
             partial=partial,
             restart=restart,
         )
+        if result.interrupted and number < len(stages):
+            # One received in a stage's last step finds that finished, and stops before the next.
+            return dataclasses.replace(result, finished=False)
         if not result.finished:
             return result
         initial, partial = checkpoints.load(folder).variables, False

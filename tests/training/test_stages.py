@@ -121,6 +121,21 @@ def test_each_stage_begins_with_what_it_names(tmp_path, monkeypatch):
         checkpoints.load(tmp_path)
 
 
+def test_a_signal_in_the_last_step_of_a_stage_stops_before_the_next(tmp_path, monkeypatch):
+    indices = ClipOrder.indices
+
+    def stop_in_the_last_step(self, step):
+        if step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return indices(self, step)
+
+    monkeypatch.setattr(ClipOrder, "indices", stop_in_the_last_step)
+    result = run(tmp_path)
+    assert result.interrupted == signal.SIGTERM and not result.finished
+    assert [path.name for path in tmp_path.iterdir()] == ["stage1"]
+    assert checkpoints.load(tmp_path / "stage1").step == 4
+
+
 def test_goes_on_inside_a_stage(tmp_path, monkeypatch):
     undisturbed, stopped = tmp_path / "undisturbed", tmp_path / "stopped"
     run(undisturbed)

@@ -15,6 +15,7 @@ import pickle
 
 import numpy as np
 
+from jrepose.camera import Camera, world_to_camera
 from jrepose.data.formats import human36m
 from jrepose.data.formats.mpi_inf_3dhp_annotations import (
     CAMERAS,
@@ -47,6 +48,14 @@ def _sway(frames: int, joints: int, dimensions: int, scale: float, random) -> np
     time = np.arange(frames, dtype=np.float32)[:, None, None]
     out = base + 0.1 * scale * np.sin(time * speed)
     return (out + random.normal(scale=0.002 * scale, size=out.shape)).astype(np.float32)
+
+
+def _seen(joints_m: np.ndarray, camera: Camera, random) -> np.ndarray:
+    """Pixels of joints in a camera, as a detector with a little noise finds them."""
+    position_m = np.array(camera.translation_mm) / 1000
+    rays = world_to_camera(joints_m, np.array(camera.orientation_wxyz), position_m)
+    pixels = rays[..., :2] / rays[..., 2:] * camera.focal_px + camera.centre_px
+    return (pixels + random.normal(scale=2.0, size=pixels.shape)).astype(np.float32)
 
 
 def _lengths(total: int, videos: int, random) -> list[int]:
@@ -118,8 +127,9 @@ def _write_videopose3d(folder: pathlib.Path) -> None:
         for (subject, action), length in zip(keys, _lengths(total, len(keys), random), strict=True):
             motion_m = _sway(length, 32, 3, 0.5, random) + np.float32([0, 0, 0.9])
             positions_3d.setdefault(subject, {})[action] = motion_m
+            joints_m = motion_m[:, human36m.JOINTS_17]
             positions_2d.setdefault(subject, {})[action] = [
-                _sway(length, 17, 2, 200.0, random) + 500 for _ in range(4)
+                _seen(joints_m, camera, random) for camera in human36m.cameras(subject)
             ]
     metadata = {
         "layout_name": "h36m",

@@ -155,14 +155,14 @@ def test_fine_tuning_from_another_skeleton(tmp_path, capsys):
     )
     variables = jax.jit(model.init)(jax.random.key(0), np.zeros((1, *model.input_shape), "f4"))
     interop.write_state_dict(interop.to_torch("mixste", variables), trained, entry="model_pos")
-    command = (
+    arguments = (
         "train.py", f"--config={ROOT / 'configs/mixste_humaneva.py'}:finetuned",
         f"--config.data.path={data}", f"--workdir={tmp_path / 'run'}", "--devices=1", *TINY,
         *NARROW["mixste"], "--config.training.learning_rate=0.0", f"--init={trained}",
     )  # fmt: skip
-    assert cli.run(command("train"), command) == 2
+    assert cli.run(command("train"), arguments) == 2
     assert "Temporal_pos_embed" in capsys.readouterr().err
-    assert cli.run(command("train"), [*command, "--init_partial"]) == 0
+    assert cli.run(command("train"), [*arguments, "--init_partial"]) == 0
     said = capsys.readouterr().out
     assert "2 of another shape (Spatial_pos_embed [1, 17, 8] for [1, 15, 8], Temp" in said
     params = checkpoints.load(tmp_path / "run", "latest").variables["params"]

@@ -14,8 +14,8 @@ from jrepose.interop.torch_writer import write_state_dict
 class Tower(nn.Module):
     @nn.compact
     def __call__(self, x):
-        x = nn.Conv(6, (3,), feature_group_count=2, name="expand_conv")(x)
-        x = nn.BatchNorm(use_running_average=True, name="expand_bn")(x)
+        x = nn.Conv(6, (3,), feature_group_count=2, name="widen_conv")(x)
+        x = nn.BatchNorm(use_running_average=True, name="widen_bn")(x)
         return nn.Dense(3, use_bias=False, name="shrink")(x)
 
 
@@ -56,8 +56,11 @@ MAP = names.NameMap(torch_key, lambda state: {"frames": 5}, layout, constants)
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     monkeypatch.setattr(models, "MODELS", {**models.MODELS, "towers": (TwoTowers, {})})
+    found = names.name_map
     for module in (state_dicts, names):
-        monkeypatch.setattr(module, "name_map", lambda name: MAP)
+        monkeypatch.setattr(
+            module, "name_map", lambda name: MAP if name == "towers" else found(name)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +69,12 @@ def weights():
     rng = np.random.default_rng(0)
     found = {"order": np.arange(5), "table": np.float32(np.sin(np.arange(5) / 3))}
     for tower in ("model_pos", "model_traj"):
-        found[f"{tower}.expand_conv.weight"] = rng.normal(size=(6, 2, 3))
-        found[f"{tower}.expand_conv.bias"] = rng.normal(size=6)
+        found[f"{tower}.widen_conv.weight"] = rng.normal(size=(6, 2, 3))
+        found[f"{tower}.widen_conv.bias"] = rng.normal(size=6)
         for leaf in ("weight", "bias", "running_mean"):
-            found[f"{tower}.expand_bn.{leaf}"] = rng.normal(size=6)
-        found[f"{tower}.expand_bn.running_var"] = rng.uniform(0.5, 2, size=6)
-        found[f"{tower}.expand_bn.num_batches_tracked"] = np.array(12)
+            found[f"{tower}.widen_bn.{leaf}"] = rng.normal(size=6)
+        found[f"{tower}.widen_bn.running_var"] = rng.uniform(0.5, 2, size=6)
+        found[f"{tower}.widen_bn.num_batches_tracked"] = np.array(12)
         found[f"{tower}.shrink.weight"] = rng.normal(size=(3, 6, 1))
     floats = lambda x: x.astype(np.float32) if x.dtype == np.float64 else x  # noqa: E731
     return {key: floats(value) for key, value in found.items()}
@@ -98,15 +101,15 @@ def test_computes_what_pytorch_computes(weights):
     expected = 0
     for tower in ("model_pos", "model_traj"):
         w = {key.removeprefix(f"{tower}."): value for key, value in weights.items()}
-        kernel = w["expand_conv.weight"]
+        kernel = w["widen_conv.weight"]
         groups = [
             sum(x[k : k + 5, 2 * g : 2 * g + 2] @ kernel[3 * g : 3 * g + 3, :, k].T
                 for k in range(3))
             for g in range(2)
         ]  # fmt: skip
-        y = np.concatenate(groups, axis=-1) + w["expand_conv.bias"]
-        y = (y - w["expand_bn.running_mean"]) / np.sqrt(w["expand_bn.running_var"] + 1e-5)
-        y = y * w["expand_bn.weight"] + w["expand_bn.bias"]
+        y = np.concatenate(groups, axis=-1) + w["widen_conv.bias"]
+        y = (y - w["widen_bn.running_mean"]) / np.sqrt(w["widen_bn.running_var"] + 1e-5)
+        y = y * w["widen_bn.weight"] + w["widen_bn.bias"]
         expected = expected + y @ w["shrink.weight"][..., 0].T
     found = jax.jit(TwoTowers().apply)(interop.from_torch("towers", weights), keypoints)
     np.testing.assert_allclose(found[0], expected, rtol=0, atol=1e-5)
@@ -118,7 +121,7 @@ def test_buffers_may_be_absent_but_not_another(weights):
     interop.from_torch("towers", fewer)
     half = weights | {"table": weights["table"].astype(np.float16)}
     interop.from_torch("towers", half)
-    with pytest.raises(InputError, match="missing model_traj.expand_bn.running_var"):
+    with pytest.raises(InputError, match="missing model_traj.widen_bn.running_var"):
         interop.from_torch("towers", {k: v for k, v in weights.items() if k[:9] != "model_tra"}
                            | {k: v for k, v in weights.items() if k[:9] == "model_tra"
                               and "_var" not in k})  # fmt: skip
@@ -136,7 +139,7 @@ def test_buffers_may_be_absent_but_not_another(weights):
 def test_what_is_known_of_another_network(weights):
     found, left_over = state_dicts.known_variables("towers", {**weights, "extra": np.ones(2)})
     assert left_over == ["extra"]
-    assert ("batch_stats", "traj", "expand_bn", "var") in found
+    assert ("batch_stats", "traj", "widen_bn", "var") in found
 
 
 def test_commands_carry_batch_statistics(weights, tmp_path):
@@ -164,7 +167,7 @@ def test_sizes_of_constants_are_those_of_the_weights(weights, monkeypatch):
 def test_torch_loads_batch_norm_strictly(weights, tmp_path):
     torch = pytest.importorskip("torch")
     back = interop.to_torch("towers", interop.from_torch("towers", weights))
-    prefix = "model_pos.expand_bn."
+    prefix = "model_pos.widen_bn."
     own = {key.removeprefix(prefix): v for key, v in back.items() if key.startswith(prefix)}
     write_state_dict(own, tmp_path / "bn.pth")
     loaded = torch.load(tmp_path / "bn.pth", weights_only=True)

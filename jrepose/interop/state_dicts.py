@@ -166,7 +166,9 @@ def another_model(model_name: str, state_dict: Mapping[str, Any]) -> str | None:
         except InputError:
             continue
         choice = network_in(state_dict, lambda part, names=names: _sizes(names, part) is not None)
-        if _sizes(names, choice.weights) is not None:
+        # A network of several parts may have another one's as a part: RIE has VideoPose3D's.
+        whole = 2 * len(choice.weights) > len(state_dict)
+        if whole and _sizes(names, choice.weights) is not None:
             return name
     return None
 

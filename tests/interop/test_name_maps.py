@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import unflatten_dict
+from lifters import LIFTERS
 
 from jrepose import checkpoints, interop, models
 from jrepose.errors import InputError
@@ -140,6 +142,15 @@ def test_what_is_known_of_another_network(weights):
     found, left_over = state_dicts.known_variables("towers", {**weights, "extra": np.ones(2)})
     assert left_over == ["extra"]
     assert ("batch_stats", "traj", "widen_bn", "var") in found
+
+
+@pytest.mark.parametrize("lifter", LIFTERS, ids=lambda lifter: lifter.name)
+def test_no_model_is_taken_for_another(lifter):
+    model = models.create(lifter.name, **lifter.small)
+    shapes = state_dicts.variable_shapes(model)
+    variables = unflatten_dict({path: np.zeros(s, np.float32) for path, s in shapes.items()})
+    weights = interop.to_torch(lifter.name, variables, **lifter.small)
+    assert state_dicts.another_model(lifter.name, weights) is None
 
 
 def test_commands_carry_batch_statistics(weights, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import pathlib
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,13 +67,18 @@ def load(line: CommandLine) -> Chosen:
     is_file = "::" in given or (path.exists() and not path.is_dir())
     run = None if is_file else path
 
+    @functools.cache
+    def checkpoint_of_run() -> checkpoints.Checkpoint:
+        # Once: a run that goes on could have another best one the second time.
+        return checkpoints.load(run, which)
+
     def config_of_run() -> ConfigDict:
         if run is None:
             raise InputError(
                 f"--config FILE is missing: {path} does not say on what data and how to evaluate; "
                 f"jrepose has {', '.join(config_files.names())}"
             )
-        stored = checkpoints.load(run, which).config
+        stored = checkpoint_of_run().config
         if "data" not in stored:
             raise InputError(
                 f"--config FILE is missing: {path} was converted and does not say on what data "
@@ -87,7 +93,7 @@ def load(line: CommandLine) -> Chosen:
     if run is None:
         variables, described = interop.load_run_or_file(path, model)
     else:
-        checkpoint = checkpoints.load(run, line["which"])
+        checkpoint = checkpoint_of_run()
         variables = variables_of(checkpoint, model)
         described = f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
         origin |= {"checkpoint": str(checkpoint.path), "step": checkpoint.step}

@@ -16,7 +16,7 @@ FLOORS = {
     "metrics": 1, "restricted_pickle": 1, "command": 1, "config_fields": 1, "drawing": 1,
     "models": 2, "losses": 2, "parallel": 2, "config_files": 2,
     "data": 3, "checkpoints": 3, "config": 3, "tasks": 3,
-    "evaluation": 4, "training": 4, "interop": 4,
+    "evaluation": 4, "training": 4, "interop": 4, "motion": 4,
     "commands": 5, "cli": 6, "__main__": 7, "__init__": 0,
 }  # fmt: skip
 SAME_FLOOR = {("training", "evaluation"), ("interop", "training"), ("skeleton", "errors"),

@@ -1,0 +1,1 @@
+"""From a detector's keypoints to files of 3D motion."""

@@ -1,0 +1,91 @@
+"""Writers of motion, a file per format, found by the suffix of a path.
+
+A format's module has `write(motion, path, **options)` where its file holds one person, or
+`write_all(motions, path, **options)` where it holds several.  `check()`, if there is one, says
+whether what it needs is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import os
+import pathlib
+import re
+import types
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from jrepose.command import nearest
+from jrepose.errors import InputError
+from jrepose.files import atomic_path
+from jrepose.motion.motion import Motion
+
+FORMATS: Mapping[str, str] = MappingProxyType({".npz": "npz"})
+"""Suffix -> module of this folder that writes it."""
+
+
+def check_output(path: str | os.PathLike[str]) -> types.ModuleType:
+    """The module that writes a path's format, before anything is computed for it.
+
+    Raises:
+        InputError: no such format, a folder has that name, or a package is missing.
+    """
+    path = pathlib.Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        hint = nearest(suffix, list(FORMATS)) or f"; it writes {', '.join(FORMATS)}"
+        raise InputError(f"{path}: jrepose does not write {suffix or 'files without suffix'}{hint}")
+    _check_no_folder(path)
+    module = importlib.import_module(f"{__name__}.{FORMATS[suffix]}")
+    if hasattr(module, "check"):
+        module.check()
+    return module
+
+
+def write_motions(
+    path: str | os.PathLike[str], motions: Sequence[Motion], **options: str | float | bool
+) -> list[pathlib.Path]:
+    """What `jrepose.motion.motion.save_motions` does."""
+    path = pathlib.Path(path)
+    module = check_output(path)
+    if not motions:
+        raise InputError(f"{path}: nobody to write")
+    names = [_file_name(motion.person) for motion in motions]
+    if len(set(names)) != len(names):
+        raise InputError(f"{path}: two people of one name among {', '.join(names)}")
+    if hasattr(module, "write_all"):
+        _check_options(path, module.write_all, options)
+        with atomic_path(path) as temporary:
+            module.write_all(motions, temporary, **options)
+        return [path]
+    _check_options(path, module.write, options)
+    paths = (
+        [path]
+        if len(motions) == 1
+        else [path.with_name(f"{path.stem}_{name}{path.suffix}") for name in names]
+    )
+    for target in paths:
+        _check_no_folder(target)
+    with contextlib.ExitStack() as files:
+        for motion, target in zip(motions, paths, strict=True):
+            module.write(motion, files.enter_context(atomic_path(target)), **options)
+    return paths
+
+
+def _check_no_folder(path: pathlib.Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, expected a file to write")
+
+
+def _file_name(person: str) -> str:
+    return re.sub(r"[^\w-]+", "_", person) or "_"
+
+
+def _check_options(path: pathlib.Path, write: Callable, options: Mapping[str, object]) -> None:
+    known = list(inspect.signature(write).parameters)[2:]
+    for name in options:
+        if name not in known:
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise InputError(f"{path}: no option {name!r} of {path.suffix} files; {has}")

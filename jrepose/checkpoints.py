@@ -248,11 +248,20 @@ def read(path: Path) -> Checkpoint:
     """
     path = pathlib.Path(path).absolute()
     _ignore_late_answers()
+    # A process reads when it likes; Orbax would have all of them run a collective together.
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()}
+    )
     handler = ocp.CompositeCheckpointHandler(
-        state=ocp.StandardCheckpointHandler(), meta=ocp.JsonCheckpointHandler()
+        state=ocp.StandardCheckpointHandler(multiprocessing_options=alone),
+        meta=ocp.JsonCheckpointHandler(multiprocessing_options=alone),
+        composite_options=ocp.CompositeOptions(multiprocessing_options=alone),
     )
     try:
-        with _quiet_orbax(), ocp.Checkpointer(handler) as checkpointer:
+        with (
+            _quiet_orbax(),
+            ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer,
+        ):
             items = checkpointer.restore(
                 path,
                 args=ocp.args.Composite(

@@ -10,6 +10,7 @@ on one device, on several and on several processes.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,12 +19,19 @@ from typing import Any
 
 import jax
 import numpy as np
+
+# The store has no public name; Orbax takes it from here too.
+from jax._src import distributed
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from jrepose import peers
 from jrepose.errors import InputError, listed
+
+# A process may read a large archive while the others wait; `jrepose.peers` notices a dead one.
+_PATIENCE_MS = 24 * 3600 * 1000
+_GATHERINGS = itertools.count()
 
 AXIS = "devices"
 """Name of the mapped axis, for `lax.pmean` and its relatives."""
@@ -240,30 +248,32 @@ def unshard(tree: PyTree) -> PyTree:
     return jax.tree.map(fetch, tree)
 
 
-def agree(value: Any) -> Any:
-    """Process 0's value (NumPy array or number) on every process."""
-    if jax.process_count() == 1:
-        return value
-    return multihost_utils.broadcast_one_to_all(value)
-
-
 def gather(value: Any) -> list[Any]:
     """Every process's value, by process; all processes call it together.
+
+    Over the key-value store of JAX's distributed service: small values need no program on the
+    devices, and do not wait for what runs there.
 
     Args:
         value: what JSON can say.
     """
     if jax.process_count() == 1:
         return [value]
-    content = np.frombuffer(json.dumps(value).encode(), np.uint8)
-    sizes = multihost_utils.process_allgather(np.int32(content.size))
-    padded = np.zeros(int(sizes.max()), np.uint8)
-    padded[: content.size] = content
-    rows = multihost_utils.process_allgather(padded)
-    return [
-        json.loads(row[:size].tobytes())
-        for row, size in zip(np.asarray(rows), sizes.tolist(), strict=True)
+    store = distributed.global_state.client
+    number = next(_GATHERINGS)
+    store.key_value_set(_key(number, jax.process_index()), json.dumps(value))
+    values = [
+        json.loads(store.blocking_key_value_get(_key(number, process), _PATIENCE_MS))
+        for process in range(jax.process_count())
     ]
+    # Whoever is here has read all of the gathering before.
+    if number:
+        store.key_value_delete(_key(number - 1, jax.process_index()))
+    return values
+
+
+def _key(gathering: int, process: int) -> str:
+    return f"jrepose/gather/{gathering}/{process}"
 
 
 @contextmanager

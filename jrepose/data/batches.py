@@ -260,7 +260,7 @@ def create_batches(
     plain = all(isinstance(array, np.ndarray) and array.dtype.itemsize == 4 for array in arrays)
     fits = plain and sum(array.nbytes for array in arrays) / len(devices) <= resident_bytes
     # The processes run one program, so they must come to one decision.
-    kind = ResidentBatches if parallel.agree(np.int32(fits)) else StreamedBatches
+    kind = ResidentBatches if parallel.gather(fits)[0] else StreamedBatches
     return kind(columns, windows, order, devices)
 
 

@@ -111,4 +111,7 @@ def _checked(field: str, value: Any, published: Any) -> Any:
         value = tuple(value)
     if type(value) is not expected:
         raise InputError(f"hyperparameter {field} is {value!r}, expected {expected.__name__}")
+    if expected is tuple and any(type(item) is not type(published[0]) for item in value):
+        kind = type(published[0]).__name__
+        raise InputError(f"hyperparameter {field} is {value!r}, expected a tuple of {kind}")
     return value

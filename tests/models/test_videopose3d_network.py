@@ -102,7 +102,7 @@ def test_hyperparameters_of_weights(weights):
     [
         ({"filter_widths": (3, 4)}, r"filter_widths is \(3, 4\), expected one or more odd"),
         ({"filter_widths": ()}, r"filter_widths is \(\)"),
-        ({"filter_widths": (3, 3.0)}, "odd numbers"),
+        ({"filter_widths": (3, 3.0)}, "expected a tuple of int"),
         ({"filter_widths": 3}, "filter_widths is 3, expected tuple"),
         ({"channels": 0}, "VideoPose3D: channels is 0, expected >= 1"),
         ({"drop_rate": 1}, "drop_rate is 1.0"),

@@ -28,6 +28,7 @@ OBJECTIVES = {
     "mixste": OBJECTIVE,
     "videopose3d": {"mpjpe": 1.0},
     "rie": {"mpjpe": 1.0},
+    "poseformer": {"mpjpe": 1.0},
 }
 
 

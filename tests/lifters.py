@@ -45,6 +45,7 @@ _STCFORMER = {"d_hid": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "frames"
 _VIDEOPOSE3D = {"channels": 8, "filter_widths": (3, 3), "causal": True}
 _RIE = {"channels": 8, "latent_features": 6, "fc_width": 10, "filter_widths": (3,),
         "temporal": "cs"}  # fmt: skip
+_POSEFORMER = {"embed_dim_ratio": 4, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "num_frame": 3}
 _RIE_BIASES = r"(shrink|fc_1|w1|w2)/bias|(GlobalInfo|FuseBlocks_\d)/fc_2/bias"
 
 LIFTERS = (
@@ -73,6 +74,15 @@ LIFTERS = (
         attends=False,
         in_front_of_norm=_RIE_BIASES,
         rounding=0.5,
+    ),
+    Lifter(
+        "poseformer",
+        _POSEFORMER,
+        ("num_heads",),
+        "poseformer",
+        3,
+        1,
+        in_front_of_norm="weighted_mean/bias",
     ),
 )
 

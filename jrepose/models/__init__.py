@@ -17,6 +17,7 @@ from jrepose.errors import InputError
 from jrepose.models.checks import dropout_rates
 from jrepose.models.dstformer import DSTformer
 from jrepose.models.mixste import MixSTE
+from jrepose.models.poseformer import PoseFormer
 from jrepose.models.rie import RIE
 from jrepose.models.stcformer import STCFormer
 from jrepose.models.stcformer_3dhp import STCFormer3DHP
@@ -32,6 +33,7 @@ MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyTy
         "stcformer_3dhp": (STCFormer3DHP, {}),
         "videopose3d": (VideoPose3D, {}),
         "rie": (RIE, {}),
+        "poseformer": (PoseFormer, {}),
     }
 )
 """Name -> (module class, hyperparameters in which it differs from the class defaults)."""

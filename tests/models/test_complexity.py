@@ -48,6 +48,7 @@ def test_counts_by_hand():
         ("stcformer", {}, 4_748_000, 19.55, 1.65),
         ("stcformer", {"d_hid": 512}, 18_933_184, 78.09, 3.30),
         ("stcformer_3dhp", {}, 4_754_432, 6.52, 0.21),
+        ("poseformer", {}, 9_602_885, 0.81, 0.03),
     ],
 )
 def test_full_sizes(name, changes, parameters, linear, attention):

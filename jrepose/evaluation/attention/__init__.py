@@ -51,7 +51,8 @@ class AttentionMap:
         block: the block's name in the model, such as `"blocks_st_4/spatial"`.
         layer: the number in that name, 0 where there is none.
         spatial: whether joints attend to joints; otherwise frames to frames.
-        weights: mean over the heads, for every frame (spatial) or joint (temporal).
+        weights: mean over the heads, for every frame (spatial) or joint (temporal); one row where
+            whole frames attend to each other.
     """
 
     block: str
@@ -105,6 +106,8 @@ def draw_clip(
 
     window = windows[clip]
     maps = choose_layer(attention_maps(model, variables, dataset.model_inputs()[window]), layer)
+    if joint is not None and any(not found.spatial and len(found.weights) == 1 for found in maps):
+        raise InputError(f"--joint is {joint!r}, and in this model whole frames attend to frames")
     (video,) = (video for video in dataset.videos if video.start <= window[0] < video.stop)
     first, last = (int(index) - video.start for index in (window[0], window[-1]))
     place = f"clip {clip}: {video.name} of {video.subject}, frames {first} to {last}"
@@ -157,7 +160,7 @@ def attention_maps(
         block = "/".join(path[:-2])  # without the layer and the variable: "attn/weights"
         number = re.search(r"_(\d+)(?:/|$)", block)
         spatial = rows.shape == (frames, joints, joints)
-        if not spatial and rows.shape != (joints, frames, frames):
+        if not spatial and rows.shape not in ((joints, frames, frames), (1, frames, frames)):
             raise InputError(
                 f"{block} attends over {rows.shape[-1]} tokens, neither the {joints} joints nor "
                 f"the {frames} frames"

@@ -1,8 +1,9 @@
 """Writers of motion, a file per format, found by the suffix of a path.
 
-A format's module has `write(motion, path, **options)` where its file holds one person, or
-`write_all(motions, path, **options)` where it holds several.  `check()`, if there is one, says
-whether what it needs is installed.
+A format's module has `write(motion, path, name, **options)` where its file holds one person, or
+`write_all(motions, path, name, **options)` where it holds several: `path` is a temporary one,
+`name` that which the file will have.  `check()`, if there is one, says whether what it needs is
+installed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,18 @@ from jrepose.errors import InputError
 from jrepose.files import atomic_path
 from jrepose.motion.motion import Motion
 
-FORMATS: Mapping[str, str] = MappingProxyType({".npz": "npz"})
+FORMATS: Mapping[str, str] = MappingProxyType(
+    {
+        ".bvh": "bvh",
+        ".trc": "trc",
+        ".c3d": "c3d",
+        ".json": "json",
+        ".npz": "npz",
+        ".csv": "csv",
+        ".html": "html",
+        ".htm": "html",
+    }
+)
 """Suffix -> module of this folder that writes it."""
 
 
@@ -58,7 +70,7 @@ def write_motions(
     if hasattr(module, "write_all"):
         _check_options(path, module.write_all, options)
         with atomic_path(path) as temporary:
-            module.write_all(motions, temporary, **options)
+            module.write_all(motions, temporary, path.name, **options)
         return [path]
     _check_options(path, module.write, options)
     paths = (
@@ -70,7 +82,8 @@ def write_motions(
         _check_no_folder(target)
     with contextlib.ExitStack() as files:
         for motion, target in zip(motions, paths, strict=True):
-            module.write(motion, files.enter_context(atomic_path(target)), **options)
+            temporary = files.enter_context(atomic_path(target))
+            module.write(motion, temporary, target.name, **options)
     return paths
 
 
@@ -84,7 +97,7 @@ def _file_name(person: str) -> str:
 
 
 def _check_options(path: pathlib.Path, write: Callable, options: Mapping[str, object]) -> None:
-    known = list(inspect.signature(write).parameters)[2:]
+    known = list(inspect.signature(write).parameters)[3:]
     for name in options:
         if name not in known:
             has = f"it has {', '.join(known)}" if known else "it has none"

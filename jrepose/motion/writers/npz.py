@@ -9,7 +9,7 @@ import numpy as np
 from jrepose.motion.motion import Motion
 
 
-def write(motion: Motion, path: pathlib.Path) -> None:
+def write(motion: Motion, path: pathlib.Path, name: str) -> None:
     """Writes one person.
 
     Arrays: `poses_m [frames, joints, 3]` (x right, y forward, z up), `joint_names`, `parents`,

@@ -22,7 +22,7 @@ _CM_PER_M = 100
 _FRAMES_PER_BLOCK = 1024
 
 
-def write(motion: Motion, path: pathlib.Path, rotation_order: str = "ZXY") -> None:
+def write(motion: Motion, path: pathlib.Path, name: str, rotation_order: str = "ZXY") -> None:
     """Writes one person.
 
     Bones have constant lengths (`bones.bone_lengths`), so positions are those of
@@ -31,7 +31,8 @@ def write(motion: Motion, path: pathlib.Path, rotation_order: str = "ZXY") -> No
 
     Args:
         motion: what to write.
-        path: the file.
+        path: where to write it.
+        name: of the file, for messages.
         rotation_order: of the rotation channels; the first is applied last.
 
     Raises:
@@ -40,7 +41,7 @@ def write(motion: Motion, path: pathlib.Path, rotation_order: str = "ZXY") -> No
     order = rotation_order.upper()
     if order not in ORDERS:
         raise InputError(
-            f"{path}: rotation_order is {rotation_order!r}, expected one of {', '.join(ORDERS)}"
+            f"{name}: rotation_order is {rotation_order!r}, expected one of {', '.join(ORDERS)}"
         )
     x, forward, up = np.moveaxis(motion.poses_m.astype(np.float64) * _CM_PER_M, -1, 0)
     poses = np.stack([x, up, -forward], axis=-1)

@@ -36,7 +36,7 @@ class Motion:
 
     poses_m: Float[np.ndarray, "frames joints 3"]
     skeleton: Skeleton
-    fps: float
+    fps: float | int
     keypoints: Float[np.ndarray, "frames joints2d 3"] | None = None
     keypoint_skeleton: Skeleton | None = None
     size: tuple[int, int] | None = None

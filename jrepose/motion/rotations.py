@@ -53,7 +53,7 @@ class Turned:
 
 
 def fit_rotations(
-    poses: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton, fps: float
+    poses: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton, fps: float | int
 ) -> list[Turned]:
     """A hierarchy in a T-pose whose joints, turned, have the poses' directions.
 
@@ -73,7 +73,7 @@ def fit_rotations(
 
 
 class _Fit:
-    def __init__(self, poses: np.ndarray, skeleton: Skeleton, fps: float):
+    def __init__(self, poses: np.ndarray, skeleton: Skeleton, fps: float | int):
         self.skeleton, self.fps = skeleton, fps
         self.lengths = bone_lengths(poses, skeleton)
         self.directions = bone_directions(poses, skeleton)

@@ -33,6 +33,8 @@ FORMATS: Mapping[str, str] = MappingProxyType(
         ".csv": "csv",
         ".html": "html",
         ".htm": "html",
+        ".mp4": "video",
+        ".gif": "video",
     }
 )
 """Suffix -> module of this folder that writes it."""

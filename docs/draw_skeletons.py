@@ -14,8 +14,16 @@ from jrepose.drawing import (
     new_figure,
     save_figure,
 )
-from jrepose.skeleton import SKELETONS, Skeleton
+from jrepose.skeleton import (
+    COCO_17,
+    HUMAN36M_17,
+    HUMANEVA_15,
+    MPI_INF_3DHP_17,
+    MPII_16,
+    Skeleton,
+)
 
+DRAWN = (HUMAN36M_17, HUMANEVA_15, MPI_INF_3DHP_17, COCO_17, MPII_16)
 FILE = pathlib.Path(__file__).parent / "pictures" / "skeletons.png"
 
 # Somebody who stands and faces us, centimetres; x to our right, which is their left.
@@ -89,9 +97,9 @@ if __name__ == "__main__":
     with load_matplotlib().rc_context(STYLE | {"savefig.dpi": 110}):
         figure = new_figure(11.0, 7.4)
         grid = figure.subplots(2, 3).ravel()
-        for axes, skeleton in zip(grid, SKELETONS.values(), strict=False):
+        for axes, skeleton in zip(grid, DRAWN, strict=False):
             draw(axes, skeleton)
-        for axes in grid[len(SKELETONS) :]:
+        for axes in grid[len(DRAWN) :]:
             axes.set_axis_off()
         for line, (words, colour) in enumerate(
             {"left": BLUE, "right": VERMILLION, "middle": BLACK}.items()

@@ -245,6 +245,90 @@ MPII_16 = Skeleton(
 )  # fmt: skip
 """MPII's keypoints, a layout of 2D detectors (stacked hourglass)."""
 
+_COCO = COCO_17.joint_names
+
+COCO_18 = Skeleton(
+    name="coco_18",
+    joint_names=(
+        "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder",
+        "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip",
+        "left_knee", "left_ankle", "right_eye", "left_eye", "right_ear", "left_ear",
+    ),
+    parents=(1, -1, 1, 2, 3, 1, 5, 6, 1, 8, 9, 1, 11, 12, 0, 0, 14, 15),
+    left=(5, 6, 7, 11, 12, 13, 15, 17),
+    right=(2, 3, 4, 8, 9, 10, 14, 16),
+)  # fmt: skip
+"""OpenPose's COCO model; the neck is between the shoulders."""
+
+BODY_25 = Skeleton(
+    name="body_25",
+    joint_names=(
+        "nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder",
+        "left_elbow", "left_wrist", "pelvis", "right_hip", "right_knee", "right_ankle",
+        "left_hip", "left_knee", "left_ankle", "right_eye", "left_eye", "right_ear", "left_ear",
+        "left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe",
+        "right_heel",
+    ),
+    parents=(1, 8, 1, 2, 3, 1, 5, 6, -1, 8, 9, 10, 8, 12, 13, 0, 0, 15, 16, 14, 14, 14, 11, 11, 11),
+    left=(5, 6, 7, 12, 13, 14, 16, 18, 19, 20, 21),
+    right=(2, 3, 4, 9, 10, 11, 15, 17, 22, 23, 24),
+)  # fmt: skip
+"""OpenPose's BODY_25; the neck is between the shoulders, the pelvis between the hips."""
+
+BODY_25B = Skeleton(
+    name="body_25b",
+    joint_names=(
+        *_COCO, "upper_neck", "head_top", "left_big_toe", "left_small_toe", "left_heel",
+        "right_big_toe", "right_small_toe", "right_heel",
+    ),
+    parents=(
+        17, 0, 0, 1, 2, 17, 17, 5, 6, 7, 8, 5, 6, 11, 12, 13, 14, -1, 17, 15, 15, 15, 16, 16, 16
+    ),
+    left=(*COCO_17.left, 19, 20, 21),
+    right=(*COCO_17.right, 22, 23, 24),
+)  # fmt: skip
+"""OpenPose's experimental BODY_25B."""
+
+HALPE_26 = Skeleton(
+    name="halpe_26",
+    joint_names=(
+        *_COCO, "head_top", "neck", "pelvis", "left_big_toe", "right_big_toe", "left_small_toe",
+        "right_small_toe", "left_heel", "right_heel",
+    ),
+    parents=(
+        18, 0, 0, 1, 2, 18, 18, 5, 6, 7, 8, 19, 19, 11, 12, 13, 14, 0, 19, -1, 15, 16, 15, 16, 15,
+        16,
+    ),
+    left=(*COCO_17.left, 20, 22, 24),
+    right=(*COCO_17.right, 21, 23, 25),
+)  # fmt: skip
+"""Halpe's body and feet (AlphaPose, RTMPose)."""
+
+BLAZEPOSE_33 = Skeleton(
+    name="blazepose_33",
+    joint_names=(
+        "nose", "left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye",
+        "right_eye_outer", "left_ear", "right_ear", "mouth_left", "mouth_right", "left_shoulder",
+        "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_pinky",
+        "right_pinky", "left_index", "right_index", "left_thumb", "right_thumb", "left_hip",
+        "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "left_heel",
+        "right_heel", "left_foot_index", "right_foot_index",
+    ),
+    parents=(
+        -1, 0, 1, 2, 0, 4, 5, 3, 6, 0, 0, 0, 0, 11, 12, 13, 14, 15, 16, 15, 16, 15, 16, 11, 12, 23,
+        24, 25, 26, 27, 28, 27, 28,
+    ),
+    left=(1, 2, 3, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31),
+    right=(4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32),
+)  # fmt: skip
+"""MediaPipe's pose landmarks."""
+
 SKELETONS: Mapping[str, Skeleton] = MappingProxyType(
-    {s.name: s for s in (HUMAN36M_17, HUMANEVA_15, MPI_INF_3DHP_17, COCO_17, MPII_16)}
-)
+    {
+        s.name: s
+        for s in (
+            HUMAN36M_17, HUMANEVA_15, MPI_INF_3DHP_17, COCO_17, COCO_18, MPII_16, BODY_25,
+            BODY_25B, HALPE_26, BLAZEPOSE_33,
+        )
+    }
+)  # fmt: skip

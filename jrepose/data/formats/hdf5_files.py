@@ -40,7 +40,7 @@ def open_hdf5(path: str | os.PathLike[str]) -> Iterator[Hdf5]:
 
 
 class Hdf5:
-    """The datasets at a file's root, by name."""
+    """The datasets at a file's root, or in one of its groups, by name."""
 
     def __init__(self, file: Any, budget: Budget):
         self._file, self._budget = file, budget
@@ -57,6 +57,46 @@ class Hdf5:
         if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
             raise InputError(f"{self._budget.where}: refused, {name} is a link to something else")
         return self._checked(self._file[name], name)
+
+    def group(self, name: str) -> Hdf5:
+        """A group that is there.
+
+        Raises:
+            InputError: it is a link, or no group.
+        """
+        import h5py
+
+        hard = isinstance(self._file.get(name, getlink=True), h5py.HardLink)
+        if not hard or not isinstance(self._file[name], h5py.Group):
+            raise InputError(f"{self._budget.where}: {name} is no group of this file")
+        return Hdf5(self._file[name], self._budget)
+
+    def text(self, name: str, of: str | None = None) -> bytes | None:
+        """An attribute of this group, or of the dataset `of` in it; None if it is no text."""
+        attributes = (self._file if of is None else self.dataset(of)).attrs
+        if name not in attributes or attributes.get_id(name).get_storage_size() > self._budget.size:
+            return None
+        value = attributes[name]
+        value = value.encode() if isinstance(value, str) else value
+        return bytes(value) if isinstance(value, bytes) else None
+
+    def columns(self, name: str) -> dict[str, np.ndarray]:
+        """The numeric columns of a table, a dataset of records, by their names."""
+        dataset = self.dataset(name)
+        fields = dataset.dtype.fields
+        if not fields or dataset.shape is None or len(dataset.shape) != 1:
+            raise InputError(f"{self._budget.where}: {name} is no table of records")
+        self._budget.take(dataset.size * dataset.dtype.itemsize, name)
+        values = dataset[()]
+        return {field: values[field] for field in fields if values[field].dtype.kind in "fiub"}
+
+    def words(self, name: str) -> list[str]:
+        """The entries of a dataset of byte strings of fixed length."""
+        dataset = self.dataset(name)
+        if dataset.dtype.kind != "S" or dataset.shape is None:
+            raise InputError(f"{self._budget.where}: {name} holds no words")
+        self._budget.take(dataset.size * (dataset.dtype.itemsize + 50), name)
+        return [word.decode("utf-8", errors="replace") for word in dataset[()].ravel().tolist()]
 
     def numbers(self, name: str) -> np.ndarray:
         """The values of a numeric dataset, axes as HDF5 has them."""

@@ -51,8 +51,8 @@ _DERIVED: Mapping[str, Mapping[str, Places]] = MappingProxyType(
         "halpe_26": {"neck": (("neck",), ("left_shoulder", "right_shoulder")), "pelvis": _PELVIS},
     }
 )
-"""Joint order -> its joint -> what may stand for it, the best first: the mean of these joints of the
-source, or of those that were derived before it.  Joints that are not here go by their name."""
+"""Joint order -> its joint -> what may stand for it, the best first: the mean of these joints of
+the source, or of those that were derived before it.  Joints that are not here go by their name."""
 
 
 def convert(

@@ -11,8 +11,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "jrepose"
 
 FLOORS = {
-    "errors": 0, "skeleton": 0, "camera": 0, "host_memory": 0, "precision": 0, "files": 0,
-    "progress": 0, "interrupts": 0, "peers": 0, "disk": 0, "frames": 0,
+    "errors": 0, "skeleton": 0, "skeleton_conversion": 0, "camera": 0, "host_memory": 0,
+    "precision": 0, "files": 0, "progress": 0, "interrupts": 0, "peers": 0, "disk": 0, "frames": 0,
     "metrics": 1, "restricted_pickle": 1, "command": 1, "config_fields": 1, "drawing": 1,
     "models": 2, "losses": 2, "parallel": 2, "config_files": 2,
     "data": 3, "checkpoints": 3, "config": 3, "tasks": 3,
@@ -20,8 +20,8 @@ FLOORS = {
     "commands": 5, "cli": 6, "__main__": 7, "__init__": 0,
 }  # fmt: skip
 SAME_FLOOR = {("training", "evaluation"), ("interop", "training"), ("skeleton", "errors"),
-              ("camera", "errors"), ("files", "errors"), ("peers", "errors"), ("disk", "errors"),
-              ("config", "data"), ("tasks", "data")}  # fmt: skip
+              ("skeleton_conversion", "skeleton"), ("camera", "errors"), ("files", "errors"), ("peers", "errors"),
+              ("disk", "errors"), ("config", "data"), ("tasks", "data")}  # fmt: skip
 
 
 def imports(path: pathlib.Path) -> set[str]:

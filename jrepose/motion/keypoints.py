@@ -1,4 +1,4 @@
-"""The keypoints of the people in a detector's file: in pixels, with joint order and picture size."""
+"""The keypoints of the people in a detector's file: pixels, joint order and picture size."""
 
 from __future__ import annotations
 

@@ -65,7 +65,9 @@ def walk(skeleton: Skeleton, frames: int, start: float = 0.0, turn: float = 0.6)
                 [
                     np.full(frames, sign * x),
                     forward * np.cos(swing) + down * np.sin(swing) * any(moving),
-                    np.where(any(moving), pivot - down * np.cos(swing) + forward * np.sin(swing), z),
+                    np.where(
+                        any(moving), pivot - down * np.cos(swing) + forward * np.sin(swing), z
+                    ),
                 ],
                 axis=-1,
             )
@@ -270,7 +272,9 @@ def detectron(folder, skeleton):
         kps[k] = [[], np.concatenate([p.T, np.zeros((1, len(p))), c[None]])[None]]
     metadata = {"w": SIZE[0], "h": SIZE[1]}
     target = folder / "video.mp4.npz"
-    np.savez(target, boxes=boxes, keypoints=kps, segments=boxes, metadata=np.array(metadata, object))
+    np.savez(
+        target, boxes=boxes, keypoints=kps, segments=boxes, metadata=np.array(metadata, object)
+    )
     return target
 
 

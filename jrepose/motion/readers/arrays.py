@@ -19,8 +19,8 @@ from jrepose.skeleton import BLAZEPOSE_33
 TITLE = "arrays of keypoints"
 
 _POINTS = (
-    "keypoints", "kpts", "keypoints_2d", "keypoints2d", "pose2d", "pose_2d", "poses_2d", "joints_2d",
-    "keypoints_px", "reconstruction", "points", "arr_0",
+    "keypoints", "kpts", "keypoints_2d", "keypoints2d", "pose2d", "pose_2d", "poses_2d",
+    "joints_2d", "keypoints_px", "reconstruction", "points", "arr_0",
 )  # fmt: skip
 _SCORES = (
     "scores", "keypoint_scores", "confidence", "confidences", "score", "conf", "kpt_scores",
@@ -122,8 +122,7 @@ def _add_all(collector: Collector, points: Any, scores: Any) -> None:
         return
     confidences = None if scores is None else _regular(scores)
     if scores is not None and (
-        confidences is None
-        or confidences.squeeze().shape != regular[..., 0].squeeze().shape
+        confidences is None or confidences.squeeze().shape != regular[..., 0].squeeze().shape
     ):
         collector.fail(f"scores of the shape {np.shape(scores)} for keypoints of the shape "
                        f"{regular.shape}")  # fmt: skip
@@ -173,7 +172,9 @@ def _as_people(
         points = points[None]
         confidence = None if confidence is None else confidence[None]
     if points.ndim != 4 or points.shape[3] not in (2, 3, 4):
-        collector.fail(f"an array of the shape {shape}; expected (people,) frames, keypoints, 2 or 3")
+        collector.fail(
+            f"an array of the shape {shape}; expected (people,) frames, keypoints, 2 or 3"
+        )
     if points.shape[0] > points.shape[1]:
         collector.notes.append(f"of the axes {shape} the first is taken for the frames, the second "
                                "for people")  # fmt: skip

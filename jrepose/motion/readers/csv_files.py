@@ -36,7 +36,8 @@ _BEFORE = re.compile(rf"(?P<channel>{_CHANNEL})[_\-. ]*(?P<name>[0-9]{{1,3}})", 
 _FRAME = {"frame", "frame_id", "frame_number", "frame_index", "frame_idx", "frame_no", "image",
           "image_id", "filename", "frames", "framenumber", "frameid"}  # fmt: skip
 _LANDMARK = {"landmark", "landmark_name", "landmark_id", "landmark_index", "name", "joint",
-             "keypoint", "bodypart", "type", "id", "index", "joint_name", "keypoint_name"}  # fmt: skip
+             "keypoint", "bodypart", "type", "id", "index", "joint_name",
+             "keypoint_name"}  # fmt: skip
 _PERSON = {"person", "person_id", "track_id", "pose", "pose_id"}
 _LONGEST_LINE = 2**20
 _CELL = 64  # bytes that a cell takes while its row is read
@@ -127,7 +128,10 @@ def read(path: str | os.PathLike[str], collector: Collector) -> None:
 
 def _read_nameless(table: Table, collector: Collector, width: int) -> None:
     """Rows of 33 landmarks with x, y, z and visibility, or of x, y and confidence."""
-    for channels, joints in ((4, BLAZEPOSE_33.num_joints), *((3, count) for count in sorted(COUNTS))):
+    for channels, joints in (
+        (4, BLAZEPOSE_33.num_joints),
+        *((3, count) for count in sorted(COUNTS)),
+    ):
         if width in (channels * joints, channels * joints + 1):
             break
     else:

@@ -1,4 +1,4 @@
-"""Which joint order keypoints are in: told by names, by number, and by geometry where that is open."""
+"""Which joint order keypoints are in: told by names, by number, by geometry where that is open."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ COUNTS = frozenset(layout.count for layout in LAYOUTS.values())
 
 _ALIASES = {
     "head": "head_top", "top_of_head": "head_top", "hip": "pelvis", "mid_hip": "pelvis",
-    "midhip": "pelvis", "root": "pelvis", "hips": "pelvis", "left_hand": "left_wrist", "right_hand": "right_wrist",
-    "left_mouth": "mouth_left", "right_mouth": "mouth_right",
+    "midhip": "pelvis", "root": "pelvis", "hips": "pelvis", "left_hand": "left_wrist",
+    "right_hand": "right_wrist", "left_mouth": "mouth_left", "right_mouth": "mouth_right",
 }  # fmt: skip
 _SIDES = {"l": "left", "r": "right"}
 _NEEDED = ("shoulder", "hip", "knee")  # without them there is nothing to lift
@@ -71,8 +71,8 @@ _LEAST_LIMBS = 6
 _QUANTILE = 0.8  # over frames: limbs look shorter than they are
 _BETTER = 0.08
 _NO_BODY = 0.5
-"""Mean distances of the logarithms of lengths: a body is at 0.05 to 0.15, a wrong order at 0.25 to 1.2
-(measured on real files of five detectors)."""
+"""Mean distances of the logarithms of lengths: a body is at 0.05 to 0.15, a wrong order at 0.25 to
+1.2 (measured on real files of five detectors)."""
 
 
 def layout_named(name: str) -> Layout:
@@ -133,9 +133,7 @@ def tell_layout(
     return best, f"{count} keypoints are {best} and not {' or '.join(rest)} by their geometry"
 
 
-def _disproportion(
-    points: np.ndarray, confidence: np.ndarray, skeleton: Skeleton
-) -> float | None:
+def _disproportion(points: np.ndarray, confidence: np.ndarray, skeleton: Skeleton) -> float | None:
     """How far the limbs are from a body's proportions; None if too few are there."""
     logarithms = []
     for (start, end), height in _LIMBS.items():
@@ -151,9 +149,7 @@ def _disproportion(
     return float(np.abs(logarithms - np.median(logarithms)).mean())
 
 
-def by_names(
-    names: Sequence[str], where: str
-) -> tuple[Skeleton, list[int | None], str | None]:
+def by_names(names: Sequence[str], where: str) -> tuple[Skeleton, list[int | None], str | None]:
     """The layout that keypoints have by their names.
 
     Args:
@@ -183,9 +179,7 @@ def by_names(
 
     skeleton = max((layout.skeleton for layout in LAYOUTS.values()), key=fitting)
     spelt = spelt_for(skeleton.joint_names)
-    lacking = [
-        part for part in _NEEDED if not {f"left_{part}", f"right_{part}"} <= set(spelt)
-    ]
+    lacking = [part for part in _NEEDED if not {f"left_{part}", f"right_{part}"} <= set(spelt)]
     if lacking:
         raise InputError(
             f"{where}: keypoints {listed(list(names))}, of which none are called left_{lacking[0]} "

@@ -61,7 +61,9 @@ def people_of(found: Detections) -> tuple[list[Person], list[str]]:
     notes: list[str] = []
     counts = np.bincount(found.frames, minlength=found.num_frames)
     if (crowd := int((counts > 1).sum())) > 0:
-        notes.append(f"several people in {crowd} of {found.num_frames} frames, up to {counts.max()}")
+        notes.append(
+            f"several people in {crowd} of {found.num_frames} frames, up to {counts.max()}"
+        )
     present = found.confidence > 0
     identities = found.track
     numbered = (identities >= 0).all() and _are_people(found)

@@ -42,9 +42,7 @@ def read(entries: Mapping[str, Any], collector: Collector) -> None:
                            "people, 4, keypoints")  # fmt: skip
         scored = box is not None and box.ndim == 2 and box.shape[1] == 5 and len(box) == len(points)
         for person, values in enumerate(points):
-            collector.add(
-                frame, values[:2].T, values[3], score=box[person, 4] if scored else 1.0
-            )
+            collector.add(frame, values[:2].T, values[3], score=box[person, 4] if scored else 1.0)
 
 
 def _of_class(entry: Any) -> np.ndarray | None:

@@ -26,8 +26,9 @@ _DERIVED: Mapping[str, Mapping[str, Places]] = MappingProxyType(
             "pelvis": _PELVIS,
             "thorax": _BETWEEN_SHOULDERS,
             "spine": _TRUNK,
+            # At the height of nose and chin.
+            "neck": (("nose",), ("upper_neck",), ("head",), ("left_ear", "right_ear")),
             "head": _HEAD_TOP,
-            "neck": (("nose",), ("upper_neck",), ("head",)),  # at the height of nose and chin
         },
         "humaneva_15": {
             "pelvis": _PELVIS,

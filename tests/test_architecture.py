@@ -20,8 +20,8 @@ FLOORS = {
     "commands": 5, "cli": 6, "__main__": 7, "__init__": 0,
 }  # fmt: skip
 SAME_FLOOR = {("training", "evaluation"), ("interop", "training"), ("skeleton", "errors"),
-              ("skeleton_conversion", "skeleton"), ("camera", "errors"), ("files", "errors"), ("peers", "errors"),
-              ("disk", "errors"), ("config", "data"), ("tasks", "data")}  # fmt: skip
+              ("skeleton_conversion", "skeleton"), ("camera", "errors"), ("files", "errors"),
+              ("peers", "errors"), ("disk", "errors"), ("config", "data"), ("tasks", "data")}  # fmt: skip
 
 
 def imports(path: pathlib.Path) -> set[str]:

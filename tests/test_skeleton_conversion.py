@@ -57,11 +57,11 @@ def test_to_human36m(source):
 def test_missing_joints_are_not_averaged():
     points = np.ones((1, 17, 2), np.float32)
     confidence = np.ones((1, 17), np.float32)
-    for missing, joint, value in ((11, 0, 0), (5, 8, 0), (2, 10, 1), (0, 9, 0)):
+    for missing, joint, value in ((11, 0, 0), (5, 8, 0), (2, 10, 1), (0, 9, 1), (16, 3, 0)):
         sure = confidence.copy()
         sure[0, missing] = 0
         found, certain = convert(points * sure[..., None], sure, COCO_17, HUMAN36M_17)
-        # Without one of the eyes, the ears are the next best; nothing stands for the others.
+        # Without the nose or one of the eyes, the ears are the next best; nothing stands for the others.
         assert certain[0, joint] == value and (found[0, joint] == value).all()
 
 

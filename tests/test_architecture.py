@@ -21,7 +21,8 @@ FLOORS = {
 }  # fmt: skip
 SAME_FLOOR = {("training", "evaluation"), ("interop", "training"), ("skeleton", "errors"),
               ("skeleton_conversion", "skeleton"), ("camera", "errors"), ("files", "errors"),
-              ("peers", "errors"), ("disk", "errors"), ("config", "data"), ("tasks", "data")}  # fmt: skip
+              ("peers", "errors"), ("disk", "errors"), ("config", "data"),
+              ("tasks", "data")}  # fmt: skip
 
 
 def imports(path: pathlib.Path) -> set[str]:

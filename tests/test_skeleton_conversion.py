@@ -61,7 +61,7 @@ def test_missing_joints_are_not_averaged():
         sure = confidence.copy()
         sure[0, missing] = 0
         found, certain = convert(points * sure[..., None], sure, COCO_17, HUMAN36M_17)
-        # Without the nose or one of the eyes, the ears are the next best; nothing stands for the others.
+        # Ears stand for the nose and for eyes; nothing stands for the others.
         assert certain[0, joint] == value and (found[0, joint] == value).all()
 
 

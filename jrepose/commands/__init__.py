@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "lift": "Lift a 2D detector's keypoints to 3D motion: BVH, TRC, C3D, HTML ...",
         "train": "Train a model, or go on with a run.",
         "evaluate": "Score a checkpoint: tables, predictions, pictures.",
         "robustness": "How predictions bear shifts of the person and wide movements.",

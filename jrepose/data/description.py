@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
+from jrepose.skeleton import Skeleton
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,7 +24,9 @@ def describe(dataset: PoseDataset, config: ConfigDict) -> dict[str, Any]:
 
     Returns:
         Plain values: `model`, `source`, `clip`, `skeleton` and `keypoint_skeleton` (names),
-        `joints` and `keypoint_joints` (names in order), `target_space`, `frame_rates` (Hz).
+        `joints` and `keypoint_joints` (names in order), `joint_parents`, `joint_pairs` (left and
+        right) and the same of the keypoints, `target_space`, `frame_rates` (Hz), `scaling` (of
+        the keypoints: by the screen).
     """
     return {
         "model": config.model.name,
@@ -33,8 +36,19 @@ def describe(dataset: PoseDataset, config: ConfigDict) -> dict[str, Any]:
         "joints": list(dataset.skeleton.joint_names),
         "keypoint_skeleton": dataset.keypoint_skeleton.name,
         "keypoint_joints": list(dataset.keypoint_skeleton.joint_names),
+        **_structure(dataset.skeleton, "joint"),
+        **_structure(dataset.keypoint_skeleton, "keypoint"),
+        "scaling": "screen",
         "target_space": dataset.target_space,
         "frame_rates": _frame_rates(dataset),
+    }
+
+
+def _structure(skeleton: Skeleton, of: str) -> dict[str, Any]:
+    pairs = zip(skeleton.left, skeleton.right, strict=True)
+    return {
+        f"{of}_parents": list(skeleton.parents),
+        f"{of}_pairs": [list(pair) for pair in pairs],
     }
 
 

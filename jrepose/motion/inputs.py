@@ -1,0 +1,130 @@
+"""A detector's keypoints as a lifter takes them: gaps filled, at its frame rate and scale."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from jrepose.motion.bones import parents_first
+from jrepose.skeleton import Skeleton
+
+_SAME_RATE = 0.02  # relative difference that nobody sees
+
+
+class Scale(NamedTuple):
+    """x, y of a model: (pixels - centre) / unit."""
+
+    centre: tuple[float, float]
+    unit: float
+    clip: bool = False  # to [-1, 1]
+
+    def to_model(self, pixels: Float[np.ndarray, "*batch 2"]) -> Float32[np.ndarray, "*batch 2"]:
+        scaled = ((pixels - np.array(self.centre)) / self.unit).astype(np.float32)
+        return scaled.clip(-1, 1) if self.clip else scaled
+
+
+def screen_scale(size: tuple[int, int]) -> Scale:
+    """The picture's width becomes [-1, 1], y by the same scale."""
+    return Scale((size[0] / 2, size[1] / 2), size[0] / 2)
+
+
+def box_scale(
+    pixels: Float[np.ndarray, "frames joints 2"],
+    confidence: Float[np.ndarray, "frames joints"],
+    size: tuple[int, int],
+) -> Scale:
+    """The longer side of the box around all keypoints becomes [-1, 1] (MotionBERT's `crop_scale`).
+
+    Without four keypoints: as `screen_scale`.
+    """
+    present = pixels[confidence > 0]
+    if len(present) < 4:
+        return screen_scale(size)
+    low, high = present.min(0).astype(np.float64), present.max(0).astype(np.float64)
+    side = float((high - low).max())
+    if side <= 0:
+        return screen_scale(size)
+    return Scale(tuple((low + high) / 2), side / 2, clip=True)
+
+
+def filled(
+    pixels: Float[np.ndarray, "frames joints 2"],
+    confidence: Float[np.ndarray, "frames joints"],
+    skeleton: Skeleton,
+) -> Float[np.ndarray, "frames joints 2"]:
+    """Positions for missing joints (confidence 0), which the model is told that they are.
+
+    Within a gap on a straight line in time, before the first and after the last sight where it was
+    seen; a joint that is never seen is where its parent is.
+    """
+    pixels = pixels.astype(np.float64)
+    frames = np.arange(len(pixels))
+    never = []
+    for joint in range(skeleton.num_joints):
+        seen = np.flatnonzero(confidence[:, joint] > 0)
+        if not len(seen):
+            never.append(joint)
+        elif len(seen) < len(frames):
+            for axis in range(2):
+                pixels[:, joint, axis] = np.interp(frames, seen, pixels[seen, joint, axis])
+    known = [joint for joint in range(skeleton.num_joints) if joint not in never]
+    for joint in parents_first(skeleton):
+        if joint in never:
+            parent = skeleton.parents[joint]
+            pixels[:, joint] = pixels[:, known].mean(1) if parent < 0 else pixels[:, parent]
+    return pixels
+
+
+def model_rate(fps: float, rates: tuple[float, ...]) -> float:
+    """The frame rate at which a model sees a video.
+
+    Args:
+        fps: the video's.
+        rates: that the model was trained at; what lies between is left as it is.
+    """
+    low, high = min(rates), max(rates)
+    if low * (1 - _SAME_RATE) <= fps <= high * (1 + _SAME_RATE):
+        return fps
+    return low if fps < low else high
+
+
+def at_rate(
+    values: Float[np.ndarray, " frames *rest"], fps: float, rate: float
+) -> Float[np.ndarray, " new_frames *rest"]:
+    """Values at times 0, 1/rate, ... up to the last frame's or just beyond it.
+
+    Between frames on Catmull-Rom's cubic; where the rate falls to two thirds or less, means over
+    the new period, so that nothing aliases.
+    """
+    if rate == fps or len(values) == 1:
+        return values
+    ratio = fps / rate
+    count = int(np.ceil((len(values) - 1) / ratio - 1e-9)) + 1
+    at = np.arange(count) * ratio
+    if ratio >= 1.5:
+        sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
+        first = np.clip(np.ceil(at - ratio / 2), 0, len(values) - 1).astype(int)
+        last = np.clip(np.floor(at + ratio / 2), first, len(values) - 1).astype(int)
+        counts = (last + 1 - first).reshape(-1, *[1] * (values.ndim - 1))
+        return (sums[last + 1] - sums[first]) / counts
+    return interpolated(values, at)
+
+
+def interpolated(
+    values: Float[np.ndarray, " frames *rest"], at: Float[np.ndarray, " times"]
+) -> Float[np.ndarray, " times *rest"]:
+    """Values between frames, on Catmull-Rom's cubic; beyond the ends the end value.
+
+    Args:
+        values: at frames 0, 1, ...
+        at: places, in frames.
+    """
+    last = len(values) - 1
+    at = np.clip(at, 0, last)
+    left = np.minimum(at.astype(int), max(last - 1, 0))
+    t = (at - left).reshape(-1, *[1] * (values.ndim - 1))
+    p0, p1, p2, p3 = (values[np.clip(left + k, 0, last)] for k in (-1, 0, 1, 2))
+    cubic = p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0))
+    return p1 + 0.5 * t * cubic

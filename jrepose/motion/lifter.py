@@ -1,0 +1,475 @@
+"""Keypoints in, upright 3D motion in metres out: any length, frame rate and joint order.
+
+lifter = Lifter.from_pretrained("runs/mine")
+motion = lifter(keypoints, confidence, size=(1920, 1080), fps=30)
+motion.save("walk.bvh")
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import ArrayLike, Float, Float32, Num
+
+from jrepose import models
+from jrepose.errors import InputError, listed
+from jrepose.motion import camera_space, smoothing, upright
+from jrepose.motion.bones import with_constant_bones
+from jrepose.motion.inputs import (
+    Scale,
+    at_rate,
+    box_scale,
+    filled,
+    interpolated,
+    model_rate,
+    screen_scale,
+)
+from jrepose.motion.motion import Motion
+from jrepose.motion.pretrained import Pretrained, load_pretrained
+from jrepose.motion.readers.layouts import layout_named, tell_layout
+from jrepose.motion.stream import Stream
+from jrepose.skeleton import Skeleton
+from jrepose.skeleton_conversion import convert
+from jrepose.tasks.lifting import Lifting
+
+_LONG_GAP_S = 0.5
+_RATES = (0.1, 10_000.0)
+_CHUNK = 96  # poses at a time of a network that gives fewer frames than it sees
+
+Frame = (
+    Num[ArrayLike, "keypoints channels"]
+    | tuple[Num[ArrayLike, "keypoints 2"], Num[ArrayLike, " keypoints"]]
+    | None
+)
+
+
+class Lifter:
+    """A lifting network with everything around it.
+
+    One program is compiled, at the first use, for clips of one length; files of any length and
+    frame rate run through it.
+
+    Args:
+        pretrained: network, weights and what they were trained for.
+        flip: average with the mirrored prediction for the mirrored keypoints.
+        batch_size: clips at a time; None: 1 on a CPU, 16 on an accelerator or where a clip gives
+            one pose.
+    """
+
+    def __init__(self, pretrained: Pretrained, *, flip: bool = True, batch_size: int | None = None):
+        self.pretrained = pretrained
+        self._flip = flip
+        model = models.create(**pretrained.model)
+        self._task = Lifting(model, pretrained.skeleton, pretrained.keypoint_skeleton)
+        self._variables = jax.device_put(dict(pretrained.variables))
+        self._inputs, self._outputs = self._clip_lengths()
+        alone = jax.default_backend() == "cpu" and self._outputs > 1
+        self._batch = (1 if alone else 16) if batch_size is None else batch_size
+        if self._batch < 1:
+            raise InputError(f"batch_size is {batch_size}, expected at least 1")
+
+    @classmethod
+    def from_pretrained(
+        cls, spec: str | os.PathLike[str] = "small", *, flip: bool = True
+    ) -> Lifter:
+        """A lifter by the name of its weights, or from a file or a run.
+
+        Args:
+            spec: see `jrepose.motion.pretrained.load_pretrained`.
+            flip: see the class.
+
+        Raises:
+            InputError: nothing there, damaged, or no lifting network.
+        """
+        return cls(load_pretrained(spec), flip=flip)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the weights as an archive that `from_pretrained` takes."""
+        self.pretrained.save(path)
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Joints of the poses."""
+        return self.pretrained.skeleton
+
+    def _clip_lengths(self) -> tuple[int, int]:
+        """Frames that go into the network at a time, and poses that come out."""
+        frames, joints = self.pretrained.frames, self.pretrained.keypoint_skeleton.num_joints
+        outputs = self._frames_out(frames, joints)
+        if outputs >= frames:
+            return frames, frames
+        # A network that slides over longer clips is given such ones.
+        longer = frames + _CHUNK - 1
+        try:
+            slides = self._frames_out(longer, joints) == outputs + _CHUNK - 1
+        except (InputError, TypeError, ValueError):
+            slides = False
+        return (longer, outputs + _CHUNK - 1) if slides else (frames, outputs)
+
+    def _frames_out(self, frames: int, joints: int) -> int:
+        clip = jax.ShapeDtypeStruct((1, frames, joints, 3), np.float32)
+        return jax.eval_shape(self._program(False), self._variables, clip).shape[1]
+
+    def _program(self, flip: bool) -> Any:
+        def predict(variables, keypoints):
+            keys = jax.random.split(jax.random.key(0), len(keypoints))  # nothing is drawn
+            return self._task.predict(variables, {"keypoints": keypoints}, keys, flip=flip)
+
+        return predict
+
+    @functools.cached_property
+    def _run(self) -> Any:
+        return jax.jit(self._program(self._flip))
+
+    def __call__(
+        self,
+        keypoints: Num[ArrayLike, "frames keypoints channels"],
+        confidence: Num[ArrayLike, "frames keypoints"] | None = None,
+        *,
+        size: Sequence[int],
+        fps: float | int,
+        layout: str | Skeleton | None = None,
+        height_m: float | int = camera_space.DEFAULT_HEIGHT_M,
+        focal_px: float | int | None = None,
+        pitch_deg: float | int | None = None,
+        smooth: str | None = None,
+        constant_bones: bool = False,
+        lock_feet: bool = False,
+        person: str = "1",
+        first_frame: int = 0,
+    ) -> Motion:
+        """Lifts one person's keypoints of one video.
+
+        Args:
+            keypoints: pixels, x right and y down, and the confidence as a third channel if
+                `confidence` is None.  (0, 0) and NaN are missing.
+            confidence: 0 (missing) to 1; None: 1 where there is a keypoint.
+            size: width and height of the picture, pixels.
+            fps: frames per second.
+            layout: joint order of the keypoints, a name (docs/formats.md) or a skeleton; None: told
+                by their number and geometry.
+            height_m: of the person, metres; sets the size of everything.
+            focal_px: focal length of the camera, which tells how far away the person is; None: the
+                longer side of the picture.
+            pitch_deg: how far a level-headed camera looks down; None: the vertical is told by how
+                the person stands.
+            smooth: `"one_euro"` or `"savitzky_golay"`, see `smoothing.smoother`; None: not at all.
+            constant_bones: every bone has its median length in all frames.
+            lock_feet: standing feet do not slide.
+            person, first_frame: of the motion, see `Motion`.
+
+        Returns:
+            A pose of every joint in every frame, upright, the camera above the world's origin and
+            the floor at z = 0; its notes say what was assumed.
+
+        Raises:
+            InputError: keypoints of no known joint order, none at all, or numbers that cannot be.
+        """
+        size, fps, height_m, focal_px, pitch_deg = _numbers(
+            size, fps, height_m, focal_px, pitch_deg
+        )
+        smoothed = smoothing.smoother(smooth) if smooth else None
+        pixels, sure = _keypoints(keypoints, confidence)
+        source, notes = _layout(pixels, sure, layout)
+        notes = [*self.pretrained.notes, *notes]
+        points, certain = convert(pixels, sure, source, self.pretrained.keypoint_skeleton)
+        notes += _missing(certain, self.pretrained.keypoint_skeleton, fps)
+        points = filled(points, certain, self.pretrained.keypoint_skeleton)
+        scale = self._scale(points, certain, size)
+        poses = self._lift(points, certain, scale, fps)
+        if focal_px is None:
+            focal_px = camera_space.default_focal_px(size)
+            notes.append(f"focal length {focal_px:g} pixels (assumed), which sets the distance")
+        if height_m == camera_space.DEFAULT_HEIGHT_M:
+            notes.append(f"height {height_m:g} m (assumed), which sets the size")
+        in_camera = self._in_camera(
+            poses, points, certain, scale, size=size, fps=fps, focal_px=focal_px, height_m=height_m
+        )
+        if pitch_deg is None:
+            up, share = upright.up_of_body(in_camera, self.skeleton)
+            notes.append(
+                "the vertical is that of the camera, as the person does not stand" if not share
+                else f"the vertical is told by how the person stands in {share:.0%} of the frames"
+            )  # fmt: skip
+        else:
+            up = upright.up_of_pitch(pitch_deg)
+        world = upright.to_world(in_camera, up)
+        if smoothed is not None:
+            world = smoothed(world, fps)
+        if constant_bones:
+            world = with_constant_bones(world, self.skeleton)
+        world = upright.on_floor(world, self.skeleton, fps=fps, height_m=height_m)
+        if lock_feet:
+            world = smoothing.with_feet_locked(world, self.skeleton, fps=fps, height_m=height_m)
+        return Motion(
+            poses_m=world.astype(np.float32),
+            skeleton=self.skeleton,
+            fps=fps,
+            keypoints=np.concatenate([pixels, sure[..., None]], axis=-1).astype(np.float32),
+            keypoint_skeleton=source,
+            size=size,
+            person=person,
+            notes=tuple(notes),
+            first_frame=first_frame,
+        )
+
+    def stream(
+        self,
+        frames: Iterable[Frame],
+        *,
+        size: Sequence[int],
+        fps: float | int,
+        delay: int = 13,
+        layout: str | Skeleton,
+        height_m: float | int = camera_space.DEFAULT_HEIGHT_M,
+        focal_px: float | int | None = None,
+        pitch_deg: float | int = 0.0,
+        smooth: bool = False,
+    ) -> Iterator[Float32[np.ndarray, "joints 3"]]:
+        """Lifts one person's keypoints frame by frame, for a loop over a camera.
+
+        The state has a fixed size: the keypoints of a clip, and running means.
+
+        Args:
+            frames: keypoints `[keypoints, 2 or 3]` of each frame, or (keypoints, confidence), or
+                None where nobody is seen; pixels, as for a call.
+            size, fps, height_m, focal_px: as for a call.
+            delay: how many frames later than its keypoints a pose comes; what is seen until then
+                makes it better.  The last ones come after the end.
+            layout: joint order of the keypoints, a name or a skeleton.
+            pitch_deg: how far the level-headed camera looks down.
+            smooth: whether a One-Euro filter runs along.
+
+        Yields:
+            A pose of every frame: metres, upright, x right, y forward from the camera, the floor at
+            z = 0 as far as the feet of the last seconds tell.
+
+        Raises:
+            InputError: numbers that cannot be, or keypoints of another joint order.
+        """
+        size, fps, height_m, focal_px, pitch_deg = _numbers(
+            size, fps, height_m, focal_px, pitch_deg
+        )
+        if delay < 0:
+            raise InputError(f"delay is {delay}; expected 0 frames or more")
+        source = layout if isinstance(layout, Skeleton) else layout_named(layout).skeleton
+        clip, outputs = self.pretrained.frames, self._outputs
+        if self._outputs != self._inputs:
+            outputs = self._frames_out(clip, self.pretrained.keypoint_skeleton.num_joints)
+        longest = clip - 1 if outputs == clip else clip
+        state = Stream(
+            self.pretrained,
+            lambda inputs: self._run(self._variables, jnp.asarray(inputs)),
+            clip,
+            outputs,
+            min((clip - outputs) // 2 + self.pretrained.causal_shift, clip - outputs),
+            self._scale,
+            size=size,
+            fps=fps,
+            delay=min(delay, int(longest * fps / model_rate(fps, self.pretrained.frame_rates))),
+            height_m=height_m,
+            focal_px=camera_space.default_focal_px(size) if focal_px is None else focal_px,
+            pitch_deg=pitch_deg,
+            smooth=smooth,
+        )
+        for frame in frames:
+            pixels, sure = _frame(frame, source)
+            points, certain = convert(pixels, sure, source, self.pretrained.keypoint_skeleton)
+            pose = state.push(points[0], certain[0])
+            if pose is not None:
+                yield pose
+        yield from state.flush()
+
+    def _scale(self, points: np.ndarray, certain: np.ndarray, size: tuple[int, int]) -> Scale:
+        if self.pretrained.scaling == "box":
+            return box_scale(points, certain, size)
+        return screen_scale(size)
+
+    def _lift(
+        self, points: np.ndarray, certain: np.ndarray, scale: Scale, fps: float
+    ) -> Float[np.ndarray, "frames joints 3"]:
+        """The network's poses of all frames, at the video's frame rate."""
+        inputs = np.concatenate([scale.to_model(points), certain[..., None]], -1).astype(np.float32)
+        rate = model_rate(fps, self.pretrained.frame_rates)
+        if rate == fps:
+            return self._poses(inputs)
+        inputs = at_rate(inputs, fps, rate).astype(np.float32)
+        inputs[..., 2] = inputs[..., 2].clip(0, 1)
+        return interpolated(self._poses(inputs), np.arange(len(points)) * (rate / fps))
+
+    def _poses(
+        self, inputs: Float32[np.ndarray, "frames joints 3"]
+    ) -> Float32[np.ndarray, "frames joints 3"]:
+        """The network's poses: overlapping clips, blended, with edges padded."""
+        frames, seen, given = len(inputs), self._inputs, self._outputs
+        before, after = self._margins()
+        whole = seen == given
+        hop = max(1, given // 2) if whole else given
+        starts = list(range(0, max(frames - given, 0) + hop, hop)) if frames > given else [0]
+        if whole:
+            starts = sorted({min(start, max(frames - given, 0)) for start in starts})
+        else:
+            starts = [start for start in starts if start < frames]
+        weight = _blend(given) if whole else np.ones(given, np.float32)
+        total = np.zeros((frames, self.skeleton.num_joints, 3), np.float32)
+        share = np.zeros(frames, np.float32)
+        for first in range(0, len(starts), self._batch):
+            batch = starts[first : first + self._batch]
+            rows = np.array([batch[min(k, len(batch) - 1)] for k in range(self._batch)])
+            index = rows[:, None] + np.arange(-before, seen - before)
+            index = _mirrored(index, frames) if whole else index.clip(0, frames - 1)
+            poses = np.asarray(self._run(self._variables, jnp.asarray(inputs[index])))
+            for start, clip in zip(batch, poses, strict=False):
+                stop = min(start + given, frames)
+                total[start:stop] += weight[: stop - start, None, None] * clip[: stop - start]
+                share[start:stop] += weight[: stop - start]
+        return self._relative(total / share[:, None, None])
+
+    def _margins(self) -> tuple[int, int]:
+        """Frames that a clip sees before its first pose and after its last one."""
+        margin = self._inputs - self._outputs
+        before = margin // 2 + self.pretrained.causal_shift
+        return min(before, margin), max(margin - before, 0)
+
+    def _relative(self, poses: np.ndarray) -> np.ndarray:
+        """Relative to the root: of 2.5D poses only the depth is."""
+        root = poses[:, self.skeleton.root, None].copy()
+        if self.pretrained.target_space == "image":
+            root[..., :2] = 0
+        return poses - root
+
+    def _in_camera(
+        self,
+        poses: np.ndarray,
+        points: np.ndarray,
+        certain: np.ndarray,
+        scale: Scale,
+        *,
+        size: tuple[int, int],
+        fps: float,
+        focal_px: float,
+        height_m: float,
+    ) -> np.ndarray:
+        """Metres in camera axes."""
+        options = {"size": size, "fps": fps, "focal_px": focal_px, "height_m": height_m}
+        if self.pretrained.target_space != "image":
+            return camera_space.from_camera_space(
+                poses, self.skeleton, points, certain, self.pretrained.keypoint_skeleton, **options
+            )
+        in_pixels = poses * scale.unit
+        in_pixels[..., :2] += scale.centre
+        return camera_space.from_image_space(in_pixels, self.skeleton, **options)
+
+
+def _blend(frames: int) -> Float32[np.ndarray, " frames"]:
+    """Weights of a clip's poses, largest in its middle, which sees most of both sides."""
+    ramp = np.minimum(np.arange(1, frames + 1), np.arange(frames, 0, -1))
+    return (ramp / ramp.max()).astype(np.float32)
+
+
+def _mirrored(index: np.ndarray, frames: int) -> np.ndarray:
+    """Frame numbers beyond the ends counted back from them: motion that goes on."""
+    if frames == 1:
+        return np.zeros_like(index)
+    period = 2 * (frames - 1)
+    index = np.abs(index) % period
+    return np.minimum(index, period - index)
+
+
+def _numbers(
+    size: Sequence[int],
+    fps: float | int,
+    height_m: float | int,
+    focal_px: float | int | None,
+    pitch_deg: float | int | None,
+) -> tuple[tuple[int, int], float, float, float | None, float | None]:
+    """The numbers in their types, if they can be."""
+    if len(size) != 2 or not all(1 <= side <= 10**5 for side in size):
+        raise InputError(f"size is {tuple(size)}; expected width and height in pixels")
+    numbers = []
+    for name, value, low, high in (
+        ("fps", fps, *_RATES),
+        ("height", height_m, 0.3, 3.0),
+        ("focal", focal_px, 1.0, 1e6),
+        ("pitch", pitch_deg, -89.0, 89.0),
+    ):
+        if value is not None and not low <= value <= high:
+            raise InputError(f"{name} is {value:g}; expected {low:g} to {high:g}")
+        numbers.append(None if value is None else float(value))
+    return (int(size[0]), int(size[1])), *numbers
+
+
+def _keypoints(
+    keypoints: ArrayLike, confidence: ArrayLike | None, empty: bool = False
+) -> tuple[Float32[np.ndarray, "frames keypoints 2"], Float32[np.ndarray, "frames keypoints"]]:
+    """Positions, (0, 0) where missing, and confidences, 0 where missing."""
+    given = np.asarray(keypoints, np.float32)
+    if given.ndim != 3 or given.shape[2] not in (2, 3) or not given.size:
+        raise InputError(
+            f"keypoints of the shape {given.shape}; expected frames, keypoints, 2 or 3"
+        )
+    if confidence is None:
+        sure = given[..., 2] if given.shape[2] == 3 else np.ones(given.shape[:2], np.float32)
+    else:
+        sure = np.asarray(confidence, np.float32)
+    if sure.shape != given.shape[:2]:
+        raise InputError(f"confidences of the shape {sure.shape}; expected {given.shape[:2]}")
+    pixels = given[..., :2]
+    missing = ~np.isfinite(pixels).all(-1) | (pixels == 0).all(-1) | ~(sure > 0)
+    sure = np.where(missing, np.float32(0), sure).clip(0, 1)
+    if missing.all() and not empty:
+        raise InputError("not one keypoint is there: all are missing or of confidence 0")
+    return np.where(missing[..., None], np.float32(0), pixels), sure
+
+
+def _frame(
+    frame: Frame, source: Skeleton
+) -> tuple[Float32[np.ndarray, "1 keypoints 2"], Float32[np.ndarray, "1 keypoints"]]:
+    """One frame as `_keypoints` gives it; nobody is all missing."""
+    count = source.num_joints
+    if frame is None:
+        return np.zeros((1, count, 2), np.float32), np.zeros((1, count), np.float32)
+    points, confidence = frame if isinstance(frame, tuple) else (frame, None)
+    points = np.asarray(points, np.float32)
+    if points.ndim != 2 or len(points) != count:
+        raise InputError(f"a frame of the shape {points.shape}; expected {count} keypoints of "
+                         f"{source.name}, 2 or 3")  # fmt: skip
+    sure = None if confidence is None else np.asarray(confidence, np.float32)[None]
+    return _keypoints(points[None], sure, empty=True)
+
+
+def _layout(
+    pixels: np.ndarray, sure: np.ndarray, layout: str | Skeleton | None
+) -> tuple[Skeleton, list[str]]:
+    if isinstance(layout, Skeleton):
+        skeleton, notes = layout, []
+    elif layout is None:
+        name, note = tell_layout(pixels, sure, "keypoints")
+        skeleton, notes = layout_named(name).skeleton, [note] if note else []
+    else:
+        skeleton, notes = layout_named(layout).skeleton, []
+    if skeleton.num_joints != pixels.shape[1]:
+        raise InputError(f"{pixels.shape[1]} keypoints, {skeleton.name} has {skeleton.num_joints}")
+    return skeleton, notes
+
+
+def _missing(certain: np.ndarray, skeleton: Skeleton, fps: float) -> list[str]:
+    """What to say about keypoints that are not there."""
+    notes = []
+    never = [n for n, c in zip(skeleton.joint_names, certain.any(0), strict=True) if not c]
+    if len(never) > skeleton.num_joints / 2:
+        raise InputError(f"of the {skeleton.num_joints} joints of {skeleton.name} that are lifted "
+                         f"{len(never)} are never there: {listed(never)}")  # fmt: skip
+    if never:
+        notes.append(f"never seen, and guessed: {listed(never)}")
+    nobody = np.concatenate([[0], (~certain.any(1)).astype(np.int8), [0]])
+    edges = np.flatnonzero(np.diff(nobody)).reshape(-1, 2)
+    if len(edges) and (longest := int(np.diff(edges).max())) > _LONG_GAP_S * fps:
+        notes.append(f"nothing is seen for up to {longest} frames, which are guessed")
+    return notes

@@ -1,0 +1,313 @@
+"""Lifting with a network that knows the truth, and with one that does not: any length and rate."""
+
+import dataclasses
+import json
+
+import jax
+import keypoint_files as files
+import numpy as np
+import pytest
+
+import jrepose
+from jrepose import models
+from jrepose.command import run
+from jrepose.commands.lift import lift
+from jrepose.errors import InputError
+from jrepose.motion import upright
+from jrepose.motion.lifter import Lifter
+from jrepose.motion.pretrained import Pretrained, load_pretrained
+from jrepose.skeleton import BLAZEPOSE_33, COCO_17, HUMAN36M_17
+
+TINY = {"name": "repose", "dim_feat": 8, "dim_rep": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 1.0,
+        "maxlen": 9}  # fmt: skip
+FRAMES = 75
+FOCAL = files.FOCAL
+
+
+def weights(name: str, frames: int, **hyperparameters):
+    """Some weights; nothing is compiled for them."""
+    model = models.create(name, **hyperparameters)
+    keypoints = np.zeros((1, frames, 17, model.input_shape[2]), np.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), keypoints)
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda leaf: rng.normal(0, 0.2, leaf.shape).astype(leaf.dtype), shapes)
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Pretrained:
+    variables = weights("repose", 9, **{k: v for k, v in TINY.items() if k != "name"})
+    return Pretrained(
+        TINY, variables, HUMAN36M_17, HUMAN36M_17, "image", 9,
+        (20.0, 60.0),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lifter(tiny) -> Lifter:
+    return Lifter(tiny)
+
+
+def walking(pitch: float = 0.0):
+    """Somebody who walks away: world and camera axes, pixels."""
+    world = files.walk(HUMAN36M_17, FRAMES, turn=0.0)
+    time = np.arange(FRAMES)[:, None] / 30
+    world[..., 0] += 0.2 * time
+    world[..., 1] += 4.0 + 1.2 * time
+    ankles = [HUMAN36M_17.index("left_ankle"), HUMAN36M_17.index("right_ankle")]
+    world[..., 2] -= world[:, ankles, 2].min(1)[:, None] - 0.078
+    axes = upright.world_axes(upright.up_of_pitch(pitch))
+    camera = (world - [0, 0, 1.5]) @ axes
+    pixels = FOCAL * camera[..., :2] / camera[..., 2:] + np.array(files.SIZE) / 2
+    return world, camera, pixels
+
+
+class Oracle(Lifter):
+    """Knows the poses that the network should give."""
+
+    def knowing(self, poses: np.ndarray) -> "Oracle":
+        self._poses = lambda inputs: self._relative(poses.astype(np.float32))
+        return self
+
+
+def label(camera: np.ndarray, pixels: np.ndarray, space: str) -> np.ndarray:
+    if space == "camera_m":
+        return camera - camera[:, :1]
+    depth = (camera[..., 2:] - camera[:, :1, 2:]) * FOCAL / camera[:, :1, 2:]
+    return (np.concatenate([pixels - np.array(files.SIZE) / 2, depth], -1)) / (files.SIZE[0] / 2)
+
+
+@pytest.mark.parametrize("space", ["image", "camera_m"])
+@pytest.mark.parametrize(("pitch", "told"), [(0.0, False), (20.0, False), (20.0, True)])
+def test_true_poses_become_true_motion(tiny, space, pitch, told):
+    world, camera, pixels = walking(pitch)
+    oracle = Oracle(dataclasses.replace(tiny, target_space=space))
+    motion = oracle.knowing(label(camera, pixels, space))(
+        pixels.astype(np.float32), size=files.SIZE, fps=30, layout="human36m_17", focal_px=FOCAL,
+        pitch_deg=pitch if told else None,
+    )  # fmt: skip
+    relative = motion.poses_m - motion.poses_m[:, :1] - (world - world[:, :1])
+    assert np.linalg.norm(relative, axis=-1).mean() < 0.015
+    # Its size is a matter of proportions, its distance follows.
+    assert np.linalg.norm(motion.poses_m - world, axis=-1).mean() < 0.15
+    ankles = motion.poses_m[:, [3, 6], 2].min(1)
+    np.testing.assert_allclose(np.median(ankles), 0.078, atol=0.01)
+    assert np.abs(ankles - 0.078).max() < 0.08  # the floor is level
+
+
+def test_height_and_focal_scale_the_motion(tiny):
+    _, camera, pixels = walking()
+    oracle = Oracle(tiny).knowing(label(camera, pixels, "image"))
+    options = {"size": files.SIZE, "fps": 30, "layout": "human36m_17", "pitch_deg": 0.0}
+    near = oracle(pixels.astype(np.float32), focal_px=FOCAL, height_m=1.2, **options)
+    far = oracle(pixels.astype(np.float32), focal_px=2 * FOCAL, height_m=1.2, **options)
+    tall = np.median(np.ptp(near.poses_m[..., 2], axis=1))
+    assert 1.05 < tall < 1.2
+    distance = [motion.poses_m[0, 0, 1] for motion in (near, far)]
+    np.testing.assert_allclose(distance[1] / distance[0], 2, rtol=0.01)
+    assert not any("assumed" in note for note in near.notes)
+    both = oracle(pixels.astype(np.float32), **options)
+    assert sum("assumed" in note for note in both.notes) == 2
+
+
+def test_who_lies_does_not_tip_the_world(tiny):
+    _, camera, pixels = walking()
+    lying = np.stack([camera[..., 1], camera[..., 0], camera[..., 2]], axis=-1)
+    oracle = Oracle(dataclasses.replace(tiny, target_space="camera_m")).knowing(lying)
+    motion = oracle(pixels.astype(np.float32), size=files.SIZE, fps=30, layout="human36m_17")
+    assert any("vertical is that of the camera" in note for note in motion.notes)
+    assert np.ptp(motion.poses_m[0, :, 2]) < 0.7
+
+
+def test_any_length_and_rate_in_one_program(lifter):
+    for frames in (1, 2, 9, 10, 40):
+        points, confidence = files.keypoints(COCO_17, frames)
+        for fps in (30, 100, 10):
+            motion = lifter(points.astype(np.float32), confidence.astype(np.float32),
+                            size=files.SIZE, fps=fps, layout=COCO_17)  # fmt: skip
+            assert motion.poses_m.shape == (frames, 17, 3)
+            assert motion.fps == fps
+            assert np.isfinite(motion.poses_m).all()
+    assert lifter._run._cache_size() == 1
+
+
+def test_clips_are_blended_without_seams(lifter):
+    """A network that looks at one frame gives the same poses whatever the clips."""
+    inputs = np.random.default_rng(0).normal(size=(50, 17, 3)).astype(np.float32)
+    seen = []
+    copy = Lifter(lifter.pretrained)
+    copy._run = lambda variables, clips: seen.append(len(clips)) or clips
+    got = copy._poses(inputs)
+    expected = inputs - np.concatenate([np.zeros((50, 1, 2)), inputs[:, :1, 2:]], -1)
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert len(seen) == 12  # half a clip apart, the last one ends with the video
+
+
+def test_one_pose_of_a_clip_is_that_of_its_middle(tiny):
+    for shift, before in ((0, 13), (13, 26)):
+        pretrained = dataclasses.replace(
+            tiny, model={"name": "videopose3d", "filter_widths": (3, 3, 3), "channels": 4},
+            frames=27, causal_shift=shift,
+            variables=weights("videopose3d", 27, filter_widths=(3, 3, 3), channels=4),
+        )  # fmt: skip
+        network = Lifter(pretrained)
+        assert network._inputs - network._outputs == 26  # it slides over longer clips
+        network._run = lambda variables, clips, before=before, given=network._outputs: clips[
+            :, before : before + given
+        ]
+        inputs = np.random.default_rng(0).normal(size=(140, 17, 3)).astype(np.float32)
+        expected = inputs - np.concatenate([np.zeros((140, 1, 2)), inputs[:, :1, 2:]], -1)
+        np.testing.assert_allclose(network._poses(inputs), expected, atol=1e-5)
+
+
+def test_a_stream_gives_what_a_file_gives(lifter):
+    points, confidence = files.keypoints(COCO_17, 30)
+    confidence[12:14] = 0
+    frames = list(zip(points, confidence, strict=True))
+    frames[12] = None
+    options = {"size": files.SIZE, "fps": 30, "layout": "coco_17", "pitch_deg": 0.0}
+    for delay in (0, 4, 100):
+        poses = list(lifter.stream(frames, delay=delay, **options))
+        assert len(poses) == 30 and all(pose.shape == (17, 3) for pose in poses)
+        assert np.isfinite(poses).all()
+    given = lifter.stream(iter(frames), delay=4, **options)
+    taken = []
+    stream = lifter.stream((taken.append(1) or frame for frame in frames), delay=4, **options)
+    next(stream)
+    assert len(taken) == 5  # a pose comes `delay` frames later
+    list(given)
+
+
+def test_a_stream_of_the_truth_is_the_truth(tiny):
+    world, camera, pixels = walking(10.0)
+    oracle = Oracle(tiny)
+    known = label(camera, pixels, "image").astype(np.float32)
+    # The network's answer to a clip of true keypoints: found by the keypoints.
+    flat = known[..., :2].reshape(FRAMES, -1)
+
+    def answer(variables, clips):
+        clip = np.asarray(clips)[0, :, :, :2].reshape(len(clips[0]), -1)
+        return known[np.abs(clip[:, None] - flat).sum(-1).argmin(1)][None]
+
+    oracle._run = answer
+    poses = np.stack(list(oracle.stream(
+        pixels.astype(np.float32), size=files.SIZE, fps=30, delay=3, layout="human36m_17",
+        focal_px=FOCAL, pitch_deg=10.0,
+    )))  # fmt: skip
+    relative = poses - poses[:, :1] - (world - world[:, :1])
+    assert np.linalg.norm(relative, axis=-1).mean() < 0.02
+    assert np.abs(poses[:, [3, 6], 2].min(1) - 0.078).max() < 0.1
+
+
+def test_missing_joints_are_told_and_filled(lifter):
+    points, confidence = files.keypoints(BLAZEPOSE_33, 60)
+    confidence[20:50] = 0
+    names = [BLAZEPOSE_33.index(name) for name in ("left_ankle", "right_ankle")]
+    points[:, names] = 0
+    motion = lifter(points.astype(np.float32), confidence.astype(np.float32), size=files.SIZE,
+                    fps=30, layout="blazepose_33")  # fmt: skip
+    assert "never seen, and guessed: right_ankle, left_ankle" in motion.notes
+    assert "nothing is seen for up to 30 frames, which are guessed" in motion.notes
+    confidence[:, 5:] = 0
+    with pytest.raises(InputError, match="of the 17 joints of human36m_17 that are lifted"):
+        lifter(points.astype(np.float32), confidence.astype(np.float32), size=files.SIZE, fps=30,
+               layout="blazepose_33")  # fmt: skip
+
+
+def test_archives_keep_all_that_is_needed(tiny, tmp_path):
+    tiny.save(tmp_path / "a.npz")
+    found = load_pretrained(tmp_path / "a.npz")
+    for field in dataclasses.fields(found):
+        if field.name not in ("variables", "origin"):
+            assert getattr(found, field.name) == getattr(tiny, field.name), field.name
+    near = jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), found.variables,
+                        dict(tiny.variables))  # fmt: skip
+    assert near is not None
+    (tmp_path / "b.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:-100])
+    with pytest.raises(InputError, match="b.npz"):
+        load_pretrained(tmp_path / "b.npz")
+    with pytest.raises(InputError, match="no weights 'nothing': neither a file nor a run"):
+        load_pretrained("nothing")
+
+
+def test_public_pytorch_files_as_they_are(tiny, tmp_path):
+    """MotionBERT's and RePOSE's say nothing of themselves; their scaling is the box."""
+    from jrepose import interop
+
+    hyperparameters = {key: value for key, value in TINY.items() if key != "name"}
+    weights = interop.to_torch("repose", tiny.variables, **hyperparameters)
+    interop.write_state_dict(weights, tmp_path / "best_epoch.bin", data_parallel=True)
+    found = load_pretrained(tmp_path / "best_epoch.bin")
+    assert (found.scaling, found.target_space, found.frames) == ("box", "image", 9)
+    assert found.model["dim_feat"] == 8
+    jax.tree.map(np.testing.assert_array_equal, found.variables, dict(tiny.variables))
+    assert "do not say what they were trained for" in found.notes[0]
+
+
+def test_the_command(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tiny.save("tiny.npz")
+    files.alphapose(tmp_path, COCO_17)
+    arguments = ["jrepose lift", "keypoints.json", "--weights=tiny.npz"]
+    sized = [*arguments, "--size=1280x960"]
+    assert run(lift, [*sized, "-o", "out/a.npz", "out/a.json", "--height", "1.8"]) == 0
+    said = capsys.readouterr().out
+    assert "30 frames per second (assumed; --fps says it)" in said
+    assert "17 keypoints are coco_17" in said
+    assert "height" not in said
+    with np.load("out/a.npz") as archive:
+        assert archive["poses_m"].shape == (6, 17, 3)
+    assert run(lift, sized) == 0  # keypoints.bvh, here
+    assert "wrote keypoints.bvh" in capsys.readouterr().out
+    assert run(lift, ["lift", "--size", "1280x960", "--weights=tiny.npz", "-o", "b.csv",
+                      "keypoints.json"]) == 0  # fmt: skip
+    capsys.readouterr()
+    before = sorted(tmp_path.rglob("*"))
+    for wrong, message in (
+        (arguments, "the picture's size is not in the file"),
+        ([*sized, "--size=12"], "--size is '12'; expected width and height"),
+        ([*sized, "--fps=0"], "fps is 0; expected 0.1 to 10000"),
+        ([*sized, "--height=180"], "height is 180; expected 0.3 to 3"),
+        ([*sized, "--person=7"], "no person '7'; there are 0"),
+        ([*sized, "--layout=halpe_26"], "17 keypoints, halpe_26 has 26"),
+        ([*sized, "--smooth=much"], "unknown smoothing 'much'"),
+        ([*sized, "-o", "a.xyz"], "jrepose does not write .xyz"),
+        ([*sized, "-o", "tiny.npz/a.bvh"], "is no folder that can be written to"),
+        ([*sized, "--weights=none"], "no weights 'none'"),
+        (["lift"], "KEYPOINTS is missing"),
+    ):
+        assert run(lift, wrong) == 2
+        error = capsys.readouterr().err
+        assert message in error and error.count("\n") == 1, error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_says_what_it_was_trained_on(tiny, tmp_path):
+    """Of a checkpoint's description; those that have none are taken for Human3.6M's."""
+    from jrepose import checkpoints
+
+    description = {
+        "clip": {"frames": 9, "every": 2}, "skeleton": "human36m_17", "target_space": "image",
+        "joints": list(HUMAN36M_17.joint_names), "keypoint_skeleton": "coco_17",
+        "keypoint_joints": list(COCO_17.joint_names), "frame_rates": [50.0],
+    }  # fmt: skip
+    state = {"params": tiny.variables["params"], "ema": {}, "collections": {}}
+    for name, said in (("run", description), ("old", {})):
+        writer = checkpoints.CheckpointWriter(tmp_path / name, keep=1, score="mpjpe")
+        writer.save(0, state, config={"model": TINY}, data={}, validation=None, log={},
+                    description=said)  # fmt: skip
+        writer.close()
+    found = load_pretrained(tmp_path / "run")
+    assert (found.frame_rates, found.keypoint_skeleton, found.scaling) == (
+        (25.0,),
+        COCO_17,
+        "screen",
+    )
+    old = load_pretrained(tmp_path / "old")
+    assert old.keypoint_skeleton == HUMAN36M_17 and "do not say" in old.notes[0]
+
+
+def test_the_front_door():
+    assert jrepose.Lifter is Lifter
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = jrepose.nothing
+    assert json.dumps(jrepose.__version__)

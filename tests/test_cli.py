@@ -165,7 +165,7 @@ def test_a_run_stopped_before_its_first_record_says_130(tmp_path, monkeypatch):
 
 
 def test_unknown_subcommand_is_one_line(capsys):
-    for typed, said in (("dance", "the commands are train, evaluate"), ("trian", "mean train?")):
+    for typed, said in (("dance", "the commands are lift, train"), ("trian", "mean train?")):
         assert cli.main(["jrepose", typed]) == 2
         error = capsys.readouterr().err
         assert error.startswith("jrepose: error: ") and error.count("\n") == 1 and said in error
@@ -202,7 +202,8 @@ assert not heavy, heavy
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_refuses_an_unknown_flag_in_one_line(name, capsys):
-    needed = {"inspect": ["f"], "parity": ["f"], "prepare": ["human36m"], "convert": ["a", "b"],
+    needed = {"inspect": ["f"], "lift": ["f"], "parity": ["f"], "prepare": ["human36m"],
+              "convert": ["a", "b"],
               "configs": [], "compare-gradients": [], "evaluate": [DEMO, "--checkpoint=x"],
               "attention": [DEMO, "--checkpoint=x"],
               "robustness": [DEMO, "--checkpoint=x"]}.get(name, [DEMO])  # fmt: skip

@@ -23,7 +23,7 @@ demo: install
 	$(BIN)/python evaluate.py --config configs/demo.py --checkpoint $(WORKDIR)
 
 test: install
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

@@ -18,6 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# An array that gains an axis in silence is a mistake more often than a wish.
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 import jaxtyping  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
@@ -60,3 +62,11 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+# Longest of those that start processes and wait for them: first, so that none runs on alone.
+_LONG = ("test_recovery.py", "test_benchmarks.py", "test_parity.py", "test_cli.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in _LONG)

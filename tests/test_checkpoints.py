@@ -184,7 +184,7 @@ def test_every_flipped_byte_is_harmless_or_noticed(tmp_path):
     noticed = 0
     for path in files_of(folder):
         original = path.read_bytes()
-        for position in random.integers(len(original), size=4):
+        for position in random.integers(len(original), size=2):
             content = bytearray(original)
             content[position] ^= 1 << int(random.integers(8))
             path.write_bytes(content)
@@ -196,7 +196,7 @@ def test_every_flipped_byte_is_harmless_or_noticed(tmp_path):
                 np.testing.assert_array_equal(again.state["params"]["layer"]["kernel"], kernel)
                 assert (again.step, again.config, again.data) == (1, good.config, good.data)
         path.write_bytes(original)
-    assert noticed > 10
+    assert noticed > 5
 
 
 def test_all_damaged_stops_and_stays(tmp_path):

@@ -30,13 +30,6 @@ each = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(autouse=True)
-def no_rank_promotion():
-    """Arrays of different ranks meet only where the code says so."""
-    with jax.numpy_rank_promotion("raise"):
-        yield
-
-
 def create(lifter, **changes):
     """The small model with weights of which none is 0."""
     model = models.create(lifter.name, **lifter.small, **changes)

@@ -124,7 +124,7 @@ class Guess(Task):
         del variables, flip
 
         def draw(key, clip):
-            return clip + jax.random.normal(key, (3, *clip.shape))
+            return clip[None] + jax.random.normal(key, (3, *clip.shape))
 
         return jnp.moveaxis(jax.vmap(draw)(keys, batch["keypoints"]), 1, 0)
 

@@ -52,7 +52,9 @@ def test_perfect_prediction_has_no_gradient(frames):
 
 def test_collapsed_body_has_finite_gradients():
     for loss in (limb_length, angle, lambda p, _: limb_variance(p)):
-        gradient = jax.grad(loss)(np.zeros((1, 4, 17, 3), np.float32), random_poses((1, 4)))
+        gradient = jax.jit(jax.grad(loss))(
+            np.zeros((1, 4, 17, 3), np.float32), random_poses((1, 4))
+        )
         assert np.all(np.isfinite(gradient))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,12 @@ from jaxtyping import Bool, Float32, Float64, Int
 
 from jrepose import metrics
 from jrepose.data.dataset import PoseDataset
-from jrepose.errors import InputError
+from jrepose.errors import InputError, listed
 from jrepose.evaluation.protocol import DEFAULT_PROTOCOL, FrameErrors, Protocol, score_frames
 from jrepose.evaluation.published import PublishedRow
 from jrepose.skeleton import Skeleton
+
+_LOG = logging.getLogger(__name__)
 
 Scores = Mapping[str, float | int]
 
@@ -27,7 +30,8 @@ class EvaluationResult:
     Keys of the scores, in mm unless said otherwise:
 
     - `mpjpe`, `pa_mpjpe`, `n_mpjpe`: position error as it is, after Procrustes alignment, after
-      scaling; all joints, the root included, as the papers count.
+      scaling; all joints, the root included, as the papers count.  A pose that is one point can
+      not be aligned: its frame is named in a warning and left out of the mean of these two.
     - `mpjve`: velocity error, mm per frame, never across two videos or an invalid frame; videos
       weigh by their number of frames, not of velocities, as published.
     - `mpjpe_visible`, `mpjpe_occluded`: position error of joints that the camera sees and does
@@ -111,6 +115,7 @@ def evaluate_predictions(
             f"no frame to score: of {dataset.frames} frames {int(dataset.valid.sum())} are valid "
             f"and {len(np.unique(index[counted]))} are covered by clips"
         )
+    _name_odd_frames(dataset, frames)
     by_group: dict[_Group, list[_Tally]] = {}
     for number, video in enumerate(dataset.videos):
         tally = _tally(dataset, number, frames, clip_frames or index.shape[1])
@@ -273,6 +278,9 @@ def _tally(dataset: PoseDataset, number: int, errors: FrameErrors, clip_frames: 
     def add(values, mask, weight=1.0):
         return np.stack([np.where(mask, weight * values, 0.0).sum(0), (weight * mask).sum(0)])
 
+    def add_aligned(values):
+        return add(values, scored & ~_not_aligned(values, position), weight)
+
     def percent_of_pairs(counts):
         right, compared = counts
         return np.stack([100.0 * right, compared]).reshape(2, -1)
@@ -294,8 +302,8 @@ def _tally(dataset: PoseDataset, number: int, errors: FrameErrors, clip_frames: 
     temporal_seen = temporal(seen) if some_occluded else temporal_all
     return {
         "mpjpe": add(position, scored, weight),
-        "pa_mpjpe": add(errors.pa_mpjpe[rows], scored, weight),
-        "n_mpjpe": add(errors.n_mpjpe[rows], scored, weight),
+        "pa_mpjpe": add_aligned(errors.pa_mpjpe[rows]),
+        "n_mpjpe": add_aligned(errors.n_mpjpe[rows]),
         "mpjve": errors.velocity[:, number],
         "mpjpe_visible": add(position, not_root & visible, weight),
         "mpjpe_occluded": add(position, not_root & ~visible, weight),
@@ -307,6 +315,30 @@ def _tally(dataset: PoseDataset, number: int, errors: FrameErrors, clip_frames: 
         "spatial_order_occluded": spatial_all - spatial_seen,
         "temporal_order_occluded": temporal_all - temporal_seen,
     }
+
+
+def _not_aligned(aligned: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Where an error is undefined after alignment only: the pose, or the true one, is one point."""
+    return np.isnan(aligned) & np.isfinite(position).all(-1, keepdims=True)
+
+
+def _name_odd_frames(dataset: PoseDataset, errors: FrameErrors) -> None:
+    """A line for the frames that have no error, and one for those that cannot be aligned."""
+    unknown = errors.evaluated & ~np.isfinite(errors.mpjpe).all(-1)
+    points = errors.evaluated & (
+        _not_aligned(errors.pa_mpjpe, errors.mpjpe) | _not_aligned(errors.n_mpjpe, errors.mpjpe)
+    ).any(-1)
+    for frames, what in (
+        (unknown, "NaN or infinity in prediction or truth, and so in the scores"),
+        (points, "a pose that is one point, left out of PA-MPJPE and N-MPJPE"),
+    ):
+        if frames.any():
+            named = [
+                f"{video.name} frame {frame}"
+                for video in dataset.videos
+                for frame in np.flatnonzero(frames[video.start : video.stop]).tolist()
+            ]
+            _LOG.warning("%s, in %d frame(s): %s", what, len(named), listed(named))
 
 
 def _threshold_joints(skeleton: Skeleton) -> Bool[np.ndarray, " joints"]:

@@ -229,13 +229,33 @@ def test_temporal_order_is_counted_within_clip_lengths():
     assert evaluate(dataset, predicted, frames=18).scores["temporal_order"] < 90.0
 
 
-def test_diverged_predictions_are_not_hidden():
+def test_diverged_predictions_are_not_hidden(caplog):
     dataset = make_dataset()
     predicted = noisy(dataset)
     predicted[3, 4] = np.nan
     result = evaluate(dataset, predicted)
     assert np.isnan(result.scores["mpjpe"])
     assert np.isfinite(result.per_action["Sitting"]["mpjpe"])
+    (line,) = caplog.messages
+    assert (
+        line.startswith("NaN or infinity in prediction or truth")
+        and f"{dataset.videos[0].name} frame 3" in line
+    )
+
+
+def test_one_collapsed_pose_is_named_and_does_not_spoil_the_table(caplog):
+    dataset = make_dataset()
+    predicted = noisy(dataset)
+    whole = evaluate(dataset, predicted)
+    assert caplog.messages == []
+    predicted[3] = predicted[3, :1]  # all joints at the root
+    result = evaluate(dataset, predicted)
+    (line,) = caplog.messages
+    assert line.startswith("a pose that is one point, left out of PA-MPJPE")
+    assert line.endswith(f"{dataset.videos[0].name} frame 3")
+    for name in ("pa_mpjpe", "n_mpjpe"):
+        np.testing.assert_allclose(result.scores[name], whole.scores[name], rtol=0.05)
+    assert result.scores["mpjpe"] > 1.05 * whole.scores["mpjpe"]
 
 
 def test_dataset_through_a_model(config):

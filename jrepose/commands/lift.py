@@ -50,8 +50,21 @@ def lift(argv: Sequence[str]) -> int:
         source, size=_size(line["size"]), layout=line["layout"], person=line["person"]
     )
     lifter = _lifter(line)
-    said: list[str] = []
-    motions = [lifter(person.keypoints_px, **_options(line, person, said)) for person in people]
+    fps, said = _fps(line, people[0].fps)
+    motions = lifter.lift_people(
+        [(person.keypoints_px, person.confidence) for person in people],
+        size=people[0].size,
+        fps=fps,
+        layout=people[0].skeleton,
+        height_m=line["height"],
+        focal_px=line["focal"],
+        pitch_deg=line["pitch"],
+        smooth=line["smooth"],
+        constant_bones=line["constant_bones"],
+        lock_feet=line["lock_feet"],
+        names=[person.person for person in people],
+        first_frames=[person.first_frame for person in people],
+    )
     for note in dict.fromkeys([*people[0].notes, *said, *(n for m in motions for n in m.notes)]):
         print(note)
     for output in outputs:
@@ -121,28 +134,17 @@ def _check_folder(output: pathlib.Path) -> None:
 def _lifter(line: CommandLine) -> Any:
     from jrepose.motion.lifter import Lifter
     from jrepose.precision import multiply_float32_in_full
+    from jrepose.training.compilation_cache import enable_compilation_cache
 
+    enable_compilation_cache()
     multiply_float32_in_full()
     return Lifter.from_pretrained(line["weights"], flip=line["flip"])
 
 
-def _options(line: CommandLine, person: Any, said: list[str]) -> dict[str, Any]:
-    """What a person's keypoints are lifted with."""
-    fps = person.fps if line["fps"] is None else line["fps"]
-    if fps is None:
-        fps = _DEFAULT_FPS
-        said.append(f"{fps:g} frames per second (assumed; --fps says it)")
-    return {
-        "confidence": person.confidence,
-        "size": person.size,
-        "fps": fps,
-        "layout": person.skeleton,
-        "height_m": line["height"],
-        "focal_px": line["focal"],
-        "pitch_deg": line["pitch"],
-        "smooth": line["smooth"],
-        "constant_bones": line["constant_bones"],
-        "lock_feet": line["lock_feet"],
-        "person": person.person,
-        "first_frame": person.first_frame,
-    }
+def _fps(line: CommandLine, of_file: float | None) -> tuple[float, list[str]]:
+    """The video's frame rate, and what to say of it."""
+    if line["fps"] is not None:
+        return line["fps"], []
+    if of_file is not None:
+        return of_file, [f"{of_file:g} frames per second (the file says so)"]
+    return _DEFAULT_FPS, [f"{_DEFAULT_FPS:g} frames per second (assumed; --fps says it)"]

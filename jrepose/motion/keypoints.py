@@ -10,13 +10,24 @@ import numpy as np
 from jaxtyping import Float32
 
 from jrepose.errors import InputError
-from jrepose.motion.readers import Detections, openpose, read_detections
+from jrepose.motion.readers import (
+    Detections,
+    alphapose,
+    coco,
+    mmpose,
+    openpose,
+    read_detections,
+    ultralytics,
+    videopose3d,
+)
 from jrepose.motion.readers.layouts import Layout, by_names, layout_named, tell_layout
 from jrepose.motion.readers.people import choose_people, people_of
-from jrepose.skeleton import Skeleton
+from jrepose.skeleton import COCO_17, Skeleton
 
 _NORMALISED = 1.5  # largest coordinate of what is no pixels
 _NEGATIVE = 0.2  # share of coordinates that is more than of people who leave the picture
+_COCO = (alphapose.TITLE, coco.TITLE, mmpose.TITLE, ultralytics.TITLE, videopose3d.TITLE)
+"""Tools whose 17 keypoints are COCO's unless their geometry says otherwise."""
 _STRAY = 1.5  # picture sizes from its middle
 _OUTSIDE = 0.5  # share of keypoints beyond a picture of the right size
 
@@ -127,7 +138,8 @@ def _columns(
         return by_names(found.names, found.where)
     remark = None
     if given is None:
-        given, remark = tell_layout(pixels, found.confidence, found.where)
+        usual = COCO_17.name if found.title in _COCO else None
+        given, remark = tell_layout(pixels, found.confidence, found.where, usual)
     chosen: Layout = layout_named(given)
     if chosen.count != count:
         raise InputError(f"{found.where}: {count} keypoints, {given} has {chosen.count}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,15 @@ Frame = (
     | tuple[Num[ArrayLike, "keypoints 2"], Num[ArrayLike, " keypoints"]]
     | None
 )
+
+
+class _InCamera(NamedTuple):
+    """A person's poses in camera axes, what they are from, and what was assumed."""
+
+    poses_m: np.ndarray
+    keypoints: np.ndarray
+    layout: Skeleton
+    notes: list[str]
 
 
 class Lifter:
@@ -171,53 +180,123 @@ class Lifter:
         Raises:
             InputError: keypoints of no known joint order, none at all, or numbers that cannot be.
         """
+        (motion,) = self.lift_people(
+            [(keypoints, confidence)],
+            size=size, fps=fps, layout=layout, height_m=height_m, focal_px=focal_px,
+            pitch_deg=pitch_deg, smooth=smooth, constant_bones=constant_bones,
+            lock_feet=lock_feet, names=[person], first_frames=[first_frame],
+        )  # fmt: skip
+        return motion
+
+    def lift_people(
+        self,
+        people: Sequence[tuple[ArrayLike, ArrayLike | None]],
+        *,
+        size: Sequence[int],
+        fps: float | int,
+        layout: str | Skeleton | None = None,
+        height_m: float | int = camera_space.DEFAULT_HEIGHT_M,
+        focal_px: float | int | None = None,
+        pitch_deg: float | int | None = None,
+        smooth: str | None = None,
+        constant_bones: bool = False,
+        lock_feet: bool = False,
+        names: Sequence[str] | None = None,
+        first_frames: Sequence[int] | None = None,
+    ) -> list[Motion]:
+        """Lifts several people of one video, who share the camera: its place and the vertical.
+
+        Args:
+            people: keypoints and confidence of each, as for a call.
+            names, first_frames: of the people; None: "1", "2", ..., and 0.
+            others: as for a call.
+
+        Returns:
+            A motion each; see a call.
+
+        Raises:
+            InputError: see a call.
+        """
         size, fps, height_m, focal_px, pitch_deg = _numbers(
             size, fps, height_m, focal_px, pitch_deg
         )
         smoothed = smoothing.smoother(smooth) if smooth else None
+        shared = list(self.pretrained.notes)
+        if focal_px is None:
+            focal_px = camera_space.default_focal_px(size)
+            shared.append(f"focal length {focal_px:g} pixels (assumed), which sets the distance")
+        if height_m == camera_space.DEFAULT_HEIGHT_M:
+            shared.append(f"height {height_m:g} m (assumed), which sets the size")
+        placed = [
+            self._before_camera(
+                *person, layout, size=size, fps=fps, focal_px=focal_px, height_m=height_m
+            )
+            for person in people
+        ]
+        up, note = self._vertical([one.poses_m for one in placed], pitch_deg)
+        shared += [note] if note else []
+        motions = []
+        for number, one in enumerate(placed):
+            world = upright.to_world(one.poses_m, up)
+            if smoothed is not None:
+                world = smoothed(world, fps)
+            if constant_bones:
+                world = with_constant_bones(world, self.skeleton)
+            world = upright.on_floor(world, self.skeleton, fps=fps, height_m=height_m)
+            if lock_feet:
+                world = smoothing.with_feet_locked(world, self.skeleton, fps=fps, height_m=height_m)
+            motions.append(
+                Motion(
+                    poses_m=world.astype(np.float32),
+                    skeleton=self.skeleton,
+                    fps=fps,
+                    keypoints=one.keypoints,
+                    keypoint_skeleton=one.layout,
+                    size=size,
+                    person=str(number + 1) if names is None else names[number],
+                    notes=(*one.notes, *shared),
+                    first_frame=0 if first_frames is None else first_frames[number],
+                )
+            )
+        return motions
+
+    def _before_camera(
+        self,
+        keypoints: ArrayLike,
+        confidence: ArrayLike | None,
+        layout: str | Skeleton | None,
+        *,
+        size: tuple[int, int],
+        fps: float,
+        focal_px: float,
+        height_m: float,
+    ) -> _InCamera:
+        """One person's poses in camera axes."""
         pixels, sure = _keypoints(keypoints, confidence)
         source, notes = _layout(pixels, sure, layout)
-        notes = [*self.pretrained.notes, *notes]
         points, certain = convert(pixels, sure, source, self.pretrained.keypoint_skeleton)
         notes += _missing(certain, self.pretrained.keypoint_skeleton, fps)
         points = filled(points, certain, self.pretrained.keypoint_skeleton)
         scale = self._scale(points, certain, size)
         poses = self._lift(points, certain, scale, fps)
-        if focal_px is None:
-            focal_px = camera_space.default_focal_px(size)
-            notes.append(f"focal length {focal_px:g} pixels (assumed), which sets the distance")
-        if height_m == camera_space.DEFAULT_HEIGHT_M:
-            notes.append(f"height {height_m:g} m (assumed), which sets the size")
         in_camera = self._in_camera(
             poses, points, certain, scale, size=size, fps=fps, focal_px=focal_px, height_m=height_m
         )
-        if pitch_deg is None:
-            up, share = upright.up_of_body(in_camera, self.skeleton)
-            notes.append(
-                "the vertical is that of the camera, as the person does not stand" if not share
-                else f"the vertical is told by how the person stands in {share:.0%} of the frames"
-            )  # fmt: skip
-        else:
-            up = upright.up_of_pitch(pitch_deg)
-        world = upright.to_world(in_camera, up)
-        if smoothed is not None:
-            world = smoothed(world, fps)
-        if constant_bones:
-            world = with_constant_bones(world, self.skeleton)
-        world = upright.on_floor(world, self.skeleton, fps=fps, height_m=height_m)
-        if lock_feet:
-            world = smoothing.with_feet_locked(world, self.skeleton, fps=fps, height_m=height_m)
-        return Motion(
-            poses_m=world.astype(np.float32),
-            skeleton=self.skeleton,
-            fps=fps,
-            keypoints=np.concatenate([pixels, sure[..., None]], axis=-1).astype(np.float32),
-            keypoint_skeleton=source,
-            size=size,
-            person=person,
-            notes=tuple(notes),
-            first_frame=first_frame,
-        )
+        given = np.concatenate([pixels, sure[..., None]], axis=-1).astype(np.float32)
+        return _InCamera(in_camera, given, source, notes)
+
+    def _vertical(
+        self, people: list[np.ndarray], pitch_deg: float | None
+    ) -> tuple[np.ndarray, str | None]:
+        """The world's vertical in camera axes: that of who stands longest."""
+        if pitch_deg is not None:
+            return upright.up_of_pitch(pitch_deg), None
+        told = [upright.up_of_body(poses, self.skeleton) for poses in people]
+        standing = [share * len(poses) for (_, share), poses in zip(told, people, strict=True)]
+        up, share = told[int(np.argmax(standing))]
+        if not share:
+            return up, "the vertical is that of the camera, as nobody stands (--pitch says it)"
+        return up, f"the vertical is told by how somebody stands in {share:.0%} of the frames"
 
     def stream(
         self,

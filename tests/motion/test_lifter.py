@@ -114,7 +114,7 @@ def test_who_lies_does_not_tip_the_world(tiny):
     lying = np.stack([camera[..., 1], camera[..., 0], camera[..., 2]], axis=-1)
     oracle = Oracle(dataclasses.replace(tiny, target_space="camera_m")).knowing(lying)
     motion = oracle(pixels.astype(np.float32), size=files.SIZE, fps=30, layout="human36m_17")
-    assert any("vertical is that of the camera" in note for note in motion.notes)
+    assert any("the vertical is that of the camera" in note for note in motion.notes)
     assert np.ptp(motion.poses_m[0, :, 2]) < 0.7
 
 
@@ -311,3 +311,20 @@ def test_the_front_door():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = jrepose.nothing
     assert json.dumps(jrepose.__version__)
+
+
+def test_several_people_share_the_vertical(tiny):
+    """Somebody who lies is upright by somebody who stands."""
+    _, camera, pixels = walking(20.0)
+    axes = upright.world_axes(upright.up_of_pitch(20.0))
+    lying = (camera - camera[:, :1]) @ axes.T
+    lying = (lying[..., [2, 1, 0]] * [1, 1, -1]) @ axes + camera[:, :1]
+    answers = iter([camera, lying])
+    oracle = Oracle(dataclasses.replace(tiny, target_space="camera_m"))
+    oracle._poses = lambda inputs: oracle._relative(next(answers).astype(np.float32))
+    person = (pixels.astype(np.float32), None)
+    both = oracle.lift_people([person, person], size=files.SIZE, fps=30, layout="human36m_17",
+                              focal_px=FOCAL, names=["a", "b"], first_frames=[0, 7])  # fmt: skip
+    assert [(m.person, m.first_frame) for m in both] == [("a", 0), ("b", 7)]
+    tall, flat = (np.ptp(motion.poses_m[0, :, 2]) for motion in both)
+    assert tall > 1.4 and flat < 0.7

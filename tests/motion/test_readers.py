@@ -328,3 +328,17 @@ def test_mutated_files_are_read_or_refused(tmp_path, mutations=2):
                 refused += 1
                 assert "\n" not in str(error)
     assert 0 < refused < mutations * len(names)
+
+
+def test_the_usual_order_where_geometry_is_silent(tmp_path):
+    """COCO's of tools that write COCO's; of an array nobody knows."""
+    points, confidence = files.keypoints(COCO_17)
+    confidence[:, 9:] = 0  # a head and two arms
+    np.savez(tmp_path / "a.npz", keypoints=points, scores=confidence)
+    with pytest.raises(InputError, match="--layout says it"):
+        read_keypoints(tmp_path / "a.npz", size=files.SIZE)
+    entries = [{"image_id": f"{k}.jpg", "keypoints": files.flat(p, c), "score": 1}
+               for k, (p, c) in enumerate(zip(points, confidence, strict=True))]  # fmt: skip
+    (found,) = read_keypoints(files._json(tmp_path, entries), size=files.SIZE)
+    assert found.skeleton.name == "coco_17"
+    assert any("as is usual; --layout says otherwise" in note for note in found.notes)

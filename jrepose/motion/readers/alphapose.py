@@ -71,7 +71,7 @@ def _add_reordered(collector: Collector, frame: int | str, person: Any, name: st
         collector.fail(f"frame {frame}: {name} has not 18 times x, y, confidence")
     try:
         points = np.array(values, np.float64).reshape(-1, 3)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         collector.fail(f"frame {frame}: {name} are no numbers")
     sides = points[[COCO_18.index("left_shoulder"), COCO_18.index("right_shoulder")]]
     neck = sides.mean(0) if (sides[:, 2] > 0).all() else np.zeros(3)

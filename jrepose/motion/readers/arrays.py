@@ -59,7 +59,8 @@ def read(parts: Iterable[Part], collector: Collector, frame: str | None) -> None
         return
     collector.frame(frame)
     # The parts of one frame are its people, or the keypoints of the one person.
-    for person, values in enumerate(_people(collector, frame, np.array(points, np.float64))):
+    array = _frame_array(collector, frame, points)
+    for person, values in enumerate(_people(collector, frame, array)):
         collector.add(frame, values, scores[person] if len(scores) > person else None)
 
 
@@ -113,7 +114,12 @@ def _add_all(collector: Collector, points: Any, scores: Any) -> None:
         for number, entry in enumerate(points):
             collector.frame(number)
             people = _people(collector, number, _frame_array(collector, number, entry))
-            of_frame = None if confidences is None else np.asarray(confidences[number])
+            of_frame = None
+            if confidences is not None:
+                of_frame = _frame_array(collector, number, confidences[number])
+                if of_frame.shape != (len(people), *of_frame.shape[1:]) and of_frame.ndim == 2:
+                    collector.fail(f"frame {number}: scores of {len(of_frame)} people, keypoints "
+                                   f"of {len(people)}")  # fmt: skip
             for person, values in enumerate(people):
                 confidence = None
                 if of_frame is not None:
@@ -135,12 +141,12 @@ def _add_all(collector: Collector, points: Any, scores: Any) -> None:
             collector.add(number, *_channels(values, given), track=track)
 
 
-def _frame_array(collector: Collector, frame: int, entry: Any) -> np.ndarray:
+def _frame_array(collector: Collector, frame: int | str, entry: Any) -> np.ndarray:
     if entry is None:
         return np.zeros((0, 0, 2))
     try:
         return np.asarray(entry, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         collector.fail(f"frame {frame}: keypoints that are no numbers, or not as many of each")
 
 

@@ -92,7 +92,7 @@ def _add(
         collector.fail(f"image {image}: keypoints is no list of x, y, confidence")
     try:
         points = np.array(values, np.float64).reshape(-1, 3)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         collector.fail(f"image {image}: keypoints are no numbers")
     if flags or (np.isin(points[:, 2], (0, 1, 2)).all() and (points[:, 2] == 2).any()):
         points[:, 2] = points[:, 2] > 0

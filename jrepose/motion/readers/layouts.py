@@ -90,6 +90,7 @@ def tell_layout(
     points: Float[np.ndarray, "rows keypoints 2"],
     confidence: Float[np.ndarray, "rows keypoints"],
     where: str,
+    usual: str | None = None,
 ) -> tuple[str, str | None]:
     """The layout of keypoints by their number and, where several have as many, by their geometry.
 
@@ -99,6 +100,7 @@ def tell_layout(
         points: any unit with square pixels.
         confidence: 0 where missing.
         where: the file, for messages.
+        usual: what it is taken for where the geometry leaves it open, if it has this number.
 
     Returns:
         The layout's name, and a line about the choice where there was one.
@@ -119,14 +121,20 @@ def tell_layout(
     }
     told = {name: error for name, error in errors.items() if error is not None}
     names = " or ".join(candidates)
+    by_default = f"{count} keypoints are taken for {usual}, as is usual; --layout says otherwise"
+    if not told and usual in candidates:
+        return usual, by_default
     if not told:
         raise InputError(f"{where}: {count} keypoints are {names}, and too few are there to tell; "
                          "--layout says it")  # fmt: skip
     best, *others = sorted(told, key=told.__getitem__)
+    clear = not others or told[others[0]] - told[best] >= _BETTER
+    if usual in candidates and (told[best] > _NO_BODY or not clear):
+        return usual, by_default
     if told[best] > _NO_BODY:
         raise InputError(f"{where}: {count} keypoints would be {names}, and form a body in no such "
                          "order; --layout says it")  # fmt: skip
-    if others and told[others[0]] - told[best] < _BETTER:
+    if not clear:
         raise InputError(f"{where}: {count} keypoints, {best} or {others[0]}: both are possible; "
                          "--layout says which")  # fmt: skip
     rest = [name for name in candidates if name != best]

@@ -35,7 +35,7 @@ def read(parts: Iterable[Part], collector: Collector, frame: str | None) -> None
             _take_names(collector, entry)
         elif isinstance(entry, dict) and "instances" in entry:
             found = entry.get("frame_id", number)
-            if isinstance(found, float) and found == int(found):
+            if isinstance(found, float) and found.is_integer():
                 found = int(found)
             _add(collector, found if frame is None else frame, entry["instances"])
         elif _is_instance(entry):

@@ -53,7 +53,7 @@ def _of_class(entry: Any) -> np.ndarray | None:
         return None
     try:
         return np.asarray(entry, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -73,7 +73,7 @@ def _add_dataset(collector: Collector, positions: Any, metadata: Mapping[str, An
         collector.size = _size(sizes.get(name.partition("/")[0]))
     try:
         view = np.asarray(view, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         view = np.zeros(0)
     if view.ndim != 3 or view.shape[2] not in (2, 3):
         collector.fail(f"{name} has the shape {view.shape}; expected frames, keypoints, 2 or 3")

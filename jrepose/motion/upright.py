@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from jrepose.motion.camera_space import ANKLE_SHARE
 from jrepose.skeleton import Skeleton
 
+_BENT = 0.9  # of the other leg's reach: a leg that carries nothing
 _STRAIGHT_DEG = 25.0  # between legs and trunk of who stands
 _FARTHEST_DEG = 45.0  # of the vertical from the camera's, and of who stands from it
 _ENOUGH = 0.05  # share of frames in which somebody must stand
@@ -28,8 +29,8 @@ def up_of_body(
 ) -> tuple[Float[np.ndarray, " 3"], float]:
     """The vertical in camera axes, from how the person stands and walks.
 
-    The mean direction from the ankles to the shoulders in the frames in which legs and trunk are in
-    line; frames far from the others do not count.  Somebody who lies or does push-ups says nothing;
+    The median direction from the ankle that carries, or both, to the shoulders, in the frames in
+    which legs and trunk are in line.  Somebody who lies or does push-ups says nothing;
     then the camera is taken to be level.
 
     Args:
@@ -39,10 +40,17 @@ def up_of_body(
     Returns:
         Unit vector, and the share of frames that it is from.
     """
-    ankles, hips, shoulders = (_middle(poses_m, skeleton, part)
-                               for part in ("ankle", "hip", "shoulder"))  # fmt: skip
-    if ankles is None or hips is None or shoulders is None:
+    parts = [_both(poses_m, skeleton, part) for part in ("ankle", "hip", "shoulder")]
+    if any(part is None for part in parts):
         return _CAMERA_UP, 0.0
+    ankles, hips, shoulders = parts
+    # The leg that is stretched carries; of two, both.
+    reach = np.linalg.norm(ankles - hips, axis=-1)
+    share = np.maximum(reach / reach.max(1, keepdims=True) - _BENT, 1e-3)
+    share = share / share.sum(1, keepdims=True)
+    ankles, hips, shoulders = (
+        (ankles * share[..., None]).sum(1), hips.mean(1), shoulders.mean(1)
+    )  # fmt: skip
     legs, trunk, whole = _unit(hips - ankles), _unit(shoulders - hips), _unit(shoulders - ankles)
     standing = (legs * trunk).sum(-1) > np.cos(np.deg2rad(_STRAIGHT_DEG))
     standing &= whole @ _CAMERA_UP > np.cos(np.deg2rad(_FARTHEST_DEG))
@@ -145,11 +153,12 @@ def _slope(places: Float[np.ndarray, "places 3"]) -> Float[np.ndarray, " 2"]:
     return np.zeros(2) if steep else plane[:2]
 
 
-def _middle(poses: np.ndarray, skeleton: Skeleton, part: str) -> np.ndarray | None:
+def _both(poses: np.ndarray, skeleton: Skeleton, part: str) -> np.ndarray | None:
+    """[frames, (left, right), 3]; None if the skeleton has no such joints."""
     names = [f"left_{part}", f"right_{part}"]
     if not set(names) <= set(skeleton.joint_names):
         return None
-    return poses[:, [skeleton.index(name) for name in names]].mean(1)
+    return poses[:, [skeleton.index(name) for name in names]]
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -115,7 +115,7 @@ def tell_layout(
         raise InputError(f"{where}: {count} keypoints, which is no layout known here (they have "
                          f"{known}); reorder them, or give their names in the file")  # fmt: skip
     if len(candidates) == 1:
-        return candidates[0], None
+        return candidates[0], f"{count} keypoints are {candidates[0]} by their number"
     errors = {
         name: _disproportion(points, confidence, LAYOUTS[name].skeleton) for name in candidates
     }

@@ -90,7 +90,12 @@ def _command_line(argv: Sequence[str]) -> CommandLine:
                 "longer side).")  # fmt: skip
     line.number("pitch", None, "Degrees by which the camera looks down (told by how the person "
                 "stands).")  # fmt: skip
-    line.text("smooth", None, "one_euro[:HERTZ] or savitzky_golay[:SECONDS].", value="NAME")
+    line.text(
+        "smooth",
+        None,
+        "one_euro[:HERTZ] or savitzky_golay[:SECONDS]; a number alone is seconds.",
+        value="NAME",
+    )
     line.switch("constant_bones", False, "Bones keep their length in every frame.")
     line.switch("lock_feet", False, "Standing feet do not slide.")
     line.switch("flip", True, "Average with the mirrored prediction.")

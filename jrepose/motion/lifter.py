@@ -121,6 +121,16 @@ class Lifter:
             slides = False
         return (longer, outputs + _CHUNK - 1) if slides else (frames, outputs)
 
+    def _shortest_clip(self) -> tuple[int, int]:
+        """Frames and poses of a stream's clip: of a network that slides, one pose."""
+        joints = self.pretrained.keypoint_skeleton.num_joints
+        if self._inputs == self._outputs:
+            return self._inputs, self._outputs
+        field = self._inputs - self._outputs + 1
+        if self._inputs > self.pretrained.frames and self._frames_out(field, joints) == 1:
+            return field, 1
+        return self.pretrained.frames, self._frames_out(self.pretrained.frames, joints)
+
     def _frames_out(self, frames: int, joints: int) -> int:
         clip = jax.ShapeDtypeStruct((1, frames, joints, 3), np.float32)
         return jax.eval_shape(self._program(False), self._variables, clip).shape[1]
@@ -303,9 +313,9 @@ class Lifter:
         frames: Iterable[Frame],
         *,
         size: Sequence[int],
-        fps: float | int,
+        fps: float | int = 30.0,
         delay: int = 13,
-        layout: str | Skeleton,
+        layout: str | Skeleton | None = None,
         height_m: float | int = camera_space.DEFAULT_HEIGHT_M,
         focal_px: float | int | None = None,
         pitch_deg: float | int = 0.0,
@@ -321,13 +331,14 @@ class Lifter:
             size, fps, height_m, focal_px: as for a call.
             delay: how many frames later than its keypoints a pose comes; what is seen until then
                 makes it better.  The last ones come after the end.
-            layout: joint order of the keypoints, a name or a skeleton.
+            layout: joint order of the keypoints, a name or a skeleton; None: told by the first
+                frame with somebody in it, 17 keypoints being COCO's if that does not tell.
             pitch_deg: how far the level-headed camera looks down.
             smooth: whether a One-Euro filter runs along.
 
         Yields:
-            A pose of every frame: metres, upright, x right, y forward from the camera, the floor at
-            z = 0 as far as the feet of the last seconds tell.
+            A pose of every frame, NaN while nobody is known: metres, upright, x right, y forward
+            from the camera, the floor at z = 0 as far as the feet of the last seconds tell.
 
         Raises:
             InputError: numbers that cannot be, or keypoints of another joint order.
@@ -337,10 +348,10 @@ class Lifter:
         )
         if delay < 0:
             raise InputError(f"delay is {delay}; expected 0 frames or more")
-        source = layout if isinstance(layout, Skeleton) else layout_named(layout).skeleton
-        clip, outputs = self.pretrained.frames, self._outputs
-        if self._outputs != self._inputs:
-            outputs = self._frames_out(clip, self.pretrained.keypoint_skeleton.num_joints)
+        source, waiting = layout, 0
+        if isinstance(layout, str):
+            source = layout_named(layout).skeleton
+        clip, outputs = self._shortest_clip()
         longest = clip - 1 if outputs == clip else clip
         state = Stream(
             self.pretrained,
@@ -357,7 +368,18 @@ class Lifter:
             pitch_deg=pitch_deg,
             smooth=smooth,
         )
+        known = self.pretrained.keypoint_skeleton
         for frame in frames:
+            if source is None:
+                if frame is None:
+                    waiting += 1
+                    continue
+                source = _told_by(frame)
+                for _ in range(waiting):  # nobody had come yet
+                    nothing = np.zeros(known.num_joints, np.float32)
+                    pose = state.push(np.zeros((known.num_joints, 2), np.float32), nothing)
+                    if pose is not None:
+                        yield pose
             pixels, sure = _frame(frame, source)
             points, certain = convert(pixels, sure, source, self.pretrained.keypoint_skeleton)
             pose = state.push(points[0], certain[0])
@@ -505,6 +527,15 @@ def _keypoints(
     if missing.all() and not empty:
         raise InputError("not one keypoint is there: all are missing or of confidence 0")
     return np.where(missing[..., None], np.float32(0), pixels), sure
+
+
+def _told_by(frame: Frame) -> Skeleton:
+    """The joint order of the first frame of a stream."""
+    points, sure = frame if isinstance(frame, tuple) else (frame, None)
+    pixels, certain = _keypoints(
+        np.asarray(points)[None], None if sure is None else np.asarray(sure)[None]
+    )
+    return layout_named(tell_layout(pixels, certain, "keypoints", "coco_17")[0]).skeleton
 
 
 def _frame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -85,9 +86,14 @@ SMOOTHERS: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
 def smoother(spec: str) -> Callable[[np.ndarray, float], np.ndarray]:
     """The smoother that `NAME` or `NAME:VALUE` asks for, `"one_euro:1"` or `"savitzky_golay:0.3"`.
 
+    A number alone is the seconds of `savitzky_golay`.
+
     Raises:
         InputError: no such name, or no positive value.
     """
+    spec = spec.strip().lower().replace("-", "_")
+    if re.fullmatch(r"[0-9.]+", spec):
+        spec = f"savitzky_golay:{spec}"
     name, colon, value = spec.partition(":")
     if name not in SMOOTHERS:
         raise InputError(f"unknown smoothing {name!r}; expected {' or '.join(SMOOTHERS)}, and "

@@ -102,8 +102,11 @@ class Stream:
         return left
 
     def _pose(self, back: int) -> Float32[np.ndarray, "joints 3"]:
-        """The pose of the frame that is so many before the newest."""
+        """The pose of the frame that is so many before the newest; NaN if nobody is known."""
         certain = np.stack(self._certain)
+        if not certain.any():
+            joints = self._pretrained.skeleton.num_joints
+            return np.full((joints, 3), np.nan, np.float32)
         pixels = np.stack(self._points)
         skeleton = self._pretrained.keypoint_skeleton
         pixels = filled(pixels, certain, skeleton)

@@ -151,6 +151,7 @@ def test_one_pose_of_a_clip_is_that_of_its_middle(tiny):
         )  # fmt: skip
         network = Lifter(pretrained)
         assert network._inputs - network._outputs == 26  # it slides over longer clips
+        assert network._shortest_clip() == (27, 1)
         network._run = lambda variables, clips, before=before, given=network._outputs: clips[
             :, before : before + given
         ]
@@ -163,12 +164,13 @@ def test_a_stream_gives_what_a_file_gives(lifter):
     points, confidence = files.keypoints(COCO_17, 30)
     confidence[12:14] = 0
     frames = list(zip(points, confidence, strict=True))
-    frames[12] = None
-    options = {"size": files.SIZE, "fps": 30, "layout": "coco_17", "pitch_deg": 0.0}
+    frames[12] = frames[0] = None
+    options = {"size": files.SIZE, "fps": 30, "pitch_deg": 0.0}
     for delay in (0, 4, 100):
         poses = list(lifter.stream(frames, delay=delay, **options))
         assert len(poses) == 30 and all(pose.shape == (17, 3) for pose in poses)
-        assert np.isfinite(poses).all()
+        seen = np.isfinite(poses).all((1, 2))
+        assert seen[1:].all() and seen[0] == (delay > 0)  # nobody was there yet
     given = lifter.stream(iter(frames), delay=4, **options)
     taken = []
     stream = lifter.stream((taken.append(1) or frame for frame in frames), delay=4, **options)

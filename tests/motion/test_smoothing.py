@@ -12,7 +12,7 @@ from jrepose.motion.inputs import at_rate, box_scale, filled, interpolated, mode
 from jrepose.skeleton import HUMAN36M_17
 
 
-@pytest.mark.parametrize("spec", ["one_euro", "savitzky_golay", "one_euro:2", "savitzky_golay:0.4"])
+@pytest.mark.parametrize("spec", ["one-euro", "savitzky_golay", "one_euro:2", "0.4"])
 def test_smoothers_take_noise_and_leave_motion(spec):
     time = np.arange(300)[:, None, None] / 60
     truth = np.sin(2 * np.pi * 0.5 * time + np.arange(51).reshape(17, 3)) * 0.3
@@ -24,7 +24,7 @@ def test_smoothers_take_noise_and_leave_motion(spec):
     assert np.argmin(errors) == 1
 
 
-@pytest.mark.parametrize("spec", ["gauss", "one_euro:x", "one_euro:-1", "savitzky_golay:nan"])
+@pytest.mark.parametrize("spec", ["gauss", "one_euro:x", "one_euro:0", "savitzky_golay:nan", ""])
 def test_unknown_smoothing(spec):
     with pytest.raises(InputError, match="smoothing"):
         smoothing.smoother(spec)

@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from models import dstformer_oracle
 
 from jrepose import interop
 from jrepose.data.formats.custom import read_custom
+from jrepose.motion.motion import Motion, save_motions
+from jrepose.skeleton import HUMAN36M_17
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,7 +61,16 @@ def prepare_adding_a_model(folder):
     return {"TheirModel": TheirModel}
 
 
-PREPARE = {"README": prepare_readme, "pytorch": prepare_pytorch, "datasets": prepare_datasets,
+def prepare_motion(folder):
+    poses = np.random.default_rng(0).normal(size=(8, 17, 3))
+    first, second = (Motion(poses, HUMAN36M_17, 30.0, person=name) for name in "12")
+    blender = mock.MagicMock()
+    return {"motion": first, "first": first, "second": second, "save_motions": save_motions,
+            "bpy": blender}  # fmt: skip
+
+
+PREPARE = {"README": prepare_readme, "motion": prepare_motion,
+           "pytorch": prepare_pytorch, "datasets": prepare_datasets,
            "adding_a_model": prepare_adding_a_model}  # fmt: skip
 
 

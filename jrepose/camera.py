@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -101,6 +102,23 @@ def project_to_2d_linear(
     return intrinsics[..., :2] * _clamped_ray(points) + intrinsics[..., 2:4]
 
 
+def unproject(
+    image: Float[AnyArray, "*batch 2"],
+    depths: Float[AnyArray, "*batch"],
+    intrinsics: Float[AnyArray, "*#batch _"],
+) -> Float[AnyArray, "*batch 3"]:
+    """Points in camera axes from where they are seen; undoes a projection without distortion.
+
+    Args:
+        image: x, y in the unit of the intrinsics.
+        depths: Z, any length unit, the result's.
+        intrinsics: fx, fy, cx, cy and perhaps more, see `project_to_2d`.
+    """
+    ray = (image - intrinsics[..., 2:4]) / intrinsics[..., :2]
+    depths = depths[..., None]
+    return _namespace(image).concatenate([ray * depths, depths], axis=-1)
+
+
 def normalize_screen_coordinates(
     pixels: Float[AnyArray, "*batch 2"], width: int, height: int
 ) -> Float[AnyArray, "*batch 2"]:
@@ -118,6 +136,41 @@ def image_coordinates(
     xp = _namespace(screen)
     offset = xp.asarray([1.0, height / width])
     return ((screen + offset) * width / 2).astype(screen.dtype)
+
+
+class SquareCrop(NamedTuple):
+    """Affine maps between images and square crops.
+
+    Args:
+        to_crop, to_image: 2x3 matrices on (x, y, 1).
+        side: of the crop in the image, px.
+    """
+
+    to_crop: Float[np.ndarray, "boxes 2 3"]
+    to_image: Float[np.ndarray, "boxes 2 3"]
+    side: Float[np.ndarray, " boxes"]
+
+
+def square_crop(
+    boxes: Float[np.ndarray, "boxes 4"], *, padding: float = 1.25, size: int = 224
+) -> SquareCrop:
+    """The squares around the centres of boxes, as images of `size` pixels; no half-pixel term.
+
+    Args:
+        boxes: x, y of the corner, width, height, px.
+        padding: side over the box's longer one.
+        size: pixels of a crop's side.
+    """
+    side = padding * boxes[:, 2:].max(-1)
+    centre = boxes[:, :2] + boxes[:, 2:] / 2
+
+    def scaled(scale, offset):
+        matrix = scale[:, None, None] * np.eye(2)
+        return np.concatenate([matrix, offset[..., None]], axis=-1)
+
+    to_crop = scaled(size / side, size / 2 - centre * (size / side)[:, None])
+    to_image = scaled(side / size, centre - side[:, None] / 2)
+    return SquareCrop(to_crop, to_image, side)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,320 @@
+"""Swin: attention in windows of an image's patches, shifted from block to block.
+
+Z. Liu et al., "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows", ICCV 2021;
+Microsoft's released code.  Swin-T makes one token of an image for the multi-view relational
+detector, which also lifts by PoseFormer.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32, Int
+
+from jrepose.errors import InputError
+from jrepose.models import functional
+from jrepose.models.layers import (
+    ATTENTION,
+    TORCH_DEFAULT,
+    LayerNorm,
+    Linear,
+    Mlp,
+    truncated_normal,
+)
+
+_NORM_EPS = 1e-5
+_APART = -100.0  # added to the score of patches that only the shift has brought together
+
+
+class Swin(nn.Module):
+    """Tokens of images' patches, each of which has seen the whole image.
+
+    The defaults are those of Swin-T (27,519,354 parameters).
+
+    Attributes:
+        patch_size: pixels of a patch's side.
+        in_chans: channels of the images.
+        embed_dim: channels of a patch; they double from stage to stage.
+        depths: blocks of each stage, between which four patches become one.
+        num_heads: attention heads of each stage.
+        window_size: patches of a window's side; a map that is no larger is one window.
+        mlp_ratio: hidden channels of the MLPs over the channels of their stage.
+        qkv_bias: whether queries, keys and values have a bias.
+        drop_path_rate: stochastic depth of the last block, growing linearly from 0; one draw per
+            residual branch and image.
+        dtype: compute dtype, float32 or bfloat16; parameters and outputs are float32.
+
+    Raises:
+        InputError: stages that do not go together.
+    """
+
+    patch_size: int = 4
+    in_chans: int = 3
+    embed_dim: int = 96
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    num_heads: tuple[int, ...] = (3, 6, 12, 24)
+    window_size: int = 7
+    mlp_ratio: float = 4.0
+    qkv_bias: bool = True
+    drop_path_rate: float = 0.1
+    dtype: DTypeLike = jnp.float32
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.depths or len(self.depths) != len(self.num_heads):
+            raise InputError(
+                f"Swin: depths {self.depths} and num_heads {self.num_heads}, expected a number of "
+                "each for every stage"
+            )
+        for stage, heads in enumerate(self.num_heads):
+            if heads < 1 or self.embed_dim * 2**stage % heads:
+                raise InputError(
+                    f"Swin: stage {stage} has {self.embed_dim * 2**stage} channels, which do not "
+                    f"divide over num_heads {heads}"
+                )
+
+    @nn.compact
+    def __call__(
+        self,
+        images: Float[Array | np.ndarray, "images height width channels"],
+        train: bool = False,
+    ) -> Float32[Array, "images rows columns features"]:
+        """The map of tokens after the last stage, normalised.
+
+        Args:
+            images: normalised colours; sides that the patches divide, and halves of the map of
+                every stage but the last.
+            train: apply stochastic depth; needs the PRNG stream `"dropout"`.
+
+        Raises:
+            InputError: images that cannot be cut so.
+        """
+        height, width = images.shape[1:3]
+        factor = self.patch_size * 2 ** (len(self.depths) - 1)
+        if height % factor or width % factor:
+            raise InputError(
+                f"images of {height} x {width} pixels, expected multiples of {factor} "
+                f"({len(self.depths)} stages of patches of {self.patch_size})"
+            )
+        rates = iter(np.linspace(0, self.drop_path_rate, sum(self.depths)).tolist())
+        x = PatchEmbed(self.embed_dim, self.patch_size, self.dtype, name="patch_embed")(
+            jnp.asarray(images)[..., : self.in_chans]
+        )
+        for stage, (depth, heads) in enumerate(zip(self.depths, self.num_heads, strict=True)):
+            for number in range(depth):
+                x = SwinBlock(
+                    num_heads=heads,
+                    window_size=self.window_size,
+                    shift_size=number % 2 * (self.window_size // 2),
+                    mlp_ratio=self.mlp_ratio,
+                    qkv_bias=self.qkv_bias,
+                    drop_path_rate=next(rates),
+                    dtype=self.dtype,
+                    name=f"layers_{stage}_blocks_{number}",
+                )(x, train)
+            if stage < len(self.depths) - 1:
+                x = PatchMerging(self.dtype, name=f"layers_{stage}_downsample")(x)
+        return LayerNorm(_NORM_EPS, name="norm")(x.astype(jnp.float32))
+
+
+class PatchEmbed(nn.Module):
+    """Patches of pixels as normalised features.
+
+    Attributes:
+        features: channels of a patch.
+        patch_size: pixels of its side.
+        dtype: compute dtype.
+    """
+
+    features: int
+    patch_size: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "images height width channels"]
+    ) -> Float[Array, "images rows columns features"]:
+        side = (self.patch_size, self.patch_size)
+        inputs = images.shape[-1] * self.patch_size**2
+        x = nn.Conv(
+            self.features,
+            side,
+            side,
+            "VALID",
+            dtype=self.dtype,
+            kernel_init=TORCH_DEFAULT.kernel,
+            bias_init=TORCH_DEFAULT.bias(inputs),
+            name="proj",
+        )(images)
+        return LayerNorm(_NORM_EPS, self.dtype, name="norm")(x)
+
+
+class PatchMerging(nn.Module):
+    """Four neighbouring patches become one of twice the channels.
+
+    Attributes:
+        dtype: compute dtype.
+    """
+
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "images rows columns channels"]
+    ) -> Float[Array, "images half_rows half_columns features"]:
+        # The second is the lower one.
+        x = jnp.concatenate(
+            [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)], axis=-1
+        )
+        x = LayerNorm(_NORM_EPS, self.dtype, name="norm")(x)
+        return Linear(x.shape[-1] // 2, use_bias=False, dtype=self.dtype, name="reduction")(x)
+
+
+class SwinBlock(nn.Module):
+    """Pre-norm transformer block whose attention is within windows.
+
+    Applied with `mutable="attention"` it stores its weights, `attn/weights`
+    `[images * windows, heads, queries, keys]`, the windows of an image row by row.
+
+    Attributes:
+        num_heads, qkv_bias, mlp_ratio, dtype: see `Swin`.
+        window_size: patches of a window's side; of a map that is no larger, its shorter side.
+        shift_size: patches by which the map is moved before it is cut; 0 for such a map.
+        drop_path_rate: of each residual branch, one draw for an image.
+    """
+
+    num_heads: int
+    window_size: int
+    shift_size: int = 0
+    mlp_ratio: float = 4.0
+    qkv_bias: bool = True
+    drop_path_rate: float = 0.0
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "images rows columns channels"], train: bool = False
+    ) -> Float[Array, "images rows columns channels"]:
+        rows, columns, channels = x.shape[1:]
+        window, shift = self.window_size, self.shift_size
+        if min(rows, columns) <= window:
+            window, shift = min(rows, columns), 0
+
+        def drop_path(branch: Array) -> Array:
+            return nn.Dropout(self.drop_path_rate, broadcast_dims=(1, 2, 3))(
+                branch, deterministic=not train
+            )
+
+        attention = WindowAttention(self.num_heads, window, self.qkv_bias, self.dtype, name="attn")
+        branch = LayerNorm(_NORM_EPS, self.dtype, name="norm1")(x)
+        branch = jnp.roll(branch, (-shift, -shift), axis=(1, 2))
+        apart = shift_mask(rows, columns, window, shift) if shift else None
+        branch = _joined(attention(_cut(branch, window), apart), rows, columns)
+        x = x + drop_path(jnp.roll(branch, (shift, shift), axis=(1, 2)))
+        mlp = Mlp(int(channels * self.mlp_ratio), dtype=self.dtype, name="mlp")
+        return x + drop_path(mlp(LayerNorm(_NORM_EPS, self.dtype, name="norm2")(x), train))
+
+
+class WindowAttention(nn.Module):
+    """Self-attention of the patches of a window, with a learned bias for where they are.
+
+    Attributes:
+        num_heads, qkv_bias, dtype: see `Swin`.
+        window_size: patches of the window's side.
+    """
+
+    num_heads: int
+    window_size: int
+    qkv_bias: bool = True
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "images windows patches channels"],
+        apart: Float32[np.ndarray, "windows patches patches"] | None,
+    ) -> Float[Array, "images windows patches channels"]:
+        images, windows, patches, channels = x.shape
+        qkv = Linear(3 * channels, self.qkv_bias, parts=3, dtype=self.dtype, name="qkv")(x)
+        shape = (images, windows, patches, self.num_heads, channels // self.num_heads)
+        q, k, v = (part.reshape(shape).swapaxes(2, 3) for part in qkv)
+        table = self.param(
+            "relative_position_bias_table",
+            truncated_normal,
+            ((2 * self.window_size - 1) ** 2, self.num_heads),
+        )
+        bias = jnp.asarray(table)[relative_positions(self.window_size)]
+        scores = functional.attention_scores(q, k, shape[-1] ** -0.5)
+        scores = scores + jnp.moveaxis(bias, -1, 0)[None, None]
+        if apart is not None:
+            scores = scores + apart[None, :, None]
+        weights = nn.softmax(scores)
+        if self.is_mutable_collection(ATTENTION) and not self.is_initializing():
+            self.sow(ATTENTION, "weights", weights.reshape(-1, *weights.shape[2:]))
+        x = (weights.astype(self.dtype) @ v).swapaxes(2, 3).reshape(x.shape)
+        return Linear(channels, dtype=self.dtype, name="proj")(x)
+
+
+def _cut(
+    x: Float[Array, "images rows columns channels"], window: int
+) -> Float[Array, "images windows patches channels"]:
+    """Windows row by row, their patches row by row."""
+    images, rows, columns, channels = x.shape
+    x = x.reshape(images, rows // window, window, columns // window, window, channels)
+    return x.swapaxes(2, 3).reshape(images, -1, window * window, channels)
+
+
+def _joined(
+    x: Float[Array, "images windows patches channels"], rows: int, columns: int
+) -> Float[Array, "images rows columns channels"]:
+    """The inverse of `_cut`."""
+    images, _, patches, channels = x.shape
+    window = round(patches**0.5)
+    x = x.reshape(images, rows // window, columns // window, window, window, channels)
+    return x.swapaxes(2, 3).reshape(images, rows, columns, channels)
+
+
+@functools.cache
+def relative_positions(window: int) -> Int[np.ndarray, "patches patches"]:
+    """For a query and a key of a window, the row of the bias table: query minus key, the offset of
+    the rows changing more slowly."""
+    places = np.stack(np.divmod(np.arange(window * window), window), axis=-1)
+    offsets = places[:, None] - places[None] + window - 1
+    return offsets[..., 0] * (2 * window - 1) + offsets[..., 1]
+
+
+@functools.cache
+def shift_mask(
+    rows: int, columns: int, window: int, shift: int
+) -> Float32[np.ndarray, "windows patches patches"]:
+    """What is added to the scores of a shifted map: -100 for patches that are not neighbours."""
+
+    def regions(length: int) -> np.ndarray:
+        return np.searchsorted([length - window, length - shift], np.arange(length), "right")
+
+    labels = 3 * regions(rows)[:, None] + regions(columns)
+    labels = labels.reshape(rows // window, window, columns // window, window)
+    labels = labels.swapaxes(1, 2).reshape(-1, window * window)
+    return np.where(labels[:, :, None] == labels[:, None], 0, _APART).astype(np.float32)
+
+
+def most_attended(
+    weights: Float[Array, "images heads queries keys"], kept: int
+) -> tuple[Float[Array, "images keys"], Int[Array, "images {kept}"]]:
+    """Patches by the attention that they receive, our reading of the detector's paper.
+
+    Args:
+        weights: of a block whose window is the whole map.
+        kept: how many.
+
+    Returns:
+        The mean over heads and queries of what every patch gets, without a gradient, and the
+        numbers of the patches that get most, the first of equal ones first.
+    """
+    score = jax.lax.stop_gradient(jnp.mean(weights, axis=(1, 2)))
+    return score, jnp.argsort(-score, axis=-1, stable=True)[:, :kept]

@@ -88,6 +88,18 @@ def default_config() -> ConfigDict:
     config.objective.ranking_reduction = "mean"  # or sum: Eq. 2-3 as printed
     config.objective.learn_weights = ()  # terms whose weight is learned (homoscedastic)
 
+    # What is done to a model's inputs in training, as MotionBERT's: data/corruption.py.
+    config.corruption = ConfigDict()
+    config.corruption.projected = False  # the labels' x, y are the input, with full confidence
+    # Errors and confidence of a detector: plain, or an NPZ file with its mean, std and weight.
+    config.corruption.noise = config_dict.placeholder(str)
+    config.corruption.joints = 0.0  # share of the joints that are masked, after the noise
+    config.corruption.frames = 0.0  # of the frames
+
+    config.masking = ConfigDict()  # task masked: what of a clip is masked
+    config.masking.frames = 0.8  # share of the frames
+    config.masking.joints = 2  # of every frame
+
     config.training = ConfigDict()
     config.training.epochs = 100
     config.training.max_steps = config_dict.placeholder(int)  # stops earlier than the epochs

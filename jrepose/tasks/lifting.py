@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 
 from jrepose import models
+from jrepose.data import corruption
 from jrepose.data.columns import Batch
+from jrepose.data.corruption import Corruption
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.flip import flip_poses
 from jrepose.errors import InputError
-from jrepose.losses.objective import MAIN_OUTPUT, Objective, create_objective, loss_of
+from jrepose.losses.objective import Objective, create_objective, loss_of
 from jrepose.skeleton import Skeleton
 from jrepose.tasks.task import Clock, Outcome, Variables
 
@@ -40,6 +43,7 @@ class Lifting:
         clock: the epoch of a step, for the objective's schedules; None: they stand still.
         batch_norm_momentum: by epoch, given to the model as an argument of that name; None: it
             keeps its own.
+        corruption: of the model's inputs in training; None leaves them.
     """
 
     model: nn.Module
@@ -49,6 +53,7 @@ class Lifting:
     root: str = "clip_first"
     clock: Clock | None = None
     batch_norm_momentum: Clock | None = None
+    corruption: Corruption | None = None
 
     inputs = ("keypoints",)
     columns = ("keypoints", "poses")
@@ -78,9 +83,13 @@ class Lifting:
         options = {}
         if self.batch_norm_momentum is not None:
             options["batch_norm_momentum"] = self.batch_norm_momentum(epoch)
+        seen = batch["keypoints"]
+        if self.corruption is not None:
+            of_corruption, key = jax.random.split(key)
+            seen = self.corruption(jnp.asarray(seen), jnp.asarray(batch["poses"]), of_corruption)
         outputs, renewed = self.model.apply(
             of_model,
-            batch["keypoints"],
+            seen,
             train=True,
             rngs={"dropout": key},
             mutable=_STATE,
@@ -106,8 +115,7 @@ class Lifting:
 
     def _poses(self, variables: Variables, keypoints):
         of_model = {name: value for name, value in variables.items() if name != "objective"}
-        outputs = self.model.apply(of_model, keypoints, train=False)
-        return outputs[MAIN_OUTPUT] if isinstance(outputs, dict) else outputs
+        return models.main_output(self.model.apply(of_model, keypoints, train=False))
 
 
 def relative_labels(
@@ -153,6 +161,7 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
         training.root,
         clock,
         momentum,
+        corruption.from_config(config.corruption, dataset, config.clip.targets),
     )
 
 

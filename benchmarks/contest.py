@@ -64,8 +64,9 @@ def create_clips(arguments: argparse.Namespace, model) -> tuple[np.ndarray, np.n
     random = np.random.default_rng(0)
     shape = (arguments.batch, arguments.frames, *model.input_shape[1:])
     keypoints = random.normal(size=shape).astype(np.float32)
-    poses, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), keypoints)
-    return keypoints, random.normal(size=poses.shape).astype(np.float32)
+    outputs, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), keypoints)
+    shape = models.main_output(outputs).shape
+    return keypoints, random.normal(size=shape).astype(np.float32)
 
 
 def hyperparameters(arguments: argparse.Namespace) -> dict[str, object]:

@@ -29,6 +29,9 @@ OBJECTIVES = {
     "videopose3d": {"mpjpe": 1.0},
     "rie": {"mpjpe": 1.0},
     "poseformer": {"mpjpe": 1.0},
+    "poseformerv2": {"mpjpe": 1.0},
+    "pstmo": {"mpjpe": 1.0},
+    "pstmo_s": {"mpjpe": 1.0},
 }
 
 

@@ -19,7 +19,7 @@ class Lifter(NamedTuple):
         fixture: recorded results of the official code, `golden/FIXTURE.npz`.
         frames: of a clip.
         frames_out: poses of a clip.
-        attends: whether there is attention to look at.
+        attends: which attention there is to look at: spatial, True, and temporal, False.
         in_front_of_norm: pattern of the parameters whose gradient in training is only rounding:
             biases that the batch's mean takes away again.  Or nothing: what a released network
             has and does not use.
@@ -33,7 +33,7 @@ class Lifter(NamedTuple):
     fixture: str
     frames: int = 4
     frames_out: int = 4
-    attends: bool = True
+    attends: tuple[bool, ...] = (True, False)
     in_front_of_norm: str = "none"
     rounding: float = 3e-2
 
@@ -46,6 +46,14 @@ _VIDEOPOSE3D = {"channels": 8, "filter_widths": (3, 3), "causal": True}
 _RIE = {"channels": 8, "latent_features": 6, "fc_width": 10, "filter_widths": (3,),
         "temporal": "cs"}  # fmt: skip
 _POSEFORMER = {"embed_dim_ratio": 4, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "num_frame": 3}
+_PSTMO = {"channel": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 1.5, "frames": 4,
+          "stride_num": (2, 1, 2)}  # fmt: skip
+_PSTMO_BIASES = (
+    r"encoder/(fc_1|layers_0_w\d)/bias|linears_1/bias|/norm/|"
+    r"Transformer_reduce/layers_2/feed_forward_w_2/bias"
+)
+_POSEFORMERV2 = {"embed_dim_ratio": 4, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "num_frame": 5,
+                 "number_of_kept_frames": 3, "number_of_kept_coeffs": 1}  # fmt: skip
 _RIE_BIASES = r"(shrink|fc_1|w1|w2)/bias|(GlobalInfo|FuseBlocks_\d)/fc_2/bias"
 
 LIFTERS = (
@@ -62,7 +70,7 @@ LIFTERS = (
         in_front_of_norm="layer_norm2/",
     ),
     Lifter(
-        "videopose3d", _VIDEOPOSE3D, ("causal",), "videopose3d", 10, 2, attends=False, rounding=0.2
+        "videopose3d", _VIDEOPOSE3D, ("causal",), "videopose3d", 10, 2, attends=(), rounding=0.2
     ),  # fmt: skip
     Lifter(
         "rie",
@@ -71,7 +79,7 @@ LIFTERS = (
         "pose3d_rie",
         3,
         1,
-        attends=False,
+        attends=(),
         in_front_of_norm=_RIE_BIASES,
         rounding=0.5,
     ),
@@ -83,6 +91,29 @@ LIFTERS = (
         3,
         1,
         in_front_of_norm="weighted_mean/bias",
+    ),
+    *(
+        Lifter(
+            name,
+            _PSTMO,
+            ("num_heads", "stride_num"),
+            "pstmo",
+            4,
+            1,
+            attends=(False,),
+            in_front_of_norm=_PSTMO_BIASES,
+            rounding=0.5,
+        )
+        for name in ("pstmo", "pstmo_s")
+    ),
+    Lifter(
+        "poseformerv2",
+        _POSEFORMERV2,
+        ("num_heads", "num_frame"),
+        "poseformerv2",
+        5,
+        1,
+        attends=(),
     ),
 )
 
@@ -96,7 +127,7 @@ def rates_in_training(model: nn.Module) -> dict[str, float]:
             rates["/".join(context.module.path)] = context.module.rate
         return call(*args, **kwargs)
 
-    clips = jnp.zeros((1, *model.input_shape))
+    clips = jnp.zeros((2, *model.input_shape))  # of one, a BatchNorm may have no variance
     keys = dict(zip(("params", "dropout"), jax.random.split(jax.random.key(0)), strict=True))
     with nn.intercept_methods(note):
         jax.eval_shape(lambda: model.init(keys, clips, train=True))

@@ -274,3 +274,10 @@ def test_labels_ignore_distortion_keypoints_do_not():
     plain = make_camera().project(points)
     np.testing.assert_array_equal(camera.project(points, distortion=False), plain)
     assert np.abs(camera.project(points) - plain).max() > 2
+
+
+def test_unprojection_undoes_the_linear_projection():
+    points = np.random.default_rng(0).uniform([-1, -1, 3], [1, 1, 5], (2, 4, 3))
+    intrinsics = np.array([1.1, 1.2, 0.1, -0.2, *[0.0] * 5])
+    seen = cam.project_to_2d_linear(points, intrinsics)
+    np.testing.assert_allclose(cam.unproject(seen, points[..., 2], intrinsics), points)

@@ -52,7 +52,7 @@ def load(line: CommandLine) -> Chosen:
     Raises:
         InputError: nothing there, weights of another model, or data that they are not for.
     """
-    from jrepose import checkpoints, config_files, interop
+    from jrepose import checkpoints, config_files, interop, tasks
     from jrepose.config import from_plain, parse_flags, to_json
     from jrepose.data.description import check_fits
     from jrepose.data.sources import load_splits
@@ -87,6 +87,11 @@ def load(line: CommandLine) -> Chosen:
         return from_plain(stored)
 
     config = parse_flags(line.flags, line.argv, config_of_run)
+    if config.task in tasks.WITHOUT_POSES:
+        raise InputError(
+            f"config.task is {config.task!r}, which predicts no poses: {path}; a stage behind it "
+            "does, and its own scores are in metrics.jsonl"
+        )
     multiply_float32_in_full()
     split, model = line["split"], config.model.to_dict()
     origin: dict[str, Any] = {"checkpoint": str(path.absolute()), "step": None, "split": split}

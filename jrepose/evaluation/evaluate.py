@@ -11,11 +11,11 @@ from jrepose.data.columns import columns_of
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.windows import EvaluationWindows, clips_for_evaluation
 from jrepose.errors import InputError
-from jrepose.evaluation.predict import predict_clips
+from jrepose.evaluation.predict import predict_clips, score_clips
 from jrepose.evaluation.protocol import Protocol, counted_entries
 from jrepose.evaluation.published import PublishedRow, benchmark_of, published_row
 from jrepose.evaluation.scores import SCORES, EvaluationResult, evaluate_predictions
-from jrepose.tasks import Task
+from jrepose.tasks import ScoredTask, Task
 
 
 def evaluate_dataset(
@@ -108,6 +108,30 @@ def _predict(
         progress=progress,
     )
     return predictions if predictions.ndim == 4 else predictions.mean(0)
+
+
+def score_dataset(
+    task: ScoredTask,
+    variables: PyTree,
+    dataset: PoseDataset,
+    config: ConfigDict,
+    *,
+    devices: parallel.Devices | None = None,
+) -> dict[str, float]:
+    """The mean over a dataset's clips of the scores that a task without poses gives them.
+
+    The arguments are those of `evaluate_dataset`.
+    """
+    return score_clips(
+        task,
+        variables,
+        columns_of(dataset, task.inputs),
+        clips_for_evaluation(dataset, config.clip).inputs,
+        batch_size=config.evaluation.batch_size,
+        flip=config.evaluation.flip,
+        seed=config.seed,
+        devices=devices,
+    )
 
 
 def check_settings(config: ConfigDict, dataset: PoseDataset) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32, Int, PyTree
+from jaxtyping import Array, Float32, Int, Int32, Key, PyTree
 
 from jrepose import parallel
 from jrepose.data.columns import Column
 from jrepose.errors import InputError
 from jrepose.frames import middle
 from jrepose.progress import Progress
-from jrepose.tasks import Task
+from jrepose.tasks import ScoredTask, Task
 
 
 def predict_clips(
@@ -59,34 +59,12 @@ def predict_clips(
         InputError: `batch_size` is below one, there is no clip, the windows index frames that do
             not exist, or the task gives fewer frames than are wanted.
     """
-    if batch_size < 1:
-        raise InputError(f"evaluation.batch_size must be at least 1, got {batch_size}")
     clips, frames = windows.shape
-    if clips == 0:
-        raise InputError("no clip to predict: no video has a frame to be scored")
-    known = min(len(column.values) for column in columns.values())
-    if windows.min() < 0 or windows.max() >= known:
-        raise InputError(f"windows index frames outside 0..{known - 1}")
     devices = parallel.select_devices() if devices is None else tuple(devices)
-    batch_size = -(-min(batch_size, clips) // len(devices)) * len(devices)
     run = _compiled(task, flip, targets, seed, devices)
-    placed = parallel.replicate(variables, devices)
-
-    def dispatch(start: int):
-        # Rows past the end repeat the last clip; their predictions are cut off below.
-        rows = np.minimum(np.arange(start, start + batch_size), clips - 1)
-        batch = {name: column.values[windows[rows]] for name, column in columns.items()}
-        return run(placed, parallel.shard((batch, rows.astype(np.int32)), devices))
-
     predicted = None
-    starts = range(0, clips, batch_size)
-    upcoming = dispatch(0)
     with Progress(clips, "clip", "predict", shown=progress) as bar:
-        for start in starts:
-            current = upcoming
-            if start + batch_size < clips:
-                upcoming = dispatch(start + batch_size)
-            poses = parallel.unshard(current)[: clips - start]
+        for start, poses in _in_batches(run, variables, columns, windows, batch_size, devices):
             if predicted is None:
                 predicted = np.empty((clips, *poses.shape[1:]), np.float32)
             if poses.shape[-3] != targets:
@@ -99,6 +77,70 @@ def predict_clips(
     return predicted if predicted.ndim == 4 else np.moveaxis(predicted, 1, 0)
 
 
+def score_clips(
+    task: ScoredTask,
+    variables: PyTree,
+    columns: Mapping[str, Column],
+    windows: Int[np.ndarray, "clips frames"],
+    *,
+    batch_size: int,
+    flip: bool,
+    seed: int = 0,
+    devices: parallel.Devices | None = None,
+) -> dict[str, float]:
+    """The mean over all clips of the scores that the task gives them.
+
+    Args:
+        task: called as `task.clip_scores(variables, batch, keys, flip=flip)`.
+        variables, columns, windows, batch_size, flip, seed, devices: as for `predict_clips`.
+
+    Raises:
+        InputError: as `predict_clips`.
+    """
+    devices = parallel.select_devices() if devices is None else tuple(devices)
+    run = _compiled_scores(task, flip, seed, devices)
+    sums: dict[str, float] = {}
+    for _, scores in _in_batches(run, variables, columns, windows, batch_size, devices):
+        for name, values in scores.items():
+            sums[name] = sums.get(name, 0.0) + float(values.sum(dtype=np.float64))
+    return {name: total / len(windows) for name, total in sums.items()}
+
+
+def _in_batches(
+    run: Callable,
+    variables: PyTree,
+    columns: Mapping[str, Column],
+    windows: Int[np.ndarray, "clips frames"],
+    batch_size: int,
+    devices: tuple[jax.Device, ...],
+) -> Iterator[tuple[int, PyTree]]:
+    """The first clip of every batch, and what a program says about its clips."""
+    if batch_size < 1:
+        raise InputError(f"evaluation.batch_size must be at least 1, got {batch_size}")
+    clips = len(windows)
+    if clips == 0:
+        raise InputError("no clip to predict: no video has a frame to be scored")
+    known = min(len(column.values) for column in columns.values())
+    if windows.min() < 0 or windows.max() >= known:
+        raise InputError(f"windows index frames outside 0..{known - 1}")
+    batch_size = -(-min(batch_size, clips) // len(devices)) * len(devices)
+    placed = parallel.replicate(variables, devices)
+
+    def dispatch(start: int):
+        # Rows past the end repeat the last clip; their predictions are cut off below.
+        rows = np.minimum(np.arange(start, start + batch_size), clips - 1)
+        batch = {name: column.values[windows[rows]] for name, column in columns.items()}
+        return run(placed, parallel.shard((batch, rows.astype(np.int32)), devices))
+
+    upcoming = dispatch(0)
+    for start in range(0, clips, batch_size):
+        current = upcoming
+        if start + batch_size < clips:
+            upcoming = dispatch(start + batch_size)
+        left = clips - start
+        yield start, jax.tree.map(lambda leaf, left=left: leaf[:left], parallel.unshard(current))
+
+
 @functools.lru_cache(maxsize=8)
 def _compiled(
     task: Task, flip: bool, targets: int, seed: int, devices: tuple[jax.Device, ...]
@@ -107,11 +149,28 @@ def _compiled(
 
     def predict(variables, clips):
         batch, numbers = clips
-        keys = jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)
-        poses = task.predict(variables, batch, keys, flip=flip)
+        poses = task.predict(variables, batch, _keys(seed, numbers), flip=flip)
         if poses.ndim == 4:
             return middle(poses, targets)
         # Clips lead on the way to the host, whatever stands before them.
         return jax.vmap(lambda clip: middle(clip, targets))(jnp.moveaxis(poses, 0, 1))
 
     return parallel.data_parallel(predict, devices=devices)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_scores(
+    task: ScoredTask, flip: bool, seed: int, devices: tuple[jax.Device, ...]
+) -> Callable:
+    """As `_compiled`, of the scores."""
+
+    def score(variables, clips):
+        batch, numbers = clips
+        return task.clip_scores(variables, batch, _keys(seed, numbers), flip=flip)
+
+    return parallel.data_parallel(score, devices=devices)
+
+
+def _keys(seed: int, numbers: Int32[Array, " clips"]) -> Key[Array, " clips"]:
+    """A key of its own for every clip."""
+    return jax.vmap(functools.partial(jax.random.fold_in, jax.random.key(seed)))(numbers)

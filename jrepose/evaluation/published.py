@@ -157,11 +157,15 @@ PUBLISHED: Mapping[str, Mapping[str, PublishedRow]] = {
         "PoseFormer-27": PublishedRow("PoseFormer's paper", "CPN, T=27", _errors(47.0)),
         "PoseFormerV2": PublishedRow("PoseFormerV2, f=27, n=27", "CPN, T=243", _errors(45.2)),
         "PoseFormerV2-81": PublishedRow("PoseFormerV2, f=9, n=9", "CPN, T=81", _errors(46.0)),
+        "PoseFormerV2-81-f3": PublishedRow("PoseFormerV2, f=3, n=3", "CPN, T=81", _errors(47.1)),
+        "PoseFormerV2-81-f1": PublishedRow("PoseFormerV2, f=1, n=3", "CPN, T=81", _errors(47.6)),
         "PoseFormerV2-27": PublishedRow("PoseFormerV2, f=3, n=3", "CPN, T=27", _errors(47.9)),
+        "PoseFormerV2-27-f1": PublishedRow("PoseFormerV2, f=1, n=3", "CPN, T=27", _errors(48.7)),
         "MHFormer": PublishedRow("MHFormer's paper", "CPN, T=351", _errors(43.0, 34.4)),
         "P-STMO": PublishedRow(
             "the encoder in DiffPose's ablation", "CPN, T=243", _errors(42.1, 34.4)
         ),
+        "P-STMO-release": PublishedRow(f"{_PSTMO}, name of the file", "CPN, T=243", _errors(42.88)),
         "P-STMO-S": PublishedRow(f"{_PSTMO}, name of the file", "CPN, T=243", _errors(43.06)),
         "P-STMO-S-27": PublishedRow("RePOSE, Table 5", "CPN, T=27", _errors(46.1, 36.8)),
         "P-STMO-S-27+RePOSE": PublishedRow(f"{_REPOSE}, Table 5", "CPN, T=27", _errors(44.7, 35.6)),

@@ -14,8 +14,8 @@ from jrepose.losses.subgradients import absolute, norm
 
 
 def mpjpe(
-    predicted: Float[ArrayLike, "batch frames joints 3"],
-    target: Float[ArrayLike, "batch frames joints 3"],
+    predicted: Float[ArrayLike, "batch frames joints coordinates"],
+    target: Float[ArrayLike, "batch frames joints coordinates"],
 ) -> Float[Array, ""]:
     """Mean per-joint position error: mean of ||p - y||.
 

@@ -18,6 +18,8 @@ from jrepose.models.checks import dropout_rates
 from jrepose.models.dstformer import DSTformer
 from jrepose.models.mixste import MixSTE
 from jrepose.models.poseformer import PoseFormer
+from jrepose.models.poseformerv2 import PoseFormerV2
+from jrepose.models.pstmo import PSTMO
 from jrepose.models.rie import RIE
 from jrepose.models.stcformer import STCFormer
 from jrepose.models.stcformer_3dhp import STCFormer3DHP
@@ -34,6 +36,9 @@ MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyTy
         "videopose3d": (VideoPose3D, {}),
         "rie": (RIE, {}),
         "poseformer": (PoseFormer, {}),
+        "pstmo": (PSTMO, {}),
+        "pstmo_s": (PSTMO, {"depth": 3}),
+        "poseformerv2": (PoseFormerV2, {}),
     }
 )
 """Name -> (module class, hyperparameters in which it differs from the class defaults)."""
@@ -90,6 +95,11 @@ def create(name: str, **changes: Any) -> nn.Module:
             )
     module, _ = MODELS[name]
     return module(**{key: _checked(key, changes.get(key, known[key]), known[key]) for key in known})
+
+
+def main_output(outputs: Any) -> Any:
+    """The poses among what a model gives, if they are not all."""
+    return outputs["poses"] if isinstance(outputs, Mapping) else outputs
 
 
 def _registered(name: str) -> tuple[type[nn.Module], Mapping[str, Any]]:

@@ -272,6 +272,37 @@ def keep_attention(module: nn.Module, q: Array, k: Array, scale: float) -> None:
         module.sow(ATTENTION, "weights", nn.softmax(scores))
 
 
+def attend(
+    module: nn.Module,
+    queries: Float[Array, "*batch tokens channels"],
+    keys: Float[Array, "*batch tokens channels"],
+    values: Float[Array, "*batch tokens channels"],
+    num_heads: int,
+    scale: float,
+    drop_rate: float,
+) -> Float[Array, "*batch tokens channels"]:
+    """What the heads of a module see, beside each other in the channels.
+
+    Args:
+        module: called from its `__call__`; it keeps the weights, see `keep_attention`.
+        queries, keys, values: of all heads, those of a head beside each other.
+        num_heads: divides the channels.
+        scale: factor of the scores.
+        drop_rate: dropout of the weights, 0 outside of training.
+    """
+    *batch, tokens, channels = queries.shape
+    shape = (-1, tokens, num_heads, channels // num_heads)
+    # One contiguous matrix per head; split first, as one transposition of all three is slow.
+    q, k, v = (part.reshape(shape).swapaxes(1, 2) for part in (queries, keys, values))
+    keep_attention(module, q, k, scale)
+    if drop_rate:
+        weights = nn.softmax(functional.attention_scores(q, k, scale)).astype(v.dtype)
+        x = nn.Dropout(drop_rate, deterministic=False)(weights) @ v
+    else:
+        x = functional.attention(q, k, v, scale)
+    return x.swapaxes(1, 2).reshape(*batch, tokens, channels)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention over the tokens (Vaswani et al. 2017, section 3.2).
 
@@ -300,9 +331,8 @@ class Attention(nn.Module):
     def __call__(
         self, x: Float[Array, "*batch tokens channels"], train: bool = False
     ) -> Float[Array, "*batch tokens channels"]:
-        *batch, tokens, channels = x.shape
-        head_dim = channels // self.num_heads
-        scale = head_dim**-0.5 if self.qk_scale is None else self.qk_scale
+        channels = x.shape[-1]
+        scale = (channels // self.num_heads) ** -0.5 if self.qk_scale is None else self.qk_scale
 
         qkv = Linear(
             3 * channels,
@@ -313,17 +343,7 @@ class Attention(nn.Module):
             dtype=self.dtype,
             name="qkv",
         )(x)
-        # One contiguous matrix per head; split first, as one transposition of all three is slow.
-        q, k, v = (
-            part.reshape(-1, tokens, self.num_heads, head_dim).swapaxes(1, 2) for part in qkv
-        )
-        keep_attention(self, q, k, scale)
-        if train and self.attn_drop_rate:
-            weights = nn.softmax(functional.attention_scores(q, k, scale)).astype(self.dtype)
-            x = nn.Dropout(self.attn_drop_rate, deterministic=False)(weights) @ v
-        else:
-            x = functional.attention(q, k, v, scale)
-        x = x.swapaxes(1, 2).reshape(*batch, tokens, channels)
+        x = attend(self, *qkv, self.num_heads, scale, self.attn_drop_rate if train else 0.0)
         x = Linear(channels, initialisation=self.initialisation, dtype=self.dtype, name="proj")(x)
         return nn.Dropout(self.drop_rate, deterministic=not train)(x)
 

@@ -13,18 +13,30 @@ from ml_collections import ConfigDict
 
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
-from jrepose.tasks import lifting
-from jrepose.tasks.task import Clock, Outcome, Task
+from jrepose.tasks import lifting, masked
+from jrepose.tasks.task import Clock, Outcome, ScoredTask, Task, Trainable
 
-__all__ = ["TASKS", "Clock", "Outcome", "Task", "create"]
+__all__ = [
+    "TASKS",
+    "WITHOUT_POSES",
+    "Clock",
+    "Outcome",
+    "ScoredTask",
+    "Task",
+    "Trainable",
+    "create",
+]
 
 TASKS: Mapping[str, Callable[[ConfigDict, PoseDataset, Clock | None], Task]] = MappingProxyType(
-    {"lifting": lifting.from_config}
+    {"lifting": lifting.from_config, "masked": masked.from_config}
 )
 """Name -> what makes the task of a config, for a dataset."""
 
+WITHOUT_POSES = ("masked",)
+"""Those that are a `ScoredTask`."""
 
-def create(config: ConfigDict, dataset: PoseDataset, clock: Clock | None = None) -> Task:
+
+def create(config: ConfigDict, dataset: PoseDataset, clock: Clock | None = None) -> Trainable:
     """The config's task.
 
     Args:

@@ -33,11 +33,11 @@ class Outcome(NamedTuple):
 
 
 @runtime_checkable
-class Task(Protocol):
+class Trainable(Protocol):
     """What is learned: a frozen dataclass of pure functions.
 
     Attributes:
-        inputs: names of the columns that `predict` needs.
+        inputs: names of the columns that `predict` or `clip_scores` needs.
         columns: names of the columns that `loss` needs.
         score: the validation score by which a checkpoint is best; `metrics.higher_is_better`
             says which way is up.
@@ -62,6 +62,11 @@ class Task(Protocol):
             step: optimiser steps done, for schedules.
         """
 
+
+@runtime_checkable
+class Task(Trainable, Protocol):
+    """A task that predicts poses, whose scores are those of the poses."""
+
     def predict(
         self, variables: Variables, batch: Batch, keys: Key[Array, " clips"], *, flip: bool
     ) -> Float[Array, "*hypotheses clips frames_out joints 3"]:
@@ -72,4 +77,19 @@ class Task(Protocol):
             batch: the `inputs`.
             keys: one for each clip, so that a prediction depends on its clip only.
             flip: average with the mirrored prediction for the mirrored input.
+        """
+
+
+@runtime_checkable
+class ScoredTask(Trainable, Protocol):
+    """A task that predicts no poses and scores clips itself: a stage before another one."""
+
+    def clip_scores(
+        self, variables: Variables, batch: Batch, keys: Key[Array, " clips"], *, flip: bool
+    ) -> dict[str, Float[Array, " clips"]]:
+        """Scores of every clip by name, the task's own among them; validation takes their means.
+
+        Args:
+            variables, batch, keys: as for `Task.predict`.
+            flip: score the average of the clip's prediction and its mirror image's.
         """

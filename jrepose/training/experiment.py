@@ -17,7 +17,7 @@ from jrepose.data.dataset import PoseDataset
 from jrepose.data.description import describe
 from jrepose.data.windows import clips_for_training
 from jrepose.errors import InputError, listed
-from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.evaluation.evaluate import evaluate_dataset, score_dataset
 from jrepose.evaluation.scores import depth_scores
 from jrepose.training.optimizer import create_optimizer, matching_paths
 from jrepose.training.schedule import Epochs, create_schedule
@@ -46,7 +46,7 @@ class Experiment:
         validate: scores of variables to predict with; None where nothing is held out.
     """
 
-    task: tasks.Task
+    task: tasks.Trainable
     state: TrainState
     order: ClipOrder
     batches: ResidentBatches | StreamedBatches
@@ -120,6 +120,8 @@ def create_experiment(
         total_steps = min(total_steps, training.max_steps)
 
     def validate(variables):
+        if isinstance(task, tasks.ScoredTask):
+            return score_dataset(task, variables, splits["validation"], config, devices=devices)
         result = evaluate_dataset(task, variables, splits["validation"], config, devices=devices)
         scores = {**result.scores, **depth_scores(result.per_frame)}
         return {name: float(value) for name, value in scores.items()}

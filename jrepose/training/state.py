@@ -15,7 +15,7 @@ from jaxtyping import PyTree
 from jrepose.checkpoints import predicting_variables
 from jrepose.data.columns import Batch
 from jrepose.errors import InputError
-from jrepose.tasks import Task
+from jrepose.tasks import Trainable
 from jrepose.training.optimizer import Paths, leave_out, merge
 
 
@@ -41,7 +41,7 @@ class TrainState:
     ema: PyTree
 
 
-def create_variables(task: Task, batch: Batch, *, seed: int) -> dict[str, Any]:
+def create_variables(task: Trainable, batch: Batch, *, seed: int) -> dict[str, Any]:
     """The task's variables before the first step, on the host (NumPy).
 
     Args:

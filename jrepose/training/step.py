@@ -16,7 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float, PyTree
 
 from jrepose.parallel import AXIS
-from jrepose.tasks import Task
+from jrepose.tasks import Trainable
 from jrepose.training.optimizer import Paths, leave_out, merge
 from jrepose.training.schedule import Schedule
 from jrepose.training.state import TrainState
@@ -26,7 +26,7 @@ TrainStep = Callable[[TrainState, Mapping[str, Any], Mapping[str, Any]], tuple[T
 
 
 def make_train_step(
-    task: Task,
+    task: Trainable,
     optimizer: optax.GradientTransformation,
     assemble: Callable,
     schedule: Schedule,

@@ -49,6 +49,9 @@ def test_counts_by_hand():
         ("stcformer", {"d_hid": 512}, 18_933_184, 78.09, 3.30),
         ("stcformer_3dhp", {}, 4_754_432, 6.52, 0.21),
         ("poseformer", {}, 9_602_885, 0.81, 0.03),
+        ("pstmo_s", {}, 6_482_278, 0.74, 0.12),
+        ("pstmo", {}, 7_009_382, 0.87, 0.15),
+        ("poseformerv2", {}, 14_381_899, 0.53, 0.01),
     ],
 )
 def test_full_sizes(name, changes, parameters, linear, attention):

@@ -23,6 +23,7 @@ from flax.errors import FlaxError
 
 from jrepose.errors import InputError
 from jrepose.interop.fixtures import reader_of
+from jrepose.interop.fixtures.arrays import Rounded
 from jrepose.restricted_pickle import read_npz
 from jrepose.restricted_pickle.messages import shown
 
@@ -36,7 +37,8 @@ class Comparison:
     Args:
         name: the array's key in the fixture.
         absolute: largest absolute difference; infinite where shapes or NaNs differ.
-        relative: the same over the largest magnitude of the fixture's array.
+        relative: the same over the largest magnitude of the fixture's array, or a larger one that
+            its rounding is relative to (`fixtures.arrays.Rounded`).
     """
 
     name: str
@@ -53,7 +55,9 @@ class Comparison:
 
 
 # What a fixture of several networks holds under a prefix for each, `mpi/grad/KEY`.
-_KINDS = ("param", "input", "target", "output", "loss", "grad")
+_KINDS = (
+    "param", "input", "target", "output", "output_train", "loss", "grad", "buffer_after",
+)  # fmt: skip
 
 
 def _group(name: str) -> str:
@@ -109,11 +113,13 @@ def _is_plain(array: Any) -> bool:
 
 
 def _compare(name: str, ours: Any, expected: np.ndarray) -> Comparison:
+    scale = float(np.nanmax(np.abs(expected), initial=0.0))
+    if isinstance(ours, Rounded):
+        ours, scale = ours.value, max(scale, ours.scale)
     ours = np.asarray(ours, np.float64)
     if ours.shape != expected.shape or not np.array_equal(np.isnan(ours), np.isnan(expected)):
         return Comparison(name, np.inf, np.inf)
     absolute = float(np.nanmax(np.abs(ours - expected), initial=0.0))
-    scale = float(np.nanmax(np.abs(expected), initial=0.0))
     return Comparison(name, absolute, absolute / scale if scale else absolute)
 
 

@@ -20,6 +20,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jrepose import models
+
 
 @dataclass(frozen=True)
 class Complexity:
@@ -80,6 +82,13 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             "RePOSE, ECCV 2024, Table 2",
             "The MACs are those of linear layers and convolutions, without attention products.",
         ),
+        "pstmo_s": Published(
+            "6.2 M",
+            "0.7 G",
+            "RePOSE, ECCV 2024, Table 2, as P-STMO",
+            "The parameters are without those of the places of the frames, the MACs without "
+            "attention products.",
+        ),
         "poseformer": Published(
             "9.5 M",
             "2.5 G",
@@ -103,7 +112,7 @@ def measure(model: nn.Module, clip_shape: tuple[int, int, int]) -> Complexity:
     """
     clip = jax.ShapeDtypeStruct((1, *clip_shape), jnp.float32)
     variables = jax.eval_shape(model.init, jax.random.key(0), clip)
-    traced, poses = jax.make_jaxpr(model.apply, return_shape=True)(variables, clip)
+    traced, outputs = jax.make_jaxpr(model.apply, return_shape=True)(variables, clip)
     macs = {"linear": 0, "attention": 0}
     for kind, count in _products(traced.jaxpr):
         macs[kind] += count
@@ -111,7 +120,7 @@ def measure(model: nn.Module, clip_shape: tuple[int, int, int]) -> Complexity:
         parameters=sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"])),
         linear_macs=macs["linear"],
         attention_macs=macs["attention"],
-        frames=poses.shape[1],
+        frames=models.main_output(outputs).shape[1],
     )
 
 

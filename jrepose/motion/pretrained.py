@@ -262,7 +262,7 @@ def _assumed(name: str, model: Any, scaling: str, origin: str) -> Pretrained:
         scaling=scaling,
         origin=origin,
         notes=(
-            f"{name} weights that do not say what they were trained for: taken for Human3.6M's "
+            f"{network} weights that do not say what they were trained for: taken for Human3.6M's "
             f"joints, {known['target_space']} poses, keypoints scaled by the "
             f"{'box around them' if scaling == 'box' else 'picture'}",
         ),

@@ -11,8 +11,11 @@ sums, softmax and the statistics of LayerNorm are float32.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import math
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -150,7 +153,22 @@ def depthwise_conv(
     return _correlation(x, jnp.asarray(kernel)) + per_channel(bias, x).astype(x.dtype)
 
 
+_ANY_PLATFORM = contextvars.ContextVar("any_platform", default=False)
+
+
+@contextlib.contextmanager
+def for_any_platform() -> Iterator[None]:
+    """What is traced within has one program for all platforms, none that is a CPU's own."""
+    token = _ANY_PLATFORM.set(True)
+    try:
+        yield
+    finally:
+        _ANY_PLATFORM.reset(token)
+
+
 def _correlation(x, kernel):
+    if _ANY_PLATFORM.get():
+        return _correlation_elsewhere(x, kernel.astype(x.dtype))
     # On CPUs the compiler's own takes as long as a dense layer of as many channels.
     return jax.lax.platform_dependent(
         x, kernel.astype(x.dtype), cpu=_correlation_on_cpu, default=_correlation_elsewhere

@@ -203,8 +203,8 @@ assert not heavy, heavy
 def test_every_command_refuses_an_unknown_flag_in_one_line(name, capsys):
     needed = {"inspect": ["f"], "lift": ["f"], "parity": ["f"], "prepare": ["human36m"],
               "convert": ["a", "b"],
-              "configs": [], "compare-gradients": [], "evaluate": [DEMO, "--checkpoint=x"],
-              "attention": [DEMO, "--checkpoint=x"],
+              "configs": [], "compare-gradients": [], "export": [],
+              "evaluate": [DEMO, "--checkpoint=x"], "attention": [DEMO, "--checkpoint=x"],
               "robustness": [DEMO, "--checkpoint=x"]}.get(name, [DEMO])  # fmt: skip
     assert cli.main(["jrepose", name, *needed, "--bogus=1"]) == 2
     error = capsys.readouterr().err

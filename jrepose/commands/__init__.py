@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "inspect": "Tell what a file of keypoints or poses is, and draw a frame.",
         "prepare": "Convert a dataset's original files.",
         "convert": "Checkpoints from PyTorch and back.",
+        "export": "A network as StableHLO or ONNX.",
         "parity": "Compare with what the official PyTorch code computed.",
         "complexity": "Parameters, multiply-accumulates and speed of a model.",
         "compare-gradients": "JAX and PyTorch side by side, gradient by gradient.",

@@ -37,12 +37,13 @@ def export(argv: Sequence[str]) -> int:
         raise InputError(f"--format is {form or 'missing'}, expected one of {', '.join(_FORMATS)}")
 
     from jrepose.interop import export as exporting
+    from jrepose.motion.exported import network_of
     from jrepose.motion.pretrained import load_pretrained
 
     exporting.module(form)  # refuses a missing package before anything is read
     spec = line["weights"]
     path = pathlib.Path(given[0] if given else pathlib.Path(spec).stem + exporting.FORMATS[form])
-    network = load_pretrained(spec).network(flip=line["flip"])
+    network = network_of(load_pretrained(spec), flip=line["flip"])
     written = exporting.export(network, path, form)
     if line["check"]:
         difference = exporting.largest_difference(network, path, form)

@@ -102,7 +102,7 @@ class Lifting:
         return total, Outcome(terms, renewed)
 
     def predict(
-        self, variables: Variables, batch: Batch, keys: Key[Array, " clips"], *, flip: bool
+        self, variables: Variables, batch: Batch, keys: Key[Array, " clips"] | None, *, flip: bool
     ) -> Float[Array, "clips frames_out joints 3"]:
         del keys
         keypoints = batch["keypoints"]

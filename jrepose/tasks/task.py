@@ -68,7 +68,7 @@ class Task(Trainable, Protocol):
     """A task that predicts poses, whose scores are those of the poses."""
 
     def predict(
-        self, variables: Variables, batch: Batch, keys: Key[Array, " clips"], *, flip: bool
+        self, variables: Variables, batch: Batch, keys: Key[Array, " clips"] | None, *, flip: bool
     ) -> Float[Array, "*hypotheses clips frames_out joints 3"]:
         """Poses of every clip; several hypotheses are a leading axis.
 

@@ -38,7 +38,7 @@ def network(name):
 
 def small(clip=(4, 17, 2)):
     """No network, and soon compiled; its clips have four frames."""
-    first = np.arange(4, dtype=np.float32)[:, None, None]
+    first = np.arange(4, dtype=np.float32)[None, :, None, None]
     return Network(lambda factor, keypoints: factor * keypoints + first, 2.0, clip, {})
 
 
@@ -95,7 +95,7 @@ def test_a_difference_is_seen(tmp_path):
 def test_what_cannot_be_exported_leaves_no_file(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="unknown format 'onxx'; expected one of stablehlo, onnx"):
         export(small(), tmp_path / "a.onnx", "onxx")
-    with pytest.raises(InputError, match="network cannot be exported: ValueError: Incompatible"):
+    with pytest.raises(InputError, match="network cannot be exported: [TV]"):
         export(small((5, 17, 2)), tmp_path / "a.stablehlo", "stablehlo")
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     with pytest.raises(MissingExtra, match=r"needs jax2onnx: pip install '\.\[onnx\]'"):

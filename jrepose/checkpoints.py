@@ -19,7 +19,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -110,6 +110,10 @@ class CheckpointWriter:
     """
 
     def __init__(self, workdir: Path, keep: int, score: str):
+        _ignore_late_answers()
+        # What fails in the writer's threads is raised again when it is waited for.
+        self._quiet = ExitStack()
+        self._quiet.enter_context(_quiet_orbax())
         self._folder = pathlib.Path(workdir).absolute() / FOLDER
         self._score = score
         self._scores = known_scores(self._folder, score)
@@ -189,7 +193,7 @@ class CheckpointWriter:
     def close(self) -> None:
         """Waits and releases the writer's threads."""
         os.close(self._opened)
-        with readable_disk_errors(self._folder):
+        with self._quiet, readable_disk_errors(self._folder):
             self._manager.close()
 
 
@@ -477,7 +481,7 @@ def _quiet_orbax() -> Iterator[None]:
 
 
 def _ignore_late_answers() -> None:
-    """Mutes what TensorStore's threads say when a read ends after another one has failed."""
+    """Mutes what TensorStore's threads say when one ends after another one has failed."""
     before = sys.unraisablehook
 
     def filtered(unraisable: Any) -> None:

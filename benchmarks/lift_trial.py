@@ -18,11 +18,10 @@ import pathlib
 import numpy as np
 
 from jrepose import metrics
-from jrepose.motion.inputs import filled
 from jrepose.motion.keypoints import read_keypoints
 from jrepose.motion.lifter import Lifter
 from jrepose.skeleton import HUMAN36M_17, Skeleton
-from jrepose.skeleton_conversion import convert
+from jrepose.skeleton_conversion import convert, filled
 
 SIZE, FPS = (1088, 1920), 60
 FOCAL = 1681.6  # of the calibration

@@ -52,9 +52,13 @@ def default_config() -> ConfigDict:
     # What the model predicts: image, camera_m, camera_mm or camera_by_width (data/dataset.py);
     # None: the source's own.
     config.data.target_space = config_dict.placeholder(str)
+    # Of keypoints and image-space targets: by the screen's width or relative to the person.
+    config.data.scaling = "screen"
     config.data.label = "univ_annot3"  # mpi_inf_3dhp: or annot3, the subjects' true size
     config.data.frame_rate = 50.0  # Hz; motion is resampled to it
     config.data.seconds = 20.0  # procedural only: length of each recording
+    # procedural, mocap: standard deviation by which trained bodies' proportions vary.
+    config.data.body_spread = 0.0
     config.data.seed = 0  # cameras, detector noise, procedural motion
     # Whose depth a label's z is relative to: this frame's root (LCN's script) or the root in
     # the video's first frame, which keeps the trajectory.

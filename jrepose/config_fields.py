@@ -90,6 +90,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "data.seed": Range(0, 2**31 - 1),
         "data.frame_rate": Range(0, 1000, above=True),
         "data.seconds": _POSITIVE,
+        "data.body_spread": Range(0, 0.3),
         "data.resident_bytes": _NOT_NEGATIVE,
         "data.rig.in_view": Range(0, 1, above=True),
         "data.rig.margin_px": _NOT_NEGATIVE,

@@ -139,6 +139,16 @@ class Skeleton:
             ) from None
 
 
+def parents_first(skeleton: Skeleton) -> list[int]:
+    """All joints, each after its parent, a whole limb before the next one."""
+    order, waiting = [], [skeleton.root]
+    while waiting:
+        joint = waiting.pop()
+        order.append(joint)
+        waiting += [child for parent, child in reversed(skeleton.limbs) if parent == joint]
+    return order
+
+
 HUMAN36M_17 = Skeleton(
     name="human36m_17",
     joint_names=(

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float
 
-from jrepose.skeleton import Skeleton
+from jrepose.skeleton import Skeleton, parents_first
 
 Places = tuple[tuple[str, ...], ...]
 
@@ -111,3 +111,31 @@ def _best(
             position = np.where((least > 0)[:, None], mean, position)
             certainty = np.where(least > 0, least, certainty)
     return position.astype(like.dtype), certainty.astype(like.dtype)
+
+
+def filled(
+    pixels: Float[np.ndarray, "frames joints 2"],
+    confidence: Float[np.ndarray, "frames joints"],
+    skeleton: Skeleton,
+) -> Float[np.ndarray, "frames joints 2"]:
+    """Positions for missing joints (confidence 0), which the model is told that they are.
+
+    Within a gap on a straight line in time, before the first and after the last sight where it was
+    seen; a joint that is never seen is where its parent is.
+    """
+    pixels = pixels.astype(np.float64)
+    frames = np.arange(len(pixels))
+    never = []
+    for joint in range(skeleton.num_joints):
+        seen = np.flatnonzero(confidence[:, joint] > 0)
+        if not len(seen):
+            never.append(joint)
+        elif len(seen) < len(frames):
+            for axis in range(2):
+                pixels[:, joint, axis] = np.interp(frames, seen, pixels[seen, joint, axis])
+    known = [joint for joint in range(skeleton.num_joints) if joint not in never]
+    for joint in parents_first(skeleton):
+        if joint in never:
+            parent = skeleton.parents[joint]
+            pixels[:, joint] = pixels[:, known].mean(1) if parent < 0 else pixels[:, parent]
+    return pixels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Int8
 
 from jrepose.camera import image_coordinates, normalize_screen_coordinates
+from jrepose.data.scaling import SCALINGS, person_frame
 from jrepose.errors import InputError
 from jrepose.skeleton import Skeleton
 
@@ -70,6 +72,8 @@ class PoseDataset:
             units; `"camera_m"`, `"camera_mm"`: root-relative poses in camera axes, metres or
             millimetres; `"camera_by_width"`: root-relative millimetres times 2 / image width
             (MotionAGFormer's MPI-INF-3DHP).
+        scaling: of what a model sees.  `"screen"`: x is [-1, 1] over the image's width, y by the
+            same scale; `"person"`: both relative to the person, `scaling.person_frame`.
 
     Raises:
         InputError: lengths or joint counts disagree, or the target space is unknown.
@@ -88,6 +92,7 @@ class PoseDataset:
     activity: Int8[np.ndarray, " frames"] | None = None
     keypoint_skeleton: Skeleton | None = None
     target_space: str = "image"
+    scaling: str = "screen"
 
     def __post_init__(self):
         if self.keypoint_skeleton in (None, self.skeleton):
@@ -96,6 +101,10 @@ class PoseDataset:
             raise InputError(
                 f"dataset: unknown target space {self.target_space!r}; expected one of "
                 + ", ".join(TARGET_SPACES)
+            )
+        if self.scaling not in SCALINGS:
+            raise InputError(
+                f"dataset: unknown scaling {self.scaling!r}; expected {' or '.join(SCALINGS)}"
             )
         for name, array in self.arrays().items():
             if len(array) != self.frames:
@@ -148,19 +157,37 @@ class PoseDataset:
             raise InputError(f"dataset: {name} is needed, and this data has none")
         return array
 
-    def model_inputs(self) -> Float32[np.ndarray, "frames keypoints 3"]:
-        """Keypoints in normalised screen units with confidence as third channel.
+    @functools.cached_property
+    def _frame(self) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and unit of what a model sees, pixels, by frame; of `"person"`."""
+        parts = [
+            person_frame(self.keypoints_px[v.start : v.stop], self.keypoint_skeleton, v.frame_rate)
+            for v in self.videos
+        ]
+        return tuple(
+            np.concatenate(values).astype(np.float32) for values in zip(*parts, strict=True)
+        )
 
-        x is mapped to [-1, 1] over the image width, y by the same scale: xy / w * 2 - (1, h / w).
-        """
-        out = np.empty((*self.confidence.shape, 3), np.float32)
+    def _scaled(self, points_px: Float32[np.ndarray, "frames points 2"]) -> np.ndarray:
+        """Points of all frames as a model sees them."""
+        if self.scaling == "person":
+            centre, unit = self._frame
+            return (points_px - centre[:, None]) / unit[:, None, None]
+        out = np.empty(points_px.shape, np.float32)
         for video in self.videos:
             rows = slice(video.start, video.stop)
-            out[rows, :, :2] = normalize_screen_coordinates(
-                self.keypoints_px[rows], video.width, video.height
-            )
-        out[..., 2] = self.confidence
+            out[rows] = normalize_screen_coordinates(points_px[rows], video.width, video.height)
         return out
+
+    def _unit_px(self) -> Float32[np.ndarray, " frames"]:
+        """Pixels in one unit of what a model sees, by frame."""
+        if self.scaling == "person":
+            return self._frame[1]
+        return (self.per_frame("width") / 2).astype(np.float32)
+
+    def model_inputs(self) -> Float32[np.ndarray, "frames keypoints 3"]:
+        """Keypoints as `scaling` says with confidence as third channel."""
+        return np.concatenate([self._scaled(self.keypoints_px), self.confidence[..., None]], -1)
 
     def model_targets(self) -> Float32[np.ndarray, "frames joints 3"]:
         """What a model is to predict, in the target space.
@@ -171,17 +198,14 @@ class PoseDataset:
         image = self.target_space == "image"
         label = self.label("poses_image_px" if image else "poses_camera_mm")
         out = np.empty(label.shape, np.float32)
+        if image:
+            out[..., :2] = self._scaled(label[..., :2])
+            out[..., 2] = label[..., 2] / self._unit_px()[:, None]
+            return out
         for video in self.videos:
             rows = slice(video.start, video.stop)
-            poses = label[rows]
-            if image:
-                out[rows, :, :2] = normalize_screen_coordinates(
-                    poses[..., :2], video.width, video.height
-                )
-                out[rows, :, 2] = poses[..., 2] / video.width * 2
-            else:
-                root = poses[:, self.skeleton.root, None]
-                out[rows] = (poses - root) / self._unit_mm(video)
+            root = label[rows, self.skeleton.root, None]
+            out[rows] = (label[rows] - root) / self._unit_mm(video)
         return out
 
     def to_mm(
@@ -205,14 +229,19 @@ class PoseDataset:
         if self.target_space != "image":
             unit = np.array([self._unit_mm(video) for video in self.videos], np.float32)
             return poses * unit[owner][..., None, None]
+        factor = self.label("factor_mm_per_px")[frames][..., None, None]
+        if self.scaling == "person":
+            centre, unit = self._frame
+            out = poses * unit[frames][..., None, None]
+            out[..., :2] += centre[frames][..., None, :]
+            return out * factor
         out = np.empty(poses.shape, np.float32)
         sizes = np.array([(video.width, video.height) for video in self.videos])
         for width, height in np.unique(sizes, axis=0).tolist():
             here = (sizes[owner] == (width, height)).all(-1)
             out[here, ..., :2] = image_coordinates(poses[here][..., :2], width, height)
             out[here, ..., 2] = poses[here][..., 2] * width / 2
-        factor = self.label("factor_mm_per_px")[frames]
-        return out * factor[..., None, None]
+        return out * factor
 
     def _unit_mm(self, video: Video) -> np.float32:
         """Millimetres in one unit of a camera-space target."""
@@ -265,6 +294,7 @@ class PoseDataset:
         """Hexadecimal SHA-256 of all arrays and video descriptions."""
         digest = hashlib.sha256()
         names = (self.skeleton.name, self.keypoint_skeleton.name, self.target_space)
+        names += () if self.scaling == "screen" else (self.scaling,)
         digest.update(repr((names, self.videos)).encode())
         for name, array in self.arrays().items():
             digest.update(name.encode())
@@ -292,7 +322,7 @@ def concatenate(datasets: Iterable[PoseDataset]) -> PoseDataset:
         raise InputError("dataset: nothing to concatenate")
     first = datasets[0]
     for other in datasets[1:]:
-        for what in ("skeleton", "keypoint_skeleton", "target_space"):
+        for what in ("skeleton", "keypoint_skeleton", "target_space", "scaling"):
             one, two = getattr(first, what), getattr(other, what)
             if one != two:
                 names = [getattr(value, "name", value) for value in (one, two)]

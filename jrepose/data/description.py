@@ -25,8 +25,8 @@ def describe(dataset: PoseDataset, config: ConfigDict) -> dict[str, Any]:
     Returns:
         Plain values: `model`, `source`, `clip`, `skeleton` and `keypoint_skeleton` (names),
         `joints` and `keypoint_joints` (names in order), `joint_parents`, `joint_pairs` (left and
-        right) and the same of the keypoints, `target_space`, `frame_rates` (Hz), `scaling` (of
-        the keypoints: by the screen).
+        right) and the same of the keypoints, `target_space`, `frame_rates` (Hz), `scaling` (see
+        `PoseDataset`).
     """
     return {
         "model": config.model.name,
@@ -38,7 +38,7 @@ def describe(dataset: PoseDataset, config: ConfigDict) -> dict[str, Any]:
         "keypoint_joints": list(dataset.keypoint_skeleton.joint_names),
         **_structure(dataset.skeleton, "joint"),
         **_structure(dataset.keypoint_skeleton, "keypoint"),
-        "scaling": "screen",
+        "scaling": dataset.scaling,
         "target_space": dataset.target_space,
         "frame_rates": _frame_rates(dataset),
     }
@@ -64,7 +64,7 @@ def check_fits(description: Mapping[str, Any], dataset: PoseDataset, origin: obj
         origin: the checkpoint, for the message.
 
     Raises:
-        InputError: other keypoints, other joints or another target space.
+        InputError: other keypoints, other joints, another target space or scaling.
     """
     for what, skeleton, name, joints in (
         ("keypoints", dataset.keypoint_skeleton, "keypoint_skeleton", "keypoint_joints"),
@@ -88,6 +88,12 @@ def check_fits(description: Mapping[str, Any], dataset: PoseDataset, origin: obj
         raise InputError(
             f"{origin} was trained to predict {trained} poses, the data's target space is "
             f"{dataset.target_space}; see config.data.target_space"
+        )
+    scaling = description.get("scaling", "screen" if description else dataset.scaling)
+    if scaling != dataset.scaling:
+        raise InputError(
+            f"{origin} was trained on keypoints scaled by the {scaling}, the data's are scaled by "
+            f"the {dataset.scaling}; see config.data.scaling"
         )
     rates = description.get("frame_rates")
     if rates and not set(_frame_rates(dataset)) <= set(rates):

@@ -24,6 +24,7 @@ from jrepose.data.formats.videopose3d import (
 from jrepose.data.labels import check_depth_reference
 from jrepose.data.mocap.folder import read_mocap
 from jrepose.data.mocap.recording import Recording
+from jrepose.data.simulation.bodies import with_other_body
 from jrepose.data.simulation.capture import capture
 from jrepose.data.simulation.procedural import generate_motion
 from jrepose.errors import InputError
@@ -118,7 +119,7 @@ def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, P
             dataset = dataclasses.replace(dataset, target_space=data.target_space)
         if data.keypoints == "ground_truth":
             dataset = dataset.with_true_keypoints()
-        out[split] = dataset
+        out[split] = dataclasses.replace(dataset, scaling=data.scaling)
         _LOG.info("%s: %s", split, describe(dataset))
     return out
 
@@ -263,6 +264,8 @@ def _film(data: ConfigDict, splits: Sequence[str]) -> dict[str, PoseDataset]:
                 f"config.data.split.{split}: no recording of subject {', '.join(missing)} "
                 f"in {data.path or data.source}"
             )
+        if split == "train" and data.body_spread:
+            chosen = [with_other_body(r, data.body_spread, data.seed) for r in chosen]
         out[split] = capture(
             chosen,
             rig=data.rig.to_dict(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from jrepose.skeleton import Skeleton
+from jrepose.skeleton import Skeleton, parents_first
 
 _RIGID = 1e-3
 """Of its length a bone may vary by this and count as constant."""
@@ -49,16 +49,6 @@ def bone_directions(
             source = known[np.maximum(before, 0)]
             directions[:, child] = bones[source] / lengths[source, None]
     return directions
-
-
-def parents_first(skeleton: Skeleton) -> list[int]:
-    """All joints, each after its parent, a whole limb before the next one."""
-    order, waiting = [], [skeleton.root]
-    while waiting:
-        joint = waiting.pop()
-        order.append(joint)
-        waiting += [child for parent, child in reversed(skeleton.limbs) if parent == joint]
-    return order
 
 
 def with_constant_bones(

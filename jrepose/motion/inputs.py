@@ -7,22 +7,38 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32
 
-from jrepose.motion.bones import parents_first
-from jrepose.skeleton import Skeleton
-
 _SAME_RATE = 0.02  # relative difference that nobody sees
 
 
 class Scale(NamedTuple):
-    """x, y of a model: (pixels - centre) / unit."""
+    """x, y of a model: (pixels - centre) / unit, both the same for all frames or one for each."""
 
-    centre: tuple[float, float]
-    unit: float
+    centre: tuple[float, float] | Float[np.ndarray, "frames 2"]
+    unit: float | Float[np.ndarray, " frames"]
     clip: bool = False  # to [-1, 1]
 
-    def to_model(self, pixels: Float[np.ndarray, "*batch 2"]) -> Float32[np.ndarray, "*batch 2"]:
-        scaled = ((pixels - np.array(self.centre)) / self.unit).astype(np.float32)
+    def to_model(
+        self, pixels: Float[np.ndarray, "frames joints 2"]
+    ) -> Float32[np.ndarray, "frames joints 2"]:
+        centre, unit = self._by_frame()
+        scaled = ((pixels - centre) / unit).astype(np.float32)
         return scaled.clip(-1, 1) if self.clip else scaled
+
+    def to_pixels(
+        self, poses: Float[np.ndarray, "frames joints 3"]
+    ) -> Float[np.ndarray, "frames joints 3"]:
+        """2.5D poses of a model in pixels."""
+        centre, unit = self._by_frame()
+        return poses * unit + np.concatenate([centre, np.zeros_like(centre[..., :1])], axis=-1)
+
+    def at(self, frame: int) -> Scale:
+        """That of one frame."""
+        if np.ndim(self.unit) == 0:
+            return self
+        return Scale(self.centre[frame], self.unit[frame], self.clip)
+
+    def _by_frame(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.asarray(self.centre)[..., None, :], np.asarray(self.unit)[..., None, None]
 
 
 def screen_scale(size: tuple[int, int]) -> Scale:
@@ -47,34 +63,6 @@ def box_scale(
     if side <= 0:
         return screen_scale(size)
     return Scale(tuple((low + high) / 2), side / 2, clip=True)
-
-
-def filled(
-    pixels: Float[np.ndarray, "frames joints 2"],
-    confidence: Float[np.ndarray, "frames joints"],
-    skeleton: Skeleton,
-) -> Float[np.ndarray, "frames joints 2"]:
-    """Positions for missing joints (confidence 0), which the model is told that they are.
-
-    Within a gap on a straight line in time, before the first and after the last sight where it was
-    seen; a joint that is never seen is where its parent is.
-    """
-    pixels = pixels.astype(np.float64)
-    frames = np.arange(len(pixels))
-    never = []
-    for joint in range(skeleton.num_joints):
-        seen = np.flatnonzero(confidence[:, joint] > 0)
-        if not len(seen):
-            never.append(joint)
-        elif len(seen) < len(frames):
-            for axis in range(2):
-                pixels[:, joint, axis] = np.interp(frames, seen, pixels[seen, joint, axis])
-    known = [joint for joint in range(skeleton.num_joints) if joint not in never]
-    for joint in parents_first(skeleton):
-        if joint in never:
-            parent = skeleton.parents[joint]
-            pixels[:, joint] = pixels[:, known].mean(1) if parent < 0 else pixels[:, parent]
-    return pixels
 
 
 def model_rate(fps: float, rates: tuple[float, ...]) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, Float32, Num
 
 from jrepose import models
+from jrepose.data.scaling import person_frame
 from jrepose.errors import InputError, listed
 from jrepose.motion import camera_space, smoothing, upright
 from jrepose.motion.bones import with_constant_bones
@@ -25,7 +26,6 @@ from jrepose.motion.inputs import (
     Scale,
     at_rate,
     box_scale,
-    filled,
     interpolated,
     model_rate,
     screen_scale,
@@ -35,7 +35,7 @@ from jrepose.motion.pretrained import Pretrained, load_pretrained
 from jrepose.motion.readers.layouts import layout_named, tell_layout
 from jrepose.motion.stream import Stream
 from jrepose.skeleton import Skeleton
-from jrepose.skeleton_conversion import convert
+from jrepose.skeleton_conversion import convert, filled
 from jrepose.tasks.lifting import Lifting
 
 _LONG_GAP_S = 0.5
@@ -287,7 +287,7 @@ class Lifter:
         points, certain = convert(pixels, sure, source, self.pretrained.keypoint_skeleton)
         notes += _missing(certain, self.pretrained.keypoint_skeleton, fps)
         points = filled(points, certain, self.pretrained.keypoint_skeleton)
-        scale = self._scale(points, certain, size)
+        scale = self._scale(points, certain, size, fps)
         poses = self._lift(points, certain, scale, fps)
         in_camera = self._in_camera(
             poses, points, certain, scale, size=size, fps=fps, focal_px=focal_px, height_m=height_m
@@ -387,7 +387,11 @@ class Lifter:
                 yield pose
         yield from state.flush()
 
-    def _scale(self, points: np.ndarray, certain: np.ndarray, size: tuple[int, int]) -> Scale:
+    def _scale(
+        self, points: np.ndarray, certain: np.ndarray, size: tuple[int, int], fps: float
+    ) -> Scale:
+        if self.pretrained.scaling == "person":
+            return Scale(*person_frame(points, self.pretrained.keypoint_skeleton, fps))
         if self.pretrained.scaling == "box":
             return box_scale(points, certain, size)
         return screen_scale(size)
@@ -463,8 +467,7 @@ class Lifter:
             return camera_space.from_camera_space(
                 poses, self.skeleton, points, certain, self.pretrained.keypoint_skeleton, **options
             )
-        in_pixels = poses * scale.unit
-        in_pixels[..., :2] += scale.centre
+        in_pixels = scale.to_pixels(poses)
         return camera_space.from_image_space(in_pixels, self.skeleton, **options)
 
 

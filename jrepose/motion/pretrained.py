@@ -29,7 +29,7 @@ from jrepose.skeleton import HUMAN36M_17, SKELETONS, Skeleton
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "weights"
 """Archives that come with jrepose."""
 
-SCALINGS = ("screen", "box")
+SCALINGS = ("screen", "box", "person")
 
 _ARRAYS = ("params", "batch_stats")
 _MOST_FRAMES = 100_000
@@ -50,6 +50,7 @@ class Pretrained:
             largest are taken as they are.
         scaling: of x and y.  `"screen"`: the picture's width becomes [-1, 1], y by the same scale.
             `"box"`: the longer side of the box around all keypoints of the video does (MotionBERT).
+            `"person"`: relative to the person (`jrepose.data.scaling.person_frame`).
         causal_shift: frames by which a clip's inputs are earlier than those around its output.
         origin: where it is from.
         notes: what it does not say itself and is assumed, a sentence each.
@@ -75,7 +76,9 @@ class Pretrained:
             raise InputError(f"{self.origin}: target_space is {self.target_space!r}; expected one "
                              f"of {', '.join(TARGET_SPACES)}")  # fmt: skip
         if self.scaling not in SCALINGS:
-            raise InputError(f"{self.origin}: scaling is {self.scaling!r}; expected screen or box")
+            raise InputError(
+                f"{self.origin}: scaling is {self.scaling!r}; expected one of {', '.join(SCALINGS)}"
+            )
         if not (type(self.frames) is int and 0 < self.frames <= _MOST_FRAMES):
             raise InputError(f"{self.origin}: clips of {self.frames} frames")
         rates = self.frame_rates

@@ -21,8 +21,8 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
 from jrepose.motion import rest_pose
-from jrepose.motion.bones import bone_directions, bone_lengths, parents_first
-from jrepose.skeleton import Skeleton
+from jrepose.motion.bones import bone_directions, bone_lengths
+from jrepose.skeleton import Skeleton, parents_first
 
 _PLANE_FROM, _PLANE_FULL = math.sin(math.radians(4)), math.sin(math.radians(12))
 """A hinge bent by less tells nothing about its plane, by more tells all."""

@@ -11,9 +11,10 @@ from jaxtyping import Float, Float32
 
 from jrepose.motion import camera_space, upright
 from jrepose.motion.bones import bone_lengths
-from jrepose.motion.inputs import Scale, filled, interpolated, model_rate
+from jrepose.motion.inputs import Scale, interpolated, model_rate
 from jrepose.motion.pretrained import Pretrained
 from jrepose.motion.smoothing import OneEuro
+from jrepose.skeleton_conversion import filled
 
 _DEPTH_S = 0.25  # time constants of running means
 _BODY_S = 10.0
@@ -57,7 +58,7 @@ class Stream:
         frames: int,
         outputs: int,
         before: int,
-        scale: Callable[[np.ndarray, np.ndarray, tuple[int, int]], Scale],
+        scale: Callable[[np.ndarray, np.ndarray, tuple[int, int], float], Scale],
         *,
         size: tuple[int, int],
         fps: float,
@@ -110,7 +111,7 @@ class Stream:
         pixels = np.stack(self._points)
         skeleton = self._pretrained.keypoint_skeleton
         pixels = filled(pixels, certain, skeleton)
-        scale = self._scale_of(pixels, certain, self._size)
+        scale = self._scale_of(pixels, certain, self._size, self._fps)
         newest = len(pixels) - 1
         inputs = np.concatenate([scale.to_model(pixels), certain[..., None]], axis=-1)
         if self._outputs == self._frames:
@@ -125,7 +126,9 @@ class Stream:
         clip[..., 2] = clip[..., 2].clip(0, 1)
         poses = np.asarray(self._run(clip[None]))[0].astype(np.float64)
         pose = interpolated(poses, np.array([max(wanted, 0.0)]))
-        return self._in_world(pose, pixels[newest - back], certain[newest - back], scale)
+        return self._in_world(
+            pose, pixels[newest - back], certain[newest - back], scale.at(newest - back)
+        )
 
     def _in_world(
         self, pose: np.ndarray, pixels: np.ndarray, certain: np.ndarray, scale: Scale
@@ -134,8 +137,7 @@ class Stream:
         root = pose[:, skeleton.root, None].copy()
         if self._pretrained.target_space == "image":
             root[..., :2] = 0
-            in_pixels = (pose - root) * scale.unit
-            in_pixels[..., :2] += scale.centre
+            in_pixels = scale.to_pixels(pose - root)
             shape = camera_space.shape_in_camera(in_pixels, self._size, self._focal)
             total = camera_space.total_length(shape, skeleton)
             height = self._stature(

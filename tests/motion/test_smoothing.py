@@ -8,8 +8,9 @@ from jrepose.errors import InputError
 from jrepose.motion import smoothing, upright
 from jrepose.motion.bones import bone_lengths
 from jrepose.motion.camera_space import projecting_place, smoothed_ratio, stature
-from jrepose.motion.inputs import at_rate, box_scale, filled, interpolated, model_rate
+from jrepose.motion.inputs import at_rate, box_scale, interpolated, model_rate
 from jrepose.skeleton import HUMAN36M_17
+from jrepose.skeleton_conversion import filled
 
 
 @pytest.mark.parametrize("spec", ["one-euro", "savitzky_golay", "one_euro:2", "0.4"])

@@ -12,6 +12,7 @@ from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.labels import check_depth_reference, image_labels
 from jrepose.data.mocap.recording import Recording
 from jrepose.data.simulation.detector import DetectorConfig, detect
+from jrepose.data.simulation.layouts import through_layout
 from jrepose.data.simulation.occlusion import self_occlusion
 from jrepose.data.simulation.rig import RigConfig, place_cameras
 from jrepose.errors import InputError
@@ -104,6 +105,9 @@ def _film(
         seed=seed,
         names=(recording.name, camera.name),
     )
+    if detector.layouts:
+        names = (recording.name, camera.name)
+        detections = through_layout(detections, detector, seed=seed, names=names)
     inside = ((projections >= 0) & (projections <= np.array(size) - 1)).all(-1)
     return {
         "keypoints_px": detections.keypoints_px,

@@ -60,6 +60,15 @@ class DetectorConfig(Settings):
         swap_share: share of frames in which the legs, and likewise the arms, exchange left
             and right.
         swap_run_s: mean length of such a run.
+        layouts: joint orders of detectors, names of `jrepose.skeleton.SKELETONS` with spaces
+            between, of which one is drawn for each video; the keypoints go through it and its
+            conversion back (`layouts.through_layout`).  Empty: Human3.6M's joints as they are.
+        annotation_spread: by what share of their distance the two hips, and the two shoulders,
+            of a layout may be nearer or farther apart than Human3.6M's.
+        face_missing_share: share of videos in which nose and eyes are missing while the person
+            faces away.
+        confidence_exponents: what confidences are raised to, drawn per video between these two.
+        no_confidence_share: share of videos whose confidences are 1, or 0 where missing.
 
     Raises:
         InputError: an impossible value.
@@ -86,6 +95,11 @@ class DetectorConfig(Settings):
     keep_inside: bool = True
     swap_share: float = 0.003
     swap_run_s: float = 0.1
+    layouts: str = ""
+    annotation_spread: float = 0.0
+    face_missing_share: float = 0.0
+    confidence_exponents: tuple[float, float] = (1.0, 1.0)
+    no_confidence_share: float = 0.0
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

@@ -196,7 +196,8 @@ def _of_checkpoint(path: pathlib.Path) -> Pretrained:
             {"name": description["keypoint_skeleton"], **of_keypoints}, path
         ),
         target_space=description["target_space"],
-        frames=clip["frames"],
+        # A network that slides is trained on longer clips than it needs.
+        frames=min(clip["frames"], models.create(**model).input_shape[0]),
         frame_rates=tuple(rate / every for rate in description["frame_rates"]),
         scaling=description.get("scaling", "screen"),
         causal_shift=clip.get("causal_shift", 0),

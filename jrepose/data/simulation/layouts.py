@@ -69,7 +69,7 @@ def through_layout(
         sure = (sure > 0).astype(sure.dtype)
     if layout != HUMAN36M_17:
         hide_face = rng.uniform() < config.face_missing_share
-        points, sure = _as_layout(points, sure, layout, hide_face)
+        points, sure = in_layout(points, sure, layout, hide_face)
         points, sure = convert(points, sure, layout, HUMAN36M_17)
     points = filled(points, sure, HUMAN36M_17)
     return Detections(points.astype(np.float32), sure.astype(np.float32))
@@ -83,13 +83,23 @@ def _layout(name: str) -> Skeleton:
     return SKELETONS[name]
 
 
-def _as_layout(
+def in_layout(
     points: Float[np.ndarray, "frames joints 2"],
     sure: Float[np.ndarray, "frames joints"],
     layout: Skeleton,
-    hide_face: bool,
+    hide_face: bool = False,
 ) -> tuple[Float[np.ndarray, "frames keypoints 2"], Float[np.ndarray, "frames keypoints"]]:
-    """The layout's keypoints; those that Human3.6M's joints do not tell are missing."""
+    """Human3.6M's keypoints in a detector's joint order.
+
+    Args:
+        points, sure: positions and confidences of Human3.6M's joints, without gaps.
+        layout: the joint order.
+        hide_face: nose and eyes are missing where the person faces away.
+
+    Returns:
+        Positions and confidences; (0, 0) and 0 where Human3.6M's joints do not tell, of toes for
+        instance.
+    """
     placed = np.zeros((len(points), layout.num_joints, 2))
     certain = np.zeros(placed.shape[:2])
     away = _facing_away(points) if hide_face else None

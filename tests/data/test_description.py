@@ -27,6 +27,7 @@ def test_other_joints_and_spaces_are_refused_and_other_rates_said(caplog):
     assert not caplog.text
     for change, said in (
         ({"keypoint_skeleton": COCO_17}, "keypoints of human36m_17.*coco_17.*nose for pelvis"),
+        ({"scaling": "person"}, "scaled by the screen.*scaled by the person"),
         ({"target_space": "camera_m"}, "predict image poses.*is camera_m"),
     ):
         with pytest.raises(InputError, match=said):

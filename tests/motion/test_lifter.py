@@ -12,6 +12,7 @@ import jrepose
 from jrepose import models
 from jrepose.command import run
 from jrepose.commands.lift import lift
+from jrepose.data.scaling import person_frame
 from jrepose.errors import InputError
 from jrepose.motion import upright
 from jrepose.motion.lifter import Lifter
@@ -73,14 +74,19 @@ def label(camera: np.ndarray, pixels: np.ndarray, space: str) -> np.ndarray:
     if space == "camera_m":
         return camera - camera[:, :1]
     depth = (camera[..., 2:] - camera[:, :1, 2:]) * FOCAL / camera[:, :1, 2:]
-    return (np.concatenate([pixels - np.array(files.SIZE) / 2, depth], -1)) / (files.SIZE[0] / 2)
+    centre, unit = np.array(files.SIZE) / 2, np.array(files.SIZE[0] / 2)
+    if space == "person":
+        centre, unit = person_frame(pixels, HUMAN36M_17, 30.0)
+    centre, unit = centre[..., None, :], unit[..., None, None]
+    return np.concatenate([pixels - centre, depth], -1) / unit
 
 
-@pytest.mark.parametrize("space", ["image", "camera_m"])
+@pytest.mark.parametrize("space", ["image", "person", "camera_m"])
 @pytest.mark.parametrize(("pitch", "told"), [(0.0, False), (20.0, False), (20.0, True)])
 def test_true_poses_become_true_motion(tiny, space, pitch, told):
     world, camera, pixels = walking(pitch)
-    oracle = Oracle(dataclasses.replace(tiny, target_space=space))
+    of_space = {"scaling": "person"} if space == "person" else {"target_space": space}
+    oracle = Oracle(dataclasses.replace(tiny, **of_space))
     motion = oracle.knowing(label(camera, pixels, space))(
         pixels.astype(np.float32), size=files.SIZE, fps=30, layout="human36m_17", focal_px=FOCAL,
         pitch_deg=pitch if told else None,

@@ -70,10 +70,21 @@ def test_label_is_the_weak_perspective_pose(dataset):
     assert np.linalg.norm(relative - truth, axis=-1).mean() < 60
 
 
-def test_to_mm_inverts_model_targets(dataset):
+@pytest.mark.parametrize("scaling", ["screen", "person"])
+def test_to_mm_inverts_model_targets(dataset, scaling):
+    dataset = dataclasses.replace(dataset, scaling=scaling)
     mm = dataset.to_mm(dataset.model_targets(), np.arange(dataset.frames))
     expected = dataset.poses_image_px * dataset.factor_mm_per_px[:, None, None]
     np.testing.assert_allclose(mm, expected, atol=5e-2)
+
+
+def test_inputs_and_targets_are_scaled_alike(exact):
+    exact = dataclasses.replace(exact, scaling="person")
+    inputs, targets = exact.model_inputs(), exact.model_targets()
+    np.testing.assert_allclose(inputs[..., :2], targets[..., :2], atol=1e-4)
+    # Wherever somebody walks, the middle stays near 0, and a metre near 1.
+    assert np.abs(inputs[..., :2].mean(1)).max() < 0.4
+    assert 0.3 < inputs[..., 1].std() < 0.7
 
 
 def test_depth_references(recordings):

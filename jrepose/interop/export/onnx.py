@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pathlib
 from collections.abc import Callable
@@ -27,6 +28,7 @@ def check() -> None:
 def write(network: Network, path: pathlib.Path) -> None:
     """Writes the network, weights included; what its user must know is in `metadata_props`."""
     to_onnx = _load("jax2onnx").to_onnx
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # a warning for every free size
 
     def convert(keypoints: jax.ShapeDtypeStruct) -> Any:
         return to_onnx(

@@ -30,6 +30,7 @@ def write_all(motions: Sequence[Motion], path: pathlib.Path, name: str) -> None:
         MissingExtra: Matplotlib or `imageio` with its codecs is not installed.
     """
     imageio = _load_imageio()
+    path.touch()  # where that cannot be, codecs say so at length
     rate = max(motion.fps for motion in motions)
     seconds = max((motion.first_frame + len(motion.poses_m)) / motion.fps for motion in motions)
     suffix = path.suffix.lower()

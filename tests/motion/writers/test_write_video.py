@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from people import person
 
-from jrepose.errors import MissingExtra
+from jrepose.errors import InputError, MissingExtra
 from jrepose.motion.motion import save_motions
 
 imageio = pytest.importorskip("imageio.v2", reason="imageio is not installed")
@@ -46,3 +46,10 @@ def test_what_is_missing_is_said(tmp_path, monkeypatch):
     with pytest.raises(MissingExtra, match=r"needs imageio with imageio-ffmpeg.*\.\[video\]"):
         person().save(tmp_path / "a.mp4")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".gif"])
+def test_a_folder_that_cannot_be_is_one_line(suffix, capfd):
+    with pytest.raises(InputError, match="cannot write"):
+        person(seconds=0.1).save(f"/proc/a{suffix}")
+    assert capfd.readouterr().err == ""

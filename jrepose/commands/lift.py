@@ -75,8 +75,8 @@ def lift(argv: Sequence[str]) -> int:
 
 def _command_line(argv: Sequence[str]) -> CommandLine:
     line = CommandLine(argv, __doc__, arguments={"KEYPOINTS": "File or folder of a 2D detector."})
-    line.each("output", [], "File to write, also -o A B ...; the suffix says the format.",
-              value="FILE")  # fmt: skip
+    line.each("output", [], "File to write, also -o A B ...; its suffix says the format "
+              "(KEYPOINTS's name .bvh, here).", value="FILE")  # fmt: skip
     line.text("weights", "small", "Weights that come with jrepose, a run, an archive, or a PyTorch "
               "file such as MotionBERT's or RePOSE's.", value="NAME|FILE|RUN")  # fmt: skip
     line.text("size", None, "Size of the picture, where the file does not say it.", value="WxH")

@@ -100,6 +100,39 @@ def test_halves_of_a_person_are_joined(two_people, frames):
     np.testing.assert_allclose(other.keypoints_px, far, atol=1e-2)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_people_who_cross_are_kept_apart(tmp_path, seed):
+    """With noise, missing joints, missing people and halves, in any order."""
+    rng, frames = np.random.default_rng(seed), 100
+    aside = np.arange(frames) / 30
+    first = files.walk(BODY_25B, frames, turn=1.57)
+    second = files.walk(BODY_25B, frames, start=0.4, turn=-1.57)
+    first[..., 0] += (0.8 * aside - 1.3)[:, None]
+    second[..., 0] += (1.3 - 0.8 * aside)[:, None]
+    second[..., 1] += 0.6
+    seen = [files.seen(world) for world in (first, second)]
+    for k in range(frames):
+        people = []
+        for points in seen:
+            found = rng.random(25) > 0.1
+            there = (points[k] + rng.normal(0, 2, (25, 2))) * found[:, None]
+            sure = found * rng.uniform(0.4, 0.9, 25)
+            split = (rng.random(25) < 0.5) & (rng.random() < 0.15)
+            if rng.random() > 0.05:
+                parts = (split, ~split) if split.any() else (~split,)
+                people += [files.flat(there * part[:, None], sure * part) for part in parts]
+        rng.shuffle(people)
+        _frame(tmp_path, k, people)
+    found = read_keypoints(tmp_path, size=files.SIZE, layout="body_25b", person="all")
+    assert len(found) == 2
+    for points in seen:
+        errors = [
+            np.abs(one.keypoints_px - points[one.first_frame :][: one.frames])[one.confidence > 0]
+            for one in found
+        ]
+        assert min(float((error > 15).mean()) for error in errors) < 0.01
+
+
 def test_missing_frames_and_missing_joints(tmp_path):
     points, confidence = files.keypoints(COCO_17, 10)
     confidence[3, 5] = 0.9

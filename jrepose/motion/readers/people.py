@@ -20,6 +20,8 @@ _MEMORY = 45  # frames after which a person who was lost is somebody else
 _STEP, _STEP_LATER, _FARTHEST = 0.35, 0.03, 1.0
 """How far joints move from one frame to the next, for each frame more, and at most; in sizes of the
 person."""
+_NEW_SPEED = 0.2  # share of the newest movement in a person's speed
+_COASTING = 15  # frames for which somebody unseen goes on at that speed
 _SHARED = 2  # joints that two halves may both have
 _DUPLICATES = 0.05  # share of rows with another one of the same number in their frame
 _FAINT = 0.25  # mean confidence of what is nobody
@@ -187,8 +189,13 @@ class _Track:
     size: float
     last: int
     rows: list[int] = field(default_factory=list)
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(2, np.float32))
 
     def add(self, row: int, frame: int, points: np.ndarray, present: np.ndarray, side: float):
+        before = present & (self.seen == frame - 1)
+        if before.sum() > _SHARED:
+            moved = np.median(points[before] - self.position[before], axis=0)
+            self.velocity = self.velocity + _NEW_SPEED * (moved - self.velocity)
         self.position[present], self.seen[present] = points[present], frame
         self.size = max(side, 0.95 * self.size)
         self.last = frame
@@ -199,7 +206,8 @@ class _Track:
         known = present & (frame - self.seen <= _MEMORY)
         if not known.any():
             return np.inf
-        moved = np.linalg.norm(points[known] - self.position[known], axis=-1)
+        ahead = np.minimum(frame - self.seen[known], _COASTING)[:, None] * self.velocity
+        moved = np.linalg.norm(points[known] - self.position[known] - ahead, axis=-1)
         return float(np.median(moved)) / max(self.size, 1e-9)
 
     def reach(self, frame: int) -> float:
@@ -221,19 +229,20 @@ def _follow(found: Detections, present: np.ndarray) -> list[_Track]:
             [[t.distance(frame, found.points[r], present[r]) for r in rows] for t in living]
         ).reshape(len(living), len(rows))
         reach = np.array([track.reach(frame) for track in living])[:, None]
-        # A fragment that fits must not take a whole person's place.
-        extent = np.array([present[r].mean() for r in rows])
         fits = cost < reach
+        groups = _halves(cost, fits, present[rows])
+        # Parts of people must not take the place of whole ones.
+        extent = np.array([present[[rows[k] for k in group]].any(0).mean() for group in groups])
+        shared = np.array([cost[:, group].max(1, initial=0.0) for group in groups]).T
+        possible = shared < reach
         assigned: dict[int, _Track] = {}
-        if fits.any():
-            worth = np.where(fits, cost - extent, 10.0)
-            pairs = np.stack(linear_sum_assignment(worth), axis=1).tolist()
-            for track, place in pairs:
-                if fits[track, place]:
+        if possible.any():
+            worth = np.where(possible, shared - extent, 10.0)
+            for track, place in np.stack(linear_sum_assignment(worth), axis=1).tolist():
+                if possible[track, place]:
                     assigned[place] = living[track]
-        halves = _halves(rows, assigned, living, fits, present)
-        for place, row in enumerate(rows):
-            track = assigned.get(place, halves.get(place))
+        for place, group in enumerate(groups):
+            track = assigned.get(place)
             if track is None:
                 joints = present.shape[1]
                 track = _Track(
@@ -241,32 +250,26 @@ def _follow(found: Detections, present: np.ndarray) -> list[_Track]:
                 )
                 tracks.append(track)
                 living.append(track)
-            track.add(row, frame, found.points[row], present[row], float(sides[row]))
+            for row in (rows[k] for k in group):
+                track.add(row, frame, found.points[row], present[row], float(sides[row]))
     return tracks
 
 
-def _halves(
-    rows: list[int],
-    assigned: dict[int, _Track],
-    living: list[_Track],
-    fits: np.ndarray,
-    present: np.ndarray,
-) -> dict[int, _Track]:
-    """Rows left over that are where a person's other joints were."""
-    taken = {id(track): rows[place] for place, track in assigned.items()}
-    found = {}
-    for place, row in enumerate(rows):
-        if place in assigned:
-            continue
-        for number, track in enumerate(living):
-            other = taken.get(id(track))
-            if other is None or not fits[number, place]:
-                continue
-            if (present[row] & present[other]).sum() <= _SHARED:
-                found[place] = track
-                taken[id(track)] = row
+def _halves(cost: np.ndarray, fits: np.ndarray, present: np.ndarray) -> list[list[int]]:
+    """The people of a frame, each a list of reports: those of one that have different joints and
+    are nearest to the same track belong together."""
+    count = len(present)
+    nearest = [int(cost[:, k].argmin()) if fits[:, k].any() else -1 for k in range(count)]
+    groups: list[list[int]] = []
+    for place in sorted(range(count), key=lambda k: -int(present[k].sum())):
+        for group in groups:
+            same = nearest[place] >= 0 and nearest[group[0]] == nearest[place]
+            if same and (present[place] & present[group].any(0)).sum() <= _SHARED:
+                group.append(place)
                 break
-    return found
+        else:
+            groups.append([place])
+    return groups
 
 
 def _join_halves(tracks: list[_Track], found: Detections) -> tuple[list[_Track], int]:

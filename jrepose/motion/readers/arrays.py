@@ -130,8 +130,7 @@ def _add_all(collector: Collector, points: Any, scores: Any) -> None:
     if scores is not None and (
         confidences is None or confidences.squeeze().shape != regular[..., 0].squeeze().shape
     ):
-        collector.fail(f"scores of the shape {np.shape(scores)} for keypoints of the shape "
-                       f"{regular.shape}")  # fmt: skip
+        collector.fail(f"scores are not as many as keypoints, of the shape {regular.shape}")
     if confidences is not None:
         confidences = confidences.reshape(regular.shape[:-1])
     for track, (person, confidence) in enumerate(_as_people(collector, regular, confidences)):

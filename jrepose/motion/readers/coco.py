@@ -5,6 +5,7 @@ In annotations the third value is a flag: 0 is not labelled, 1 and 2 are.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -56,8 +57,8 @@ def _compact(entry: Any) -> Any:
         return entry
     kept = {key: entry.get(key) for key in ("image_id", "score", "track_id")}
     values = entry.get("keypoints")
-    if isinstance(values, list) and all(isinstance(v, int | float) for v in values):
-        values = np.array(values, np.float64)
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        values = values if values is None else np.array(values, np.float64)
     return kept | {"keypoints": values}
 
 
@@ -88,7 +89,9 @@ def _add(
         collector.fail("an entry without image_id and keypoints; expected those of COCO")
     image = entry.get("image_id") if frame is None else frame
     values = entry["keypoints"]
-    if not isinstance(values, list | np.ndarray) or len(values) % 3 or not len(values):
+    count = np.size(values) if isinstance(values, np.ndarray) and values.ndim == 1 else 0
+    count = len(values) if isinstance(values, list) else count
+    if not count or count % 3:
         collector.fail(f"image {image}: keypoints is no list of x, y, confidence")
     try:
         points = np.array(values, np.float64).reshape(-1, 3)

@@ -91,7 +91,10 @@ def _add(collector: Collector, frame: int | str, person: Any) -> None:
         found = (fields["x"], fields["y"], fields.get("visibility", 1.0))
         if any(isinstance(value, list | dict | str) for value in found):
             collector.fail(f"frame {frame}: landmark {number} has no numbers")
-        values[number] = [np.nan if value is None else value for value in found]
+        try:
+            values[number] = [np.nan if value is None else value for value in found]
+        except OverflowError:
+            collector.fail(f"frame {frame}: landmark {number} is at {str(found)[:40]}")
     if np.isnan(values[:, 2]).all():
         values[:, 2] = 1
     collector.add(frame, values)

@@ -90,7 +90,7 @@ def test_cosine_similarity_of_no_direction():
 
 def test_the_encodings_do_not_see_where_the_person_is():
     keypoints = jnp.asarray(CLIPS[..., :2])
-    moved = keypoints + jnp.asarray([0.3, -0.2])
+    moved = jnp.asarray(CLIPS[..., :2] + np.float32([0.3, -0.2]))
     for encoding in (positional_encoding, temporal_encoding):
         np.testing.assert_allclose(encoding(moved), encoding(keypoints), atol=1e-6)
     assert np.abs(temporal_encoding(moved, "ip") - temporal_encoding(keypoints, "ip")).max() > 0.1

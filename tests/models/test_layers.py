@@ -94,9 +94,9 @@ def test_temporal_convolution(window, stride, dilation):
     """Against a loop over outputs and taps, also where the last frames do not fill a window."""
     x = np.random.default_rng(3).normal(size=(2, 16, 3)).astype(np.float32)
     layer = TemporalConv(4, window, stride, dilation, use_bias=True)
-    params = jax.tree.map(np.asarray, layer.init(jax.random.key(0), x)["params"])
+    params = jax.tree.map(np.asarray, layer.init(jax.random.key(0), jnp.asarray(x))["params"])
     assert params["kernel"].shape == (window, 3, 4)
-    y = layer.apply({"params": params}, x)
+    y = layer.apply({"params": params}, jnp.asarray(x))
     expected = [
         sum(x[:, first + dilation * tap] @ params["kernel"][tap] for tap in range(window))
         + params["bias"]

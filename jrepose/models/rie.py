@@ -40,50 +40,28 @@ class BodyParts(NamedTuple):
     root: tuple[int, ...]
 
 
+def _body(*joints: tuple[int, ...], root: tuple[int, ...]) -> BodyParts:
+    return BodyParts(
+        dict(zip(("Torso", "LArm", "RArm", "LLeg", "RLeg"), joints, strict=True)), root
+    )
+
+
 BODY_PARTS: Mapping[str, BodyParts] = MappingProxyType(
     {
-        HUMAN36M_17.name: BodyParts(
-            {
-                "Torso": (0, 7, 8, 9, 10),
-                "LArm": (14, 15, 16),
-                "RArm": (11, 12, 13),
-                "LLeg": (1, 2, 3),
-                "RLeg": (4, 5, 6),
-            },
-            root=(0,),
+        HUMAN36M_17.name: _body(
+            (0, 7, 8, 9, 10), (14, 15, 16), (11, 12, 13), (1, 2, 3), (4, 5, 6), root=(0,)
         ),
         # These groups and the following ones are ours; the paper evaluates on HumanEva, too, but
         # neither prints nor releases what it grouped.
-        HUMANEVA_15.name: BodyParts(
-            {
-                "Torso": (0, 1, 14),
-                "LArm": (5, 6, 7),
-                "RArm": (2, 3, 4),
-                "LLeg": (11, 12, 13),
-                "RLeg": (8, 9, 10),
-            },
-            root=(0,),
+        HUMANEVA_15.name: _body(
+            (0, 1, 14), (5, 6, 7), (2, 3, 4), (11, 12, 13), (8, 9, 10), root=(0,)
         ),
-        MPI_INF_3DHP_17.name: BodyParts(
-            {
-                "Torso": (14, 15, 1, 16, 0),
-                "LArm": (2, 3, 4),
-                "RArm": (5, 6, 7),
-                "LLeg": (8, 9, 10),
-                "RLeg": (11, 12, 13),
-            },
-            root=(14,),
+        MPI_INF_3DHP_17.name: _body(
+            (14, 15, 1, 16, 0), (2, 3, 4), (5, 6, 7), (8, 9, 10), (11, 12, 13), root=(14,)
         ),
         # For keypoints only; there is no pelvis, so the root is between the hips.
-        COCO_17.name: BodyParts(
-            {
-                "Torso": (0, 1, 2, 3, 4),
-                "LArm": (6, 8, 10),
-                "RArm": (5, 7, 9),
-                "LLeg": (12, 14, 16),
-                "RLeg": (11, 13, 15),
-            },
-            root=(11, 12),
+        COCO_17.name: _body(
+            (0, 1, 2, 3, 4), (6, 8, 10), (5, 7, 9), (12, 14, 16), (11, 13, 15), root=(11, 12)
         ),
     }
 )

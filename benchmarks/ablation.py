@@ -1,0 +1,210 @@
+"""Ablations of small models on real motion capture: every row with every seed, one table.
+
+    python benchmarks/ablation.py ranking --config configs/repose_mocap.py:small \
+        --config.data.path=PATH_TO_CMU_MOCAP --output runs/ranking
+    python benchmarks/ablation.py encodings --config configs/repose_mocap.py:small_rie \
+        --config.data.path=PATH_TO_CMU_MOCAP --output runs/encodings
+
+`ranking` is RePOSE's Table 4: no ranking loss, spatial, temporal, both, beside a baseline without
+any depth.  `encodings` is RIE's Table 1: absolute keypoints, positional and temporal encoding,
+both, and both in three stages; what is not in stages trains as long as they do together.
+
+Evaluates the best checkpoint of each run on the test subjects and writes `table.md`,
+`scores.json` and `ablation.png`.  What is finished is not run again, so the command can be stopped
+and repeated, and `--rows` lets several processes share the work.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+
+from jrepose import checkpoints, tasks
+from jrepose.command import run
+from jrepose.config import parse_flags, stage_configs
+from jrepose.data.sources import load_splits
+from jrepose.data.windows import clips_for_evaluation
+from jrepose.errors import InputError
+from jrepose.evaluation.evaluate import evaluate_dataset
+from jrepose.evaluation.report import write_report
+from jrepose.evaluation.scores import evaluate_predictions
+from jrepose.evaluation.tables import SCORE_LABELS
+from jrepose.training.stages import train_stages
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is compared.
+
+    Args:
+        rows: name -> what it changes in the config.
+        columns: scores of the table.
+        drawn: those of the picture.
+        flat: begin with the row `FLAT`.
+    """
+
+    rows: Mapping[str, Callable[[ConfigDict], None]]
+    columns: Sequence[str]
+    drawn: Sequence[str]
+    flat: bool = False
+
+
+FLAT = "flat"  # the row of the baseline that every joint is at depth 0
+
+
+def _ranking(spatial: float, temporal: float) -> Callable[[ConfigDict], None]:
+    weights = {"spatial_ranking": spatial, "temporal_ranking": temporal}
+    return lambda config: config.objective.weights.update(weights)
+
+
+def _encodings(positional: bool, temporal: bool) -> Callable[[ConfigDict], None]:
+    def change(config):
+        _in_one_stage(config)
+        config.model.update(positional=positional, temporal="sub" if temporal else "")
+
+    return change
+
+
+def _in_one_stage(config: ConfigDict) -> None:
+    stages = len(config.stages)
+    config.stages = ConfigDict()
+    config.training.epochs *= stages
+    config.training.learning_rate_decay **= 1 / stages
+    config.evaluation.every_epochs *= stages
+
+
+STUDIES = {
+    # The paper's rows in its order, then both with smaller weights than its 20.
+    "ranking": Study(
+        {
+            "none": _ranking(0.0, 0.0),
+            "S": _ranking(20.0, 0.0),
+            "T": _ranking(0.0, 20.0),
+            "S+T": _ranking(20.0, 20.0),
+            "S+T_w1": _ranking(1.0, 1.0),
+            "S+T_w0.2": _ranking(0.2, 0.2),
+        },
+        (
+            "mpjpe", "pa_mpjpe", "mpjve", "mpjpe_visible", "mpjpe_occluded", "spatial_order",
+            "spatial_order_occluded", "temporal_order", "temporal_order_occluded",
+        ),
+        ("mpjpe", "mpjpe_occluded", "spatial_order", "temporal_order"),
+        flat=True,
+    ),
+    "encodings": Study(
+        {
+            "baseline": _encodings(False, False),
+            "P": _encodings(True, False),
+            "T": _encodings(False, True),
+            "P+T": _encodings(True, True),
+            "P+T_stages": lambda config: None,
+        },
+        ("mpjpe", "pa_mpjpe", "mpjve", "spatial_order"),
+        ("mpjpe", "pa_mpjpe", "mpjve"),
+    ),
+}  # fmt: skip
+
+
+def main(argv: Sequence[str]) -> int:
+    if len(argv) < 2 or argv[1] not in STUDIES:
+        raise InputError(f"expected the study first: {', '.join(STUDIES)}")
+    study = STUDIES[argv[1]]
+    flag_values = flags.FlagValues()
+    flags.DEFINE_string("output", None, "Folder of all runs.", flag_values=flag_values)
+    flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.", flag_values=flag_values)
+    flags.DEFINE_list("rows", list(study.rows), "Rows to run.", flag_values=flag_values)
+    base = parse_flags(flag_values, [argv[0], *argv[2:]])
+    if flag_values["output"].value is None:
+        raise InputError("--output DIR is missing")
+    output = pathlib.Path(flag_values["output"].value)
+    splits = load_splits(base.data)
+    for seed in map(int, flag_values["seeds"].value):
+        for row in flag_values["rows"].value:
+            if row not in study.rows:
+                raise InputError(f"unknown row {row!r}; known: {', '.join(study.rows)}")
+            workdir = output / f"{row}_seed{seed}"
+            if (workdir / "test" / "scores.json").exists():
+                continue
+            print(f"{row}, seed {seed}", flush=True)
+            config = base.copy_and_resolve_references()
+            config.seed = seed
+            study.rows[row](config)
+            _run(config, workdir, splits)
+    if study.flat:
+        _score_flat(base, splits["test"], output / FLAT / "test")
+    _summarise(study, output)
+    return 0
+
+
+def _run(config: ConfigDict, workdir: pathlib.Path, splits) -> None:
+    training = {name: splits[name] for name in ("train", "validation")}
+    if not train_stages(config, workdir, training).finished:
+        raise InputError("stopped; run the same command to continue")
+    last, config = list((stage_configs(config) or {"": config}).items())[-1]
+    variables = jax.device_put(checkpoints.load(workdir / last, "best").variables)
+    task = tasks.create(config, splits["test"])
+    result = evaluate_dataset(task, variables, splits["test"], config)
+    write_report(result, splits["test"], workdir / "test", pictures=False)
+
+
+def _score_flat(config, dataset, output: pathlib.Path) -> None:
+    """What a model scores that passes the keypoints through and puts every joint at depth 0."""
+    windows = clips_for_evaluation(dataset, config.clip)
+    flat = dataset.model_inputs()
+    flat[..., 2] = 0.0
+    index = windows.targets
+    result = evaluate_predictions(dataset, flat[index], index, windows.scored)
+    write_report(result, dataset, output, pictures=False)
+
+
+def _summarise(study: Study, output: pathlib.Path) -> None:
+    found: dict[str, list[Mapping[str, float]]] = {}
+    for row in (*[FLAT] * study.flat, *study.rows):
+        pattern = row if row == FLAT else f"{row}_seed*"
+        paths = sorted(output.glob(f"{pattern}/test/scores.json"))
+        if paths:
+            found[row] = [json.loads(path.read_text())["scores"] for path in paths]
+    columns = [SCORE_LABELS[column].strip() for column in study.columns]
+    lines = [f"| | seeds | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+    for row, scores in found.items():
+        cells = []
+        for column in study.columns:
+            values = np.array([run[column] for run in scores])
+            spread = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
+            cells.append(f"{values.mean():.2f}{spread}")
+        lines.append(f"| {row} | {len(scores)} | " + " | ".join(cells) + " |")
+    (output / "table.md").write_text("\n".join(lines) + "\n")
+    (output / "scores.json").write_text(json.dumps(found, indent=2) + "\n")
+    print("\n".join(lines))
+    _draw(found, study.drawn, output / "ablation.png")
+
+
+def _draw(
+    found: Mapping[str, list[Mapping[str, float]]], drawn: Sequence[str], path: pathlib.Path
+) -> None:
+    import matplotlib.pyplot as plt
+
+    size = (2.75 * len(drawn), 3.4)
+    figure, panels = plt.subplots(1, len(drawn), figsize=size, layout="constrained")
+    for axes, column in zip(panels, drawn, strict=True):
+        for position, scores in enumerate(found.values()):
+            values = [run[column] for run in scores]
+            axes.plot([position] * len(values), values, "o", color="tab:blue", alpha=0.6)
+            axes.hlines(np.mean(values), position - 0.3, position + 0.3, color="black")
+        axes.set_xticks(range(len(found)), found, rotation=45, ha="right")
+        axes.set_title(SCORE_LABELS[column].strip(), fontsize=10)
+        axes.margins(x=0.15)
+    figure.supxlabel("one dot per seed, line: mean", fontsize=10)
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main, sys.argv))

@@ -1,6 +1,7 @@
 """Drills: runs that are killed, interrupted, damaged, doubled and starved of disk, and must hold.
 
-    python tests/drills.py --minutes 10 [--seed 0] [--only kill signal corrupt fill race peer fuzz]
+    python tests/drills.py --minutes 10 [--seed 0]
+        [--only kill stages signal corrupt fill race peer fuzz]
 
 Tiny runs (`tests/training/tiny.py`) in processes of their own.  Whatever happens, a run must end
 with status 0, 2 (one line) or 130 and without a traceback, and when it is started again it must end
@@ -51,6 +52,13 @@ sys.exit(tiny.run(tiny.main, sys.argv))
 """
 _ENDS = (0, 2, 130, -signal.SIGKILL)
 
+_STAGES = {
+    "stage1": {"training": {"max_steps": 6}},
+    "stage2": {"training": {"init_only": ("params/.*",), "freeze": ("params/head/.*",)}},
+    "stage3": {"training": {"max_steps": 6, "learning_rate": 1e-3}},
+}
+_STAGED = ("--stages", json.dumps(_STAGES))
+
 
 class Failed(Exception):
     """What a drill found."""
@@ -65,7 +73,7 @@ class Drills:
 
     def __init__(self, folder: pathlib.Path):
         self._folder, self._count = folder, 0
-        self._reference: pathlib.Path | None = None
+        self._references: dict[tuple[str, ...], pathlib.Path] = {}
         self._seconds = 10.0
 
     def workdir(self) -> pathlib.Path:
@@ -99,31 +107,35 @@ class Drills:
             raise Failed(f"status {process.returncode}: {output[-1500:]}")
         return process.returncode, output
 
-    def finish(self, workdir: pathlib.Path) -> None:
+    def finish(self, workdir: pathlib.Path, *arguments: str) -> None:
         """Runs to the end, and compares with the undisturbed run."""
-        self.end(self.start(workdir), allowed=(0,))
-        self.compare(workdir)
+        self.end(self.start(workdir, *arguments), allowed=(0,))
+        reference = self.reference(*arguments)
+        for folder in _STAGES if arguments else ("",):
+            self.compare(workdir / folder, reference / folder)
 
-    def compare(self, workdir: pathlib.Path) -> None:
-        ours, theirs = (checkpoints.load(w, "latest") for w in (workdir, self.reference()))
+    def compare(self, workdir: pathlib.Path, reference: pathlib.Path | None = None) -> None:
+        reference = reference or self.reference()
+        ours, theirs = (checkpoints.load(w, "latest") for w in (workdir, reference))
         a, b = (jax.tree_util.tree_leaves_with_path(c.state) for c in (ours, theirs))
         same = ours.step == theirs.step and len(a) == len(b)
         same &= all(p == q and np.array_equal(x, y) for (p, x), (q, y) in zip(a, b, strict=True))
         if not same:
             raise Failed("the parameters are not those of the undisturbed run")
-        if tiny.records(workdir) != tiny.records(self.reference()):
+        if tiny.records(workdir) != tiny.records(reference):
             raise Failed("metrics.jsonl is not that of the undisturbed run")
 
-    def reference(self) -> pathlib.Path:
-        if self._reference is None:
-            workdir = self._folder / "undisturbed"
-            self.end(self.start(workdir), allowed=(0,))  # compiles
+    def reference(self, *arguments: str) -> pathlib.Path:
+        """The undisturbed run with these arguments; how long it takes becomes known with it."""
+        if arguments not in self._references:
+            workdir = self._folder / f"undisturbed_{len(self._references)}"
+            self.end(self.start(workdir, *arguments), allowed=(0,))  # compiles
             shutil.rmtree(workdir)
             begin = time.monotonic()
-            self.end(self.start(workdir), allowed=(0,))
+            self.end(self.start(workdir, *arguments), allowed=(0,))
             self._seconds = time.monotonic() - begin
-            self._reference = workdir
-        return self._reference
+            self._references[arguments] = workdir
+        return self._references[arguments]
 
     def kill(self, rng: random.Random) -> str:
         """`kill -9` at any moment, several times."""
@@ -136,6 +148,23 @@ class Drills:
             self.end(process)
         self.finish(workdir)
         return f"{times} times"
+
+    def stages(self, rng: random.Random) -> str:
+        """`kill -9` in the second of three stages, then anywhere."""
+        self.reference(*_STAGED)
+        workdir = self.workdir()
+        # The other stages have no such step.
+        step = rng.randrange(6, 14)
+        process = self.start(workdir, *_STAGED, "--kill_before", step)
+        self.end(process, allowed=(-signal.SIGKILL,))
+        if sorted(path.name for path in workdir.iterdir()) != ["stage1", "stage2"]:
+            raise Failed(f"killed outside of the second stage, before step {step}")
+        process = self.start(workdir, *_STAGED)
+        time.sleep(rng.uniform(0, self._seconds))
+        process.kill()
+        self.end(process)
+        self.finish(workdir, *_STAGED)
+        return "twice"
 
     def signal(self, rng: random.Random) -> str:
         """SIGINT or SIGTERM at any moment, now and then twice."""
@@ -276,7 +305,7 @@ def _damage(path: pathlib.Path, rng: random.Random, keep: bool = False) -> None:
     path.write_bytes(bytes(content))
 
 
-KINDS = ("kill", "signal", "corrupt", "fill", "race", "peer", "fuzz")
+KINDS = ("kill", "stages", "signal", "corrupt", "fill", "race", "peer", "fuzz")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

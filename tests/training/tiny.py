@@ -25,7 +25,7 @@ from jrepose.skeleton import HUMAN36M_17
 
 
 def config(**changes) -> ConfigDict:
-    """A config; `changes` are fields with dots written as two underscores."""
+    """A config; `changes` are fields with dots written as two underscores, and `stages`."""
     out = default_config()
     out.name = "tiny"
     out.clip.update(frames=8, stride=4, evaluation_stride=8)
@@ -35,6 +35,7 @@ def config(**changes) -> ConfigDict:
     out.training.update(epochs=3, batch_size=8, learning_rate=3e-3, log_every=4)
     out.checkpoint.update(every_steps=5, keep=2)
     with out.unlocked():
+        out.stages = ConfigDict(changes.pop("stages", {}))
         for field, value in changes.items():
             out.update_from_flattened_dict({field.replace("__", "."): value})
     return out
@@ -122,7 +123,7 @@ def main(argv: Sequence[str]) -> int:
     arguments, fields = parser.parse_known_args(argv[1:])
 
     from jrepose import parallel
-    from jrepose.training.loop import train
+    from jrepose.training.stages import train_stages
 
     if arguments.kill_before is not None:
         signal_before(arguments.kill_before, signal.SIGKILL)
@@ -136,7 +137,7 @@ def main(argv: Sequence[str]) -> int:
         name.removeprefix("--"): json.loads(value)
         for name, value in zip(fields[::2], fields[1::2], strict=True)
     }
-    result = train(config(**changes), arguments.workdir, splits())
+    result = train_stages(config(**changes), arguments.workdir, splits())
     print("result", result.step, result.finished, result.interrupted, flush=True)
     return 130 if result.interrupted else 0
 

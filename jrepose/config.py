@@ -49,6 +49,7 @@ def default_config() -> ConfigDict:
     config.data.detections = "gt"  # human36m, humaneva: which 2D file, data_2d_*_DETECTIONS.npz
     config.data.keypoints = "detected"  # or ground_truth: the 2.5D label's x, y as input
     config.data.actions = ()  # benchmarks: only actions that begin so; () takes all
+    config.data.subset = 1.0  # share of every training video, one run of its frames
     # What the model predicts: image, camera_m, camera_mm or camera_by_width (data/dataset.py);
     # None: the source's own.
     config.data.target_space = config_dict.placeholder(str)
@@ -68,6 +69,7 @@ def default_config() -> ConfigDict:
     config.data.split.train = ()
     config.data.split.validation = ()
     config.data.split.test = ()
+    config.data.split.unlabelled = ()  # semi_supervised: seen in training without their labels
     # Every field of the two simulators, documented in their modules.
     config.data.rig = ConfigDict(dataclasses.asdict(RigConfig()))
     config.data.detector = ConfigDict(dataclasses.asdict(DetectorConfig()))
@@ -103,6 +105,14 @@ def default_config() -> ConfigDict:
     config.masking = ConfigDict()  # task masked: what of a clip is masked
     config.masking.frames = 0.8  # share of the frames
     config.masking.joints = 2  # of every frame
+
+    # Of the task semi_supervised: tasks/semi_supervised.py.
+    config.semi_supervised = ConfigDict()
+    config.semi_supervised.warmup_epochs = 1.0  # with labelled clips only
+    config.semi_supervised.trajectory = 1.0  # weights; 0 leaves a term out
+    config.semi_supervised.back_projection = 1.0
+    config.semi_supervised.limb_lengths = 1.0
+    config.semi_supervised.distortion = True  # of the lens, in the projection
 
     config.training = ConfigDict()
     config.training.epochs = 100

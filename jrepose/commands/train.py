@@ -56,7 +56,7 @@ def train(argv: Sequence[str]) -> int:
         config.training.init_only = tuple(line["init_only"])
 
     from jrepose import interop, parallel
-    from jrepose.data.sources import load_splits
+    from jrepose.data.sources import UNLABELLED, load_splits
     from jrepose.training.stages import train_stages
 
     parallel.initialise_distributed(
@@ -65,7 +65,8 @@ def train(argv: Sequence[str]) -> int:
         process_id=line["process_id"],
     )
     devices = parallel.select_devices(line["devices"])
-    splits = load_splits(config.data, ("train", "validation"))
+    wanted = ("train", "validation", *[UNLABELLED] * bool(config.data.split.unlabelled))
+    splits = load_splits(config.data, wanted)
     workdir = pathlib.Path(line["workdir"])
     initial = None
     if init is not None:

@@ -46,6 +46,7 @@ class ClipOrder:
         batch_size: clips per step, over all devices and processes.
         seed: of the order and the flips.
         flip: mirror every clip with probability one half.
+        source: number of the data that the clips are of; each draws for itself.
 
     Raises:
         InputError: no clips, an empty batch, or a seed outside 0 .. 2^32 - 1.
@@ -55,6 +56,7 @@ class ClipOrder:
     batch_size: int
     seed: int
     flip: bool
+    source: int = 0
 
     def __post_init__(self):
         if self.clips < 1:
@@ -71,14 +73,19 @@ class ClipOrder:
         chosen = np.empty(self.batch_size, np.int32)
         for epoch in np.unique(epochs):
             here = epochs == epoch
-            chosen[here] = _permutation(self.seed, int(epoch), self.clips)[places[here]]
+            order = _permutation(self.seed, self._stream(_ORDER_STREAM), int(epoch), self.clips)
+            chosen[here] = order[places[here]]
         return chosen
 
     def flips(self, step: int) -> Bool[np.ndarray, " batch"]:
         """Which entries of a step's batch are mirrored."""
         if not self.flip:
             return np.zeros(self.batch_size, bool)
-        return _random_bits(self.seed, _FLIP_STREAM, step, self.batch_size) >> 63 == 1
+        stream = self._stream(_FLIP_STREAM)
+        return _random_bits(self.seed, stream, step, self.batch_size) >> 63 == 1
+
+    def _stream(self, kind: int) -> int:
+        return 2 * self.source + kind
 
     def epoch(self, step: int) -> int:
         """Epoch (0-based) that the first clip of a step's batch belongs to."""
@@ -90,8 +97,8 @@ class ClipOrder:
 
 
 @functools.lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, clips: int) -> Int32[np.ndarray, " clips"]:
-    order = np.argsort(_random_bits(seed, _ORDER_STREAM, epoch, clips), kind="stable")
+def _permutation(seed: int, stream: int, epoch: int, clips: int) -> Int32[np.ndarray, " clips"]:
+    order = np.argsort(_random_bits(seed, stream, epoch, clips), kind="stable")
     order = order.astype(np.int32)
     order.setflags(write=False)
     return order
@@ -216,6 +223,39 @@ class StreamedBatches:
     def close(self) -> None:
         """Ends the background thread."""
         self._pool.shutdown(cancel_futures=True)
+
+
+class JoinedBatches:
+    """Batches of several splits as one, with the calls of each.
+
+    Args:
+        parts: by split; the columns of all but `"train"` are named `SPLIT/COLUMN`.
+    """
+
+    def __init__(self, parts: Mapping[str, ResidentBatches | StreamedBatches]):
+        self._parts = dict(parts)
+        self.arrays = {split: part.arrays for split, part in self._parts.items()}
+
+    def selection(self, step: int) -> dict[str, Any]:
+        """That of every split."""
+        return {split: part.selection(step) for split, part in self._parts.items()}
+
+    def assemble(self, arrays: Mapping[str, Any], selection: Mapping[str, Any]) -> Batch:
+        """One device's clips of all splits; runs on the device."""
+        return {
+            name if split == "train" else f"{split}/{name}": values
+            for split, part in self._parts.items()
+            for name, values in part.assemble(arrays[split], selection[split]).items()
+        }
+
+    def close(self) -> None:
+        """Closes all of them."""
+        self.arrays = {}
+        for part in self._parts.values():
+            part.close()
+
+
+Batches = ResidentBatches | StreamedBatches | JoinedBatches
 
 
 def _mirror_some(

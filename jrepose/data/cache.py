@@ -174,7 +174,7 @@ def _load(entry: pathlib.Path) -> Datasets | None:
                     field: np.load(entry / f"{name}.{field}.npy", mmap_mode="r")
                     for field in description["arrays"]
                 },
-                videos=tuple(Video(*fields) for fields in description["videos"]),
+                videos=tuple(Video(*_tuples(fields)) for fields in description["videos"]),
                 skeleton=_skeleton(description["skeleton"]),
                 keypoint_skeleton=_skeleton(description["keypoint_skeleton"]),
                 target_space=description["target_space"],
@@ -217,11 +217,11 @@ def _describe(skeleton: Skeleton) -> dict[str, Any]:
 
 def _skeleton(description: dict[str, Any]) -> Skeleton:
     """The skeleton of that description: the one everybody uses where it is the same."""
-
-    def tuples(value):
-        return tuple(tuples(item) for item in value) if isinstance(value, list) else value
-
-    groups = {name: tuples(joints) for name, joints in description["groups"].items()}
-    fields = {name: tuples(value) for name, value in description.items()} | {"groups": groups}
+    groups = {name: _tuples(joints) for name, joints in description["groups"].items()}
+    fields = {name: _tuples(value) for name, value in description.items()} | {"groups": groups}
     known = SKELETONS.get(fields["name"])
     return known if known is not None and _describe(known) == fields else Skeleton(**fields)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -6,6 +6,7 @@ disk, camera parameters.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,12 +57,34 @@ def _poses(dataset: PoseDataset) -> Column:
     return Column(dataset.model_targets(), TARGETS, lambda values: flip_poses(values, skeleton))
 
 
+def _target_keypoints(dataset: PoseDataset) -> Column:
+    return dataclasses.replace(_keypoints(dataset), window=TARGETS)
+
+
+def _trajectory(dataset: PoseDataset) -> Column:
+    return Column(dataset.trajectory(), TARGETS, lambda values: values.at[..., 0].multiply(-1))
+
+
+def _intrinsics(dataset: PoseDataset) -> Column:
+    return Column(
+        dataset.intrinsics(), TARGETS, lambda values: values.at[..., _SIDEWAYS].multiply(-1)
+    )
+
+
+# Of a lens: the principal point's x, and the tangential coefficient that goes with x.
+_SIDEWAYS = np.array([2, 7])
+
+
 COLUMNS: Mapping[str, Callable[[PoseDataset], Column]] = {
     "keypoints": _keypoints,
     "poses": _poses,
+    "target_keypoints": _target_keypoints,
+    "trajectory": _trajectory,
+    "intrinsics": _intrinsics,
 }
 """Columns that a pose dataset has: the model's inputs x, y, confidence, and its labels in the
-target space."""
+target space; the keypoints of the frames that are labelled; the root's position in camera axes
+`[clips, frames, 1, 3]` in the target space's unit; the lens, see `camera.project_to_2d`."""
 
 
 def columns_of(dataset: PoseDataset, names: Iterable[str]) -> dict[str, Column]:
@@ -75,3 +98,12 @@ def columns_of(dataset: PoseDataset, names: Iterable[str]) -> dict[str, Column]:
         if name not in COLUMNS:
             raise InputError(f"no column {name!r} in pose datasets; known: {', '.join(COLUMNS)}")
     return {name: COLUMNS[name](dataset) for name in names}
+
+
+def by_split(names: Iterable[str]) -> dict[str, list[str]]:
+    """A task's columns by the split that they are of: `SPLIT/COLUMN`, without it `"train"`."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        split, _, column = name.rpartition("/")
+        found.setdefault(split or "train", []).append(column)
+    return found

@@ -29,6 +29,8 @@ class Video:
         width, height: image size in pixels.
         frame_rate: frames per second.
         start, stop: range of the video's frames in the dataset's arrays.
+        intrinsics: of the camera, in normalised screen units: fx, fy, cx, cy, k1, k2, k3, p1, p2
+            (`camera.project_to_2d`); None where unknown.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Video:
     frame_rate: float
     start: int
     stop: int
+    intrinsics: tuple[float, ...] | None = None
 
     @property
     def frames(self) -> int:
@@ -207,6 +210,44 @@ class PoseDataset:
             root = label[rows, self.skeleton.root, None]
             out[rows] = (label[rows] - root) / self._unit_mm(video)
         return out
+
+    def trajectory(self) -> Float32[np.ndarray, "frames 1 3"]:
+        """The root's position in camera axes, in the unit of the target space.
+
+        Raises:
+            InputError: the target space is the image, the source lacks poses, or a root is not in
+                front of its camera.
+        """
+        if self.target_space == "image":
+            raise InputError(
+                "dataset: the root's trajectory is needed, and the image space has none; "
+                "expected config.data.target_space 'camera_m'"
+            )
+        roots = np.array(self.label("poses_camera_mm")[:, self.skeleton.root, None])
+        for video in self.videos:
+            part = roots[video.start : video.stop]
+            if part[..., 2].min() <= 0:
+                raise InputError(
+                    f"dataset: video {video.name}, frame {int(part[:, 0, 2].argmin())}: the root "
+                    "is not in front of the camera, and its depth is needed"
+                )
+            part /= self._unit_mm(video)
+        return roots
+
+    def intrinsics(self) -> Float32[np.ndarray, "frames 9"]:
+        """Every frame's `Video.intrinsics`.
+
+        Raises:
+            InputError: a video's are unknown.
+        """
+        for video in self.videos:
+            if video.intrinsics is None:
+                raise InputError(
+                    f"dataset: the camera's focal length and lens are needed, and those of video "
+                    f"{video.name} are unknown"
+                )
+        values = np.array([video.intrinsics for video in self.videos], np.float32)
+        return np.repeat(values, [video.frames for video in self.videos], axis=0)
 
     def to_mm(
         self,

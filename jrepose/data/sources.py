@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,8 @@ from jrepose.errors import InputError
 _LOG = logging.getLogger(__name__)
 
 SPLITS = ("train", "validation", "test")
+UNLABELLED = "unlabelled"
+"""The split whose labels are not looked at; only semi-supervised training has it."""
 
 # Whose motion is filmed by virtual cameras.
 _SIMULATED = ("procedural", "mocap")
@@ -99,7 +102,7 @@ def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, P
 
     Args:
         data: the config's `data` section.
-        splits: which of `"train"`, `"validation"`, `"test"` to load.
+        splits: which of `SPLITS` and `UNLABELLED` to load.
 
     Returns:
         One dataset per split.
@@ -119,6 +122,8 @@ def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, P
             dataset = dataclasses.replace(dataset, target_space=data.target_space)
         if data.keypoints == "ground_truth":
             dataset = dataset.with_true_keypoints()
+        if split == "train" and data.subset < 1:
+            dataset = dataset.select(_subset(dataset.videos, data.subset))
         out[split] = dataclasses.replace(dataset, scaling=data.scaling)
         _LOG.info("%s: %s", split, describe(dataset))
     return out
@@ -144,9 +149,10 @@ def check_split(data: ConfigDict) -> None:
     check_depth_reference(data.depth_reference)
     _check_names("config.data.actions", data.actions)
     owner: dict[str, str] = {}
-    for split in SPLITS:
+    for split in (*SPLITS, UNLABELLED):
         _check_names(f"config.data.split.{split}", data.split[split])
-        if not data.split[split] and split not in _OPTIONAL.get(data.source, ()):
+        optional = (*_OPTIONAL.get(data.source, ()), UNLABELLED)
+        if not data.split[split] and split not in optional:
             raise InputError(f"config.data.split.{split} names no subject")
         for subject in data.split[split]:
             pair = (owner.get(subject), split)
@@ -248,6 +254,22 @@ def _part_of_videos(videos: Sequence[Video], split: str) -> list[Video]:
         )
     _LOG.info("no validation subject: the last tenth of every training video is held out")
     return parts
+
+
+def _subset(videos: Sequence[Video], share: float) -> list[Video]:
+    """A run of frames of every video, where in it is drawn from its length (VideoPose3D)."""
+    chosen = []
+    for video in videos:
+        frames = round(video.frames * share)
+        drawn = hashlib.sha256(str(video.frames).encode()).digest()[:4]
+        place = int.from_bytes(drawn, "little") / (2**32 - 1)
+        left = video.frames - frames
+        start = video.start + min(int(place * (left + 1)), left)
+        if frames:
+            chosen.append(dataclasses.replace(video, start=start, stop=start + frames))
+    if not chosen:
+        raise InputError(f"config.data.subset is {share:g}, which leaves no frame of any video")
+    return chosen
 
 
 def _film(data: ConfigDict, splits: Sequence[str]) -> dict[str, PoseDataset]:

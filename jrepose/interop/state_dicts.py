@@ -106,7 +106,8 @@ def to_torch(
 
     Args:
         model_name: name in `jrepose.models`.
-        variables: `{"params": ..., "batch_stats": ...}` as from `model.init` or a checkpoint.
+        variables: `{"params": ..., "batch_stats": ...}` as from `model.init` or a checkpoint;
+            other collections are left out.
         **hyperparameters: as for `jrepose.models.create`; only networks with constant buffers
             look at them.
 
@@ -118,7 +119,9 @@ def to_torch(
     Raises:
         InputError: no such model or hyperparameter, or constants of another size than the weights.
     """
-    names, flat = name_map(model_name), flatten_dict(variables)
+    # A task's checkpoint may hold more, statistics of another network for instance.
+    of_model = {name: tree for name, tree in variables.items() if name in ("params", "batch_stats")}
+    names, flat = name_map(model_name), flatten_dict(of_model)
     state_dict = {
         names.torch_key(path[1:]): np.array(
             names.layout(path[1:]).to_torch(np.asarray(value)), dtype=np.float32, order="C"

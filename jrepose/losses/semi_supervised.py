@@ -7,6 +7,7 @@ ground truth can be projected onto their keypoints.  Poses and trajectories are 
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, ArrayLike, Float
 
 from jrepose.camera import project_to_2d, project_to_2d_linear
@@ -58,6 +59,7 @@ def mean_limb_lengths(
     predicted: Float[ArrayLike, "labelled frames joints 3"],
     predicted_unlabelled: Float[ArrayLike, "unlabelled frames joints 3"],
     skeleton: Skeleton = HUMAN36M_17,
+    axis_name: str | None = None,
 ) -> Float[Array, ""]:
     """Mean over limbs of the difference between both batches' mean lengths.
 
@@ -65,6 +67,8 @@ def mean_limb_lengths(
 
     Args:
         predicted, predicted_unlabelled: poses of clips with and without ground truth.
+        skeleton: of the poses.
+        axis_name: mapped axis over whose devices the lengths are means, too; None: each its own.
 
     Raises:
         InputError: the poses do not have the skeleton's joints.
@@ -73,4 +77,6 @@ def mean_limb_lengths(
         jnp.mean(limb_lengths(poses, skeleton), axis=(0, 1))
         for poses in (predicted, predicted_unlabelled)
     )
+    if axis_name is not None:
+        lengths, unlabelled = lax.pmean((lengths, unlabelled), axis_name)
     return jnp.mean(absolute(lengths - unlabelled))

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
-from jrepose.tasks import lifting, masked
+from jrepose.tasks import lifting, masked, semi_supervised
 from jrepose.tasks.task import Clock, Outcome, ScoredTask, Task, Trainable
 
 __all__ = [
@@ -28,7 +28,11 @@ __all__ = [
 ]
 
 TASKS: Mapping[str, Callable[[ConfigDict, PoseDataset, Clock | None], Task]] = MappingProxyType(
-    {"lifting": lifting.from_config, "masked": masked.from_config}
+    {
+        "lifting": lifting.from_config,
+        "masked": masked.from_config,
+        "semi_supervised": semi_supervised.from_config,
+    }
 )
 """Name -> what makes the task of a config, for a dataset."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, ArrayLike, Float, Int, Key
 from ml_collections import ConfigDict
 
 from jrepose import models
@@ -80,26 +80,32 @@ class Lifting:
     ) -> tuple[Float[Array, ""], Outcome]:
         of_model = {name: value for name, value in variables.items() if name != "objective"}
         epoch = None if self.clock is None else self.clock(step)
-        options = {}
-        if self.batch_norm_momentum is not None:
-            options["batch_norm_momentum"] = self.batch_norm_momentum(epoch)
         seen = batch["keypoints"]
         if self.corruption is not None:
             of_corruption, key = jax.random.split(key)
             seen = self.corruption(jnp.asarray(seen), jnp.asarray(batch["poses"]), of_corruption)
-        outputs, renewed = self.model.apply(
-            of_model,
-            seen,
-            train=True,
-            rngs={"dropout": key},
-            mutable=_STATE,
-            **options,
-        )
+        outputs, renewed = self.apply_in_training(self.model, of_model, seen, key, epoch)
         labels = relative_labels(batch["poses"], self.root, self.skeleton.root)
         total, terms = self.objective(
             variables["objective"], outputs, labels, batch["keypoints"], epoch
         )
         return total, Outcome(terms, renewed)
+
+    def apply_in_training(
+        self,
+        model: nn.Module,
+        variables: Variables,
+        keypoints: Float[ArrayLike, "clips frames keypoints channels"],
+        key: Key[Array, ""],
+        epoch: Float[Array, ""] | None,
+    ) -> tuple[Any, Variables]:
+        """The outputs of a model that is trained, and the statistics that it renews."""
+        options = {}
+        if self.batch_norm_momentum is not None:
+            options["batch_norm_momentum"] = self.batch_norm_momentum(epoch)
+        return model.apply(
+            variables, keypoints, train=True, rngs={"dropout": key}, mutable=_STATE, **options
+        )
 
     def predict(
         self, variables: Variables, batch: Batch, keys: Key[Array, " clips"] | None, *, flip: bool

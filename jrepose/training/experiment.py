@@ -11,10 +11,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from jrepose import parallel, tasks
-from jrepose.data.batches import ClipOrder, ResidentBatches, StreamedBatches, create_batches
-from jrepose.data.columns import columns_of
+from jrepose.data.batches import Batches, ClipOrder, JoinedBatches, create_batches
+from jrepose.data.columns import by_split, columns_of
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.description import describe
+from jrepose.data.sources import UNLABELLED
 from jrepose.data.windows import clips_for_training
 from jrepose.errors import InputError, listed
 from jrepose.evaluation.evaluate import evaluate_dataset, score_dataset
@@ -49,7 +50,7 @@ class Experiment:
     task: tasks.Trainable
     state: TrainState
     order: ClipOrder
-    batches: ResidentBatches | StreamedBatches
+    batches: Batches
     step: Callable[..., Any]
     total_steps: int
     devices: tuple[jax.Device, ...]
@@ -85,7 +86,8 @@ def create_experiment(
     order = ClipOrder(len(windows.inputs), training.batch_size, config.seed, training.flip)
     epochs = Epochs(training.batch_size, order.clips)
     task = tasks.create(config, dataset, epochs)
-    columns = columns_of(dataset, task.columns)
+    _check_splits(task, splits, config)
+    columns = columns_of(dataset, by_split(task.columns)["train"])
     clip_of_zeros = {
         name: column.zeros(1, getattr(windows, column.window).shape[1])
         for name, column in columns.items()
@@ -103,6 +105,7 @@ def create_experiment(
         variables, optimizer, average=training.ema_decay is not None, frozen=frozen
     )
     batches = create_batches(columns, windows, order, devices, config.data.resident_bytes)
+    batches = _with_other_splits(batches, task, splits, config, devices)
     step = make_train_step(
         task,
         optimizer,
@@ -138,6 +141,45 @@ def create_experiment(
         score=config.evaluation.best_by or task.score,
         validate=validate if "validation" in splits else None,
     )
+
+
+def _check_splits(task: tasks.Task, splits: Mapping[str, PoseDataset], config: ConfigDict) -> None:
+    """Refuses a split that the task needs and that is not there, or the other way round."""
+    wanted = by_split(task.columns)
+    for split in wanted:
+        if split not in splits:
+            raise InputError(
+                f"config.data.split.{split} names no subject, and config.task {config.task!r} "
+                "learns from their clips"
+            )
+    if UNLABELLED in splits and UNLABELLED not in wanted:
+        raise InputError(
+            f"config.data.split.unlabelled names subjects, and config.task {config.task!r} does "
+            "not learn from unlabelled clips"
+        )
+
+
+def _with_other_splits(
+    batches: Batches,
+    task: tasks.Task,
+    splits: Mapping[str, PoseDataset],
+    config: ConfigDict,
+    devices: Sequence[jax.Device],
+) -> Batches:
+    """The training clips, and as many of every other split that the task learns from."""
+    parts = {"train": batches}
+    for number, (split, names) in enumerate(by_split(task.columns).items()):
+        if split == "train":
+            continue
+        windows = clips_for_training(splits[split], config.clip)
+        order = ClipOrder(
+            len(windows.inputs), config.training.batch_size, config.seed, config.training.flip,
+            source=number,
+        )  # fmt: skip
+        parts[split] = create_batches(
+            columns_of(splits[split], names), windows, order, devices, config.data.resident_bytes
+        )
+    return JoinedBatches(parts) if len(parts) > 1 else batches
 
 
 def _chosen(

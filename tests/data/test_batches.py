@@ -86,6 +86,9 @@ def test_pure_in_seed_and_step():
     flips = np.concatenate([order.flips(step) for step in range(2000)])
     assert abs(flips.mean() - 0.5) < 0.02
     assert not ClipOrder(50, 8, seed=1, flip=False).flips(0).any()
+    of_other_data = ClipOrder(50, 8, seed=1, flip=True, source=1)
+    assert of_other_data.indices(0).tolist() != order.indices(0).tolist()
+    assert [of_other_data.flips(s).tolist() for s in range(9)] != [f for _, f in forwards[:9]]
 
 
 def test_order_is_frozen_for_ever():

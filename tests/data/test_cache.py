@@ -22,7 +22,7 @@ def make_dataset(seed=0, **changes):
         "visible": np.ones((6, 17), bool),
         "valid": np.arange(6) != 2,
         "videos": (
-            Video("a", "S1", "Walking", "c0", 1000, 1002, 50.0, 0, 4),
+            Video("a", "S1", "Walking", "c0", 1000, 1002, 50.0, 0, 4, (2.0, 2.5, *[0.1] * 7)),
             Video("b", "S1", "Posing", "c1", 1000, 1000, 50.0, 4, 6),
         ),
         "skeleton": HUMAN36M_17,

@@ -55,6 +55,27 @@ def test_targets_and_millimetres_are_inverse(dataset):
     )
 
 
+def test_roots_and_lenses_of_every_frame(dataset):
+    lenses = [tuple(np.float32(k + np.arange(9)).tolist()) for k in range(2)]
+    videos = [
+        dataclasses.replace(video, intrinsics=lens)
+        for video, lens in zip(dataset.videos, lenses, strict=True)
+    ]
+    seen = dataclasses.replace(dataset, target_space="camera_by_width", videos=tuple(videos))
+    np.testing.assert_array_equal(seen.intrinsics(), [lenses[0]] * 4 + [lenses[1]] * 5)
+    roots = seen.trajectory()
+    np.testing.assert_allclose(roots[3], dataset.poses_camera_mm[3, :1] / 500, rtol=1e-6)
+    np.testing.assert_allclose(roots[4], dataset.poses_camera_mm[4, :1] / 250, rtol=1e-6)
+    with pytest.raises(InputError, match="those of video a are unknown"):
+        dataset.intrinsics()
+    with pytest.raises(InputError, match="the image space has none"):
+        dataset.trajectory()
+    behind = dataset.poses_camera_mm.copy()
+    behind[6, 0, 2] = -1
+    with pytest.raises(InputError, match="video b, frame 2: the root is not in front"):
+        dataclasses.replace(seen, poses_camera_mm=behind).trajectory()
+
+
 @pytest.mark.parametrize(
     ("space", "units"),
     [("camera_m", (1000, 1000)), ("camera_mm", (1, 1)), ("camera_by_width", (500, 250))],

@@ -19,7 +19,7 @@ import pathlib
 import numpy as np
 from jaxtyping import Float32
 
-from jrepose.camera import world_to_camera
+from jrepose.camera import Camera, world_to_camera
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.formats import human36m, humaneva
 from jrepose.data.formats.videopose3d_files import AnyCamera, Benchmark, Leaf, find_files, load
@@ -158,6 +158,7 @@ def _read(
                 frame_rate=benchmark.frame_rate,
                 start=start,
                 stop=start + sequence.frames,
+                intrinsics=_intrinsics(camera),
             )
             videos.append(video)
             part = {name: array[video.start : video.stop] for name, array in arrays.items()}
@@ -180,6 +181,10 @@ def _read(
         unit_mm=1000.0,
     )
     return dataset
+
+
+def _intrinsics(camera: AnyCamera) -> tuple[float, ...] | None:
+    return tuple(camera.intrinsics_screen.tolist()) if isinstance(camera, Camera) else None
 
 
 def _allocate(

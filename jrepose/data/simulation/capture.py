@@ -68,6 +68,7 @@ def capture(
                     frame_rate=recording.frame_rate,
                     start=start,
                     stop=start + recording.frames,
+                    intrinsics=tuple(camera.intrinsics_screen.tolist()),
                 )
             )
             start += recording.frames

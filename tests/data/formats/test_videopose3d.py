@@ -136,6 +136,7 @@ def test_videos_come_by_subject_then_action_of_the_2d_file_then_camera(tmp_path)
     last = dataset.videos[-1]
     assert (last.subject, last.action, last.camera) == ("S9", "Walking", "60457274")
     assert (last.width, last.height, last.frame_rate) == (1000, 1002, 50.0)
+    assert last.intrinsics == tuple(human36m.cameras("S9")[3].intrinsics_screen.tolist())
     assert [video.height for video in dataset.videos[:4]] == [1002, 1000, 1000, 1002]
     assert dataset.frames == 4 * (2 + 3 + 4) and last.start == dataset.frames - 4
     assert dataset.skeleton is dataset.keypoint_skeleton is HUMAN36M_17
@@ -306,6 +307,7 @@ def test_humaneva(tmp_path):
     keypoints["positions_2d"] |= {"Unlabeled/Train/S3": unlabelled, "Unlabeled/S4": unlabelled}
     write(tmp_path, (poses, keypoints), "humaneva15", "detectron_pt_coco")
     dataset = read_humaneva(tmp_path, "detectron_pt_coco")
+    assert dataset.videos[0].intrinsics is None
     assert [video.name for video in dataset.videos] == [
         f"{recording}/{camera}"
         for recording in (

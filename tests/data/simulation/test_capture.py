@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from jrepose.camera import Camera
+from jrepose.camera import Camera, project_to_2d
 from jrepose.data.labels import image_labels
 from jrepose.data.simulation.capture import capture
 from jrepose.data.simulation.detector import DetectorConfig
@@ -130,6 +130,16 @@ def test_lens_distortion_moves_keypoints_not_labels(recordings):
     np.testing.assert_array_equal(plain.poses_image_px, bent.poses_image_px)
     moved = np.linalg.norm(bent.keypoints_px - plain.keypoints_px, axis=-1)
     assert 0.05 < moved.mean() and moved.max() < 40
+
+
+def test_poses_project_through_the_videos_lens(recordings):
+    seen = capture(
+        recordings[:1], rig=RigConfig(radial=(-0.2, 0.1, 0.0), tangential=(0.01, 0.02)),
+        detector=DetectorConfig.perfect(), seed=5,
+    )  # fmt: skip
+    seen = dataclasses.replace(seen, target_space="camera_m")
+    projected = project_to_2d(seen.poses_camera_mm, seen.intrinsics()[:, None])
+    np.testing.assert_allclose(projected, seen.model_inputs()[..., :2], atol=1e-4)
 
 
 def test_everyone_is_in_front_and_in_the_image(dataset):

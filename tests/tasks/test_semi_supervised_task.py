@@ -231,7 +231,7 @@ def test_resumed_run_and_two_devices(tmp_path):
         ({}, {"train": dataset(target_space="camera_mm")}, "target_space 'camera_m'"),
         ({}, {"train": dataset(keypoint_skeleton=COCO_17)}, "the keypoints those of 'coco_17'"),
         ({}, {"train": dataset(scaling="person")}, "data.scaling is 'person', expected 'screen'"),
-        ({"corruption__joints": 0.1}, {}, "config.corruption is set"),
+        ({"corruption__joints": 0.1, "corruption__frames": 0.1}, {}, "config.corruption is set"),
         ({}, {"unlabelled": dataset(lens=None)}, "those of video v0 are unknown"),
         ({}, {"train": dataset(poses_camera_mm=-dataset().poses_camera_mm)}, "v0, frame .* front"),
     ],

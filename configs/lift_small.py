@@ -40,7 +40,6 @@ def get_config() -> ConfigDict:
     config.data.rig.in_view = 0.97
     detector = config.data.detector
     detector.layouts = "coco_17 coco_17 body_25 halpe_26 body_25b blazepose_33 mpii_16 human36m_17"
-    detector.annotation_spread = 0.2
     detector.face_missing_share = 0.5
     detector.confidence_exponents = (0.4, 2.0)
     detector.no_confidence_share = 0.15

@@ -10,16 +10,18 @@ from jrepose.data.mocap.recording import Recording
 from jrepose.data.simulation.seeds import named_generator
 from jrepose.skeleton import parents_first
 
-# Bones that have their length in common, by the joint in which they end, and how much more they
-# vary.  Where hips and shoulders are is not only the body's: capture systems and detectors differ.
+# Bones that have their length in common, by the joint in which they end: the mean of their factor,
+# and how much more than others they vary.  Where hips and shoulders are is not only the body's:
+# capture systems and detectors differ.  CMU's shoulders are 0.93 of a thigh apart and its forearms
+# 0.47 of one, where detectors see 0.8 and 0.6.
 _PARTS = {
-    "legs": (("knee", "ankle"), 1.0),
-    "hips": (("hip",), 2.0),
-    "trunk": (("spine", "thorax"), 1.0),
-    "head": (("neck", "head"), 1.5),
-    "shoulders": (("shoulder",), 2.5),
-    "upper arms": (("elbow",), 1.0),
-    "forearms": (("wrist",), 1.0),
+    "legs": (("knee", "ankle"), 1.0, 1.0),
+    "hips": (("hip",), 1.0, 2.0),
+    "trunk": (("spine", "thorax"), 1.0, 1.0),
+    "head": (("neck", "head"), 1.0, 1.5),
+    "shoulders": (("shoulder",), 0.9, 2.0),
+    "upper arms": (("elbow",), 1.0, 1.0),
+    "forearms": (("wrist",), 1.2, 2.5),
 }
 
 
@@ -30,14 +32,14 @@ def with_other_body(recording: Recording, spread: float, seed: int) -> Recording
 
     Args:
         recording: motion in the world.
-        spread: standard deviation of the factor of most parts, cut at two of them; hips, head and
-            shoulders vary 2, 1.5 and 2.5 times as much.
+        spread: standard deviation of the factor of most parts, cut at two of them; `_PARTS` has
+            the others.
         seed: the factors are a pure function of it and of the recording's name.
     """
     rng = named_generator(seed, "proportions", recording.name)
     of_joint = {
-        end: 1 + spread * more * z
-        for (ends, more), z in zip(
+        end: mean + spread * more * z
+        for (ends, mean, more), z in zip(
             _PARTS.values(), rng.standard_normal(len(_PARTS)).clip(-2, 2), strict=True
         )
         for end in ends

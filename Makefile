@@ -1,4 +1,4 @@
-# make demo: install, train the embedded default, evaluate it, draw it.
+# make demo: install, train the embedded default, evaluate it, draw it; lift a detection to a page.
 # make test: install, run the tests.   make lint: style and imports.
 
 PYTHON ?= python3
@@ -21,6 +21,8 @@ $(VENV)/installed: requirements.txt requirements-dev.txt pyproject.toml
 demo: install
 	$(BIN)/python train.py --config configs/demo.py --workdir $(WORKDIR)
 	$(BIN)/python evaluate.py --config configs/demo.py --checkpoint $(WORKDIR)
+	$(BIN)/python examples/simulated_detection.py $(WORKDIR)/detection
+	$(BIN)/python lift.py $(WORKDIR)/detection --size 1000x1000 --fps 30 -o $(WORKDIR)/lift.html
 
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

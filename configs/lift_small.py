@@ -10,7 +10,7 @@ OpenPose's, Halpe's, MPII's or Human3.6M's joints, whose keypoints come to the n
 
 Keypoints and 2.5D targets are relative to the person (`data.scaling`), so that the network need
 not learn where in the picture somebody is, nor how large.  jrepose/weights/README.md holds the
-results, docs/lifting.md what becomes of a pose after the network.
+results, docs/motion.md what becomes of a pose after the network.
 """
 
 from ml_collections import ConfigDict

@@ -18,9 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# An array that gains an axis in silence is a mistake more often than a wish.
-os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
+import jax  # noqa: E402
 import jaxtyping  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
@@ -54,6 +53,13 @@ def golden(shared_dir):
         return arrays, config
 
     return load
+
+
+@pytest.fixture
+def open_ranks():
+    """Arrays of different ranks meet only where the code says so."""
+    with jax.numpy_rank_promotion("raise"):
+        yield
 
 
 @pytest.fixture

@@ -9,13 +9,6 @@ from scipy import stats
 from jrepose.models import functional, layers
 
 
-@pytest.fixture(autouse=True)
-def as_textbooks_write():
-    """The formulas add a bias to features as it is."""
-    with jax.numpy_rank_promotion("allow"):
-        yield
-
-
 def normal(*shape, seed=0, dtype=np.float32):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
 

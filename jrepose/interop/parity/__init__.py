@@ -115,7 +115,7 @@ def _is_plain(array: Any) -> bool:
 def _compare(name: str, ours: Any, expected: np.ndarray) -> Comparison:
     scale = float(np.nanmax(np.abs(expected), initial=0.0))
     if isinstance(ours, Rounded):
-        ours, scale = ours.value, max(scale, ours.scale)
+        ours, scale = ours.value, max(scale, float(ours.scale))
     ours = np.asarray(ours, np.float64)
     if ours.shape != expected.shape or not np.array_equal(np.isnan(ours), np.isnan(expected)):
         return Comparison(name, np.inf, np.inf)

@@ -32,6 +32,7 @@ OBJECTIVES = {
     "poseformerv2": {"mpjpe": 1.0},
     "pstmo": {"mpjpe": 1.0},
     "pstmo_s": {"mpjpe": 1.0},
+    "graformer": {"mean_squared": 1.0},
 }
 
 

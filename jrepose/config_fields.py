@@ -109,6 +109,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "clip.*": _COUNT,
         "model.*_rate": _PART,
         "model.temporal_frames": _NOT_NEGATIVE,
+        "model.parents": Range(-1, 1000),
         "model.*": _POSITIVE,
         "objective.weights.*": _NOT_NEGATIVE,
         "corruption.*": _PART,

@@ -54,6 +54,7 @@ _PSTMO_BIASES = (
 )
 _POSEFORMERV2 = {"embed_dim_ratio": 4, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "num_frame": 5,
                  "number_of_kept_frames": 3, "number_of_kept_coeffs": 1}  # fmt: skip
+_GRAFORMER = {"hid_dim": 8, "depth": 1, "num_heads": 2, "step_embedding": True}
 _RIE_BIASES = r"(shrink|fc_1|w1|w2)/bias|(GlobalInfo|FuseBlocks_\d)/fc_2/bias"
 
 LIFTERS = (
@@ -114,6 +115,15 @@ LIFTERS = (
         5,
         1,
         attends=(),
+    ),
+    Lifter(
+        "graformer",
+        _GRAFORMER,
+        ("num_heads",),
+        "diffpose_gcnpose",
+        # Keys' biases change no attention; what the released network has and does not use.
+        in_front_of_norm=r"linears_1/bias|temb",
+        attends=(True,),
     ),
 )
 

@@ -15,7 +15,7 @@ FLOORS = {
     "precision": 0, "files": 0, "progress": 0, "interrupts": 0, "peers": 0, "disk": 0, "frames": 0,
     "metrics": 1, "keypoint_metrics": 1, "restricted_pickle": 1, "command": 1,
     "config_fields": 1, "drawing": 1,
-    "models": 2, "losses": 2, "parallel": 2, "config_files": 2,
+    "models": 2, "losses": 2, "diffusion": 2, "parallel": 2, "config_files": 2,
     "data": 3, "checkpoints": 3, "config": 3, "tasks": 3,
     "evaluation": 4, "training": 4, "interop": 4, "motion": 4,
     "commands": 5, "cli": 6, "__main__": 7, "__init__": 0,

@@ -33,14 +33,14 @@ each = pytest.mark.parametrize(
 
 
 def create(lifter, **changes):
-    """The small model with weights of which none is 0."""
+    """The small model with weights of which none is 0; variances and learned graphs are positive."""
     model = models.create(lifter.name, **lifter.small, **changes)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *model.input_shape)))
     rng = np.random.default_rng(1)
 
     def draw(path, leaf):
         values = jnp.asarray(rng.normal(size=leaf.shape) * 0.5, jnp.float32)
-        return jnp.exp(values) if path[-1].key == "var" else values
+        return jnp.exp(values) if path[-1].key in ("var", "A_hat") else values
 
     return model, jax.tree_util.tree_map_with_path(draw, dict(shapes))
 

@@ -96,7 +96,7 @@ def name_map(model_name: str) -> NameMap:
         InputError: no such model, or none whose PyTorch names are known.
     """
     models.hyperparameters(model_name)  # an unknown name is refused here
-    module = models.MODELS[model_name][0].__module__.rpartition(".")[2]
+    module = models.networks()[model_name][0].__module__.rpartition(".")[2]
     found = f"{__package__}.{module}"
     if importlib.util.find_spec(found) is None:
         raise InputError(f"the names of {model_name}'s weights in PyTorch are not known here")

@@ -160,8 +160,8 @@ def infer_hyperparameters(model_name: str, state_dict: Mapping[str, Any]) -> dic
 
 def another_model(model_name: str, state_dict: Mapping[str, Any]) -> str | None:
     """The registered model of another network than this one's that a state dict is of, if any."""
-    own, _ = models.MODELS[model_name]
-    for name, (network, _) in models.MODELS.items():
+    own, _ = models.networks()[model_name]
+    for name, (network, _) in models.networks().items():
         if network is own:
             continue
         try:
@@ -222,8 +222,7 @@ def known_variables(
 
 def variable_shapes(model: nn.Module) -> dict[tuple[str, ...], tuple[int, ...]]:
     """Path in the variables -> shape, of all parameters and BatchNorm statistics."""
-    keypoints = jax.ShapeDtypeStruct((1, *model.input_shape), np.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), keypoints)
+    variables = jax.eval_shape(model.init, jax.random.key(0), *models.example_inputs(model))
     return {path: leaf.shape for path, leaf in flatten_dict(variables).items()}
 
 

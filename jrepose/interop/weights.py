@@ -178,7 +178,7 @@ def _check_finite(arrays: Mapping[tuple[str, ...], np.ndarray], path: pathlib.Pa
 
 def _network(model: Mapping[str, Any]) -> type[nn.Module] | None:
     """The class of a config's model; None if there is none of that name any more."""
-    return models.MODELS.get(model["name"], (None,))[0]
+    return models.networks().get(model["name"], (None,))[0]
 
 
 def _differences(

@@ -7,6 +7,7 @@ from jrepose.losses.motion import angle_velocity, motion, temporal_consistency, 
 from jrepose.losses.objective import LOSSES, Objective, create_objective
 from jrepose.losses.position import (
     joint_l1,
+    mean_squared,
     mpjpe,
     n_mpjpe,
     reprojection_2d,
@@ -28,6 +29,7 @@ __all__ = [
     "limb_lengths",
     "limb_variance",
     "mean_limb_lengths",
+    "mean_squared",
     "motion",
     "mpjpe",
     "n_mpjpe",

@@ -25,6 +25,7 @@ from jrepose.losses.joint_weights import joint_weights
 from jrepose.losses.motion import angle_velocity, motion, temporal_consistency, velocity
 from jrepose.losses.position import (
     joint_l1,
+    mean_squared,
     mpjpe,
     n_mpjpe,
     reprojection_2d,
@@ -61,6 +62,7 @@ LOSSES: Mapping[str, Callable[[Operands], Float[Array, ""]]] = MappingProxyType(
         "n_mpjpe": lambda o: n_mpjpe(*o.poses),
         "weighted_mpjpe": lambda o: weighted_mpjpe(*o.poses, joint_weights(o.skeleton)),
         "joint_l1": lambda o: joint_l1(*o.poses),
+        "mean_squared": lambda o: mean_squared(*o.poses),
         "reprojection_2d": _reprojection_onto_keypoints,
         "spatial_ranking": lambda o: spatial_ranking(*o.poses, o.ranking_reduction),
         "temporal_ranking": lambda o: temporal_ranking(*o.poses, o.ranking_reduction),

@@ -76,6 +76,18 @@ def joint_l1(
     return jnp.mean(absolute(predicted - target))
 
 
+def mean_squared(
+    predicted: Float[ArrayLike, "batch frames joints 3"],
+    target: Float[ArrayLike, "batch frames joints 3"],
+) -> Float[Array, ""]:
+    """Mean of (p - y)^2 over the coordinates too, in the unit squared.
+
+    GraFormer (CVPR 2022), its released code.
+    """
+    predicted, target = matched_float32(predicted, target)
+    return jnp.mean(jnp.square(predicted - target))
+
+
 def reprojection_2d(
     predicted: Float[ArrayLike, "batch frames joints coordinates"],
     target: Float[ArrayLike, "batch frames joints coordinates"],

@@ -1,6 +1,7 @@
-"""The lifting networks, found by name: `create("repose", maxlen=81)`.
+"""The networks, found by name: `create("repose", maxlen=81)`.
 
-One file per published system on the shared `layers.py`.
+One file per published system on the shared `layers.py`.  Most are lifters; denoisers take a noisy
+pose and a diffusion step.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from types import MappingProxyType
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from jrepose.errors import InputError
 from jrepose.models.checks import dropout_rates
 from jrepose.models.dstformer import DSTformer
+from jrepose.models.gcndiff import GCNdiff
+from jrepose.models.graformer import GraFormer
 from jrepose.models.mixste import MixSTE
 from jrepose.models.poseformer import PoseFormer
 from jrepose.models.poseformerv2 import PoseFormerV2
@@ -39,9 +43,30 @@ MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyTy
         "pstmo": (PSTMO, {}),
         "pstmo_s": (PSTMO, {"depth": 3}),
         "poseformerv2": (PoseFormerV2, {}),
+        "graformer": (GraFormer, {}),
     }
 )
-"""Name -> (module class, hyperparameters in which it differs from the class defaults)."""
+"""Lifter -> (module class, hyperparameters in which it differs from the class defaults)."""
+
+DENOISERS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
+    {"gcndiff": (GCNdiff, {})}
+)
+"""The same for the networks that are called `model.apply(variables, noisy, steps, train=False)`,
+noisy poses `[*batch, joints, channels]` and their diffusion steps `[*batch]`, and answer in the
+poses' shape.  `model.input_shape` is `(joints, channels)`."""
+
+
+def networks() -> dict[str, tuple[type[nn.Module], Mapping[str, Any]]]:
+    """Lifters and denoisers."""
+    return {**MODELS, **DENOISERS}
+
+
+def example_inputs(model: nn.Module) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """Shapes of what a network is called with, a batch of one; `model.init` takes such arrays."""
+    shapes = [(1, *model.input_shape)]
+    if type(model) in {network for network, _ in DENOISERS.values()}:
+        shapes.append((1,))
+    return tuple(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
 
 
 def hyperparameters(name: str) -> dict[str, Any]:
@@ -73,14 +98,14 @@ def create(name: str, **changes: Any) -> nn.Module:
     """Builds the model of that name; from a config: `create(**config.model)`.
 
     Args:
-        name: a key of `MODELS`.
+        name: a key of `MODELS` or `DENOISERS`.
         **changes: hyperparameters that differ from the published ones (`hyperparameters`
             lists them).  `dtype` may be a name, such as `"bfloat16"`.
 
     Returns:
-        A Linen module: `model.apply(variables, keypoints [batch, frames, joints, channels],
-        train=False, rngs={"dropout": key}) -> poses [batch, frames_out, joints, 3]`, float32;
-        of all frames (seq2seq) or those in the middle (seq2frame).  `model.input_shape` is
+        A Linen module, for a lifter: `model.apply(variables, keypoints [batch, frames, joints,
+        channels], train=False, rngs={"dropout": key}) -> poses [batch, frames_out, joints, 3]`,
+        float32; of all frames (seq2seq) or those in the middle (seq2frame).  `model.input_shape` is
         `(frames, joints, channels)` of its longest clip, or of its shortest where that gives one
         pose, for `model.init(key, jnp.zeros((1, *model.input_shape)))`.
 
@@ -93,7 +118,7 @@ def create(name: str, **changes: Any) -> nn.Module:
             raise InputError(
                 f"model {name} has no hyperparameter {change!r}; it has {', '.join(known)}"
             )
-    module, _ = MODELS[name]
+    module, _ = _registered(name)
     return module(**{key: _checked(key, changes.get(key, known[key]), known[key]) for key in known})
 
 
@@ -103,9 +128,10 @@ def main_output(outputs: Any) -> Any:
 
 
 def _registered(name: str) -> tuple[type[nn.Module], Mapping[str, Any]]:
-    if name not in MODELS:
-        raise InputError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
-    return MODELS[name]
+    known = networks()
+    if name not in known:
+        raise InputError(f"unknown model {name!r}; known: {', '.join(known)}")
+    return known[name]
 
 
 def _checked(field: str, value: Any, published: Any) -> Any:

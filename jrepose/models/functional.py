@@ -20,7 +20,9 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, ArrayLike, Float, Float32
+
+from jrepose.errors import InputError
 
 # Parameters may come straight from a file.
 Parameter = Array | np.ndarray
@@ -126,6 +128,35 @@ def _gelu_linear_backward(kept, g):
 
 
 gelu_linear.defvjp(_gelu_linear_forward, _gelu_linear_backward)
+
+
+def step_embedding(
+    steps: Float[ArrayLike, "*batch"], channels: int, *, interleaved: bool = False
+) -> Float32[Array, "*batch channels"]:
+    """Sines and cosines of a diffusion step at frequencies from 1 to about 1e-4.
+
+    Args:
+        steps: any numbers.
+        channels: at least 4; where odd and not interleaved, the last is 0.
+        interleaved: sine and cosine in turn at frequencies 10000^(-2i/channels), as positions in
+            Vaswani et al. 2017; otherwise first all sines, then all cosines, at
+            10000^(-i/(channels/2 - 1)), as in J. Ho et al., "Denoising Diffusion Probabilistic
+            Models", NeurIPS 2020.
+
+    Raises:
+        InputError: fewer channels, or an odd number of them interleaved.
+    """
+    half = channels // 2
+    if half < 2 or (interleaved and channels % 2):
+        raise InputError(f"step embedding of {channels} channels, expected an even number from 4")
+    last = channels / 2 if interleaved else half - 1
+    frequencies = np.exp(np.arange(half) * (-math.log(10000) / last)).astype(np.float32)
+    angles = jnp.asarray(steps, jnp.float32)[..., None] * frequencies
+    parts = jnp.sin(angles), jnp.cos(angles)
+    if interleaved:
+        return jnp.stack(parts, axis=-1).reshape(*angles.shape[:-1], channels)
+    embedding = jnp.concatenate(parts, axis=-1)
+    return jnp.pad(embedding, [(0, 0)] * (embedding.ndim - 1) + [(0, channels % 2)])
 
 
 def windows(

@@ -16,7 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Bool, Float
 
 from jrepose.errors import InputError
 from jrepose.models import functional
@@ -26,6 +26,9 @@ truncated_normal = nn.initializers.truncated_normal(0.02, lower=-100.0, upper=10
 
 # Name of the variable collection that keeps attention weights.
 ATTENTION = "attention"
+
+# The score of a key that is not attended to.
+MASKED = -1e9
 
 # Name of the variable collection that keeps BatchNorm's running statistics.
 BATCH_STATS = "batch_stats"
@@ -258,17 +261,21 @@ class LayerNorm(nn.Module):
         return functional.layer_norm(x.astype(self.dtype), scale, bias, self.epsilon)
 
 
-def keep_attention(module: nn.Module, q: Array, k: Array, scale: float) -> None:
+def keep_attention(
+    module: nn.Module, q: Array, k: Array, scale: float, mask: Array | None = None
+) -> None:
     """Stores the weights of attention in the module, if it is applied with `mutable="attention"`.
 
     Args:
         module: where they are kept, as `weights` `[rows, heads, queries, keys]` in float32.
         q, k: queries and keys, `[rows, heads, tokens, head_dim]`.
         scale: factor of the scores.
+        mask: which keys are attended to, broadcasts to the weights; None: all.
     """
     # Only whoever asks for the collection pays for the weights.
     if module.is_mutable_collection(ATTENTION) and not module.is_initializing():
         scores = functional.attention_scores(q, k, scale)
+        scores = scores if mask is None else jnp.where(mask, scores, MASKED)
         module.sow(ATTENTION, "weights", nn.softmax(scores))
 
 
@@ -280,6 +287,7 @@ def attend(
     num_heads: int,
     scale: float,
     drop_rate: float,
+    mask: Bool[Array, "*masks tokens"] | None = None,
 ) -> Float[Array, "*batch tokens channels"]:
     """What the heads of a module see, beside each other in the channels.
 
@@ -289,14 +297,19 @@ def attend(
         num_heads: divides the channels.
         scale: factor of the scores.
         drop_rate: dropout of the weights, 0 outside of training.
+        mask: which keys are attended to; None: all.
     """
     *batch, tokens, channels = queries.shape
     shape = (-1, tokens, num_heads, channels // num_heads)
     # One contiguous matrix per head; split first, as one transposition of all three is slow.
     q, k, v = (part.reshape(shape).swapaxes(1, 2) for part in (queries, keys, values))
-    keep_attention(module, q, k, scale)
-    if drop_rate:
-        weights = nn.softmax(functional.attention_scores(q, k, scale)).astype(v.dtype)
+    if mask is not None:
+        mask = jnp.broadcast_to(mask, (*batch, tokens)).reshape(-1, 1, 1, tokens)
+    keep_attention(module, q, k, scale, mask)
+    if drop_rate or mask is not None:
+        scores = functional.attention_scores(q, k, scale)
+        scores = scores if mask is None else jnp.where(mask, scores, MASKED)
+        weights = nn.softmax(scores).astype(v.dtype)
         x = nn.Dropout(drop_rate, deterministic=False)(weights) @ v
     else:
         x = functional.attention(q, k, v, scale)

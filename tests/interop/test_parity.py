@@ -64,12 +64,12 @@ WITHOUT_COUNTERPART = {
     "num_batches_tracked",
 }
 RESULTS = re.compile(
-    r"(mpi/|mae/|refine/)?(alt_)?(output(_train)?|loss(_short)?|grad(_short|_all|_2d|_eval|_semi.*)?|intermediate_short|"
+    r"(mpi/|mae/|refine/)?(alt_)?(output(_train)?|schedule|sequence|loss(_short)?|grad(_short|_all|_2d|_eval|_semi.*)?|intermediate_short|"
     r"buffer_after.*)/(?!.*shuffled)"
 )
 FIXTURES = {
     "repose_losses", "rie_encodings", "videopose3d_generators", "motionbert_noise_model", "oks_pck",
-    "swin_block", "vit_block",
+    "swin_block", "vit_block", "diffpose_gcndiff", "diffpose_gmm", "diffpose_sampler",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from jrepose.losses import (
     joint_l1,
+    mean_squared,
     mpjpe,
     n_mpjpe,
     reprojection_2d,
@@ -21,6 +22,7 @@ PREDICTED = TARGET + np.array([[[[3, 4, 0], [0, 0, -2]]]], np.float32)
 def test_errors_by_hand():
     assert mpjpe(PREDICTED, TARGET) == (5 + 2) / 2
     assert joint_l1(PREDICTED, TARGET) == (3 + 4 + 2) / 6
+    assert mean_squared(PREDICTED, TARGET) == np.float32((9 + 16 + 4) / 6)
     # The divisor is the number of joints.
     assert weighted_mpjpe(PREDICTED, TARGET, jnp.array([2.0, 0.5])) == (10 + 1) / 2
     confidence = np.array([[[[0.5], [1.0]]]], np.float32)
@@ -45,7 +47,7 @@ def test_n_mpjpe_takes_any_scale_out():
     assert abs(np.sum(gradient * noisy)) < 1e-5 < np.sum(np.abs(gradient))
 
 
-@pytest.mark.parametrize("loss", [mpjpe, n_mpjpe, joint_l1])
+@pytest.mark.parametrize("loss", [mpjpe, n_mpjpe, joint_l1, mean_squared])
 def test_exact_and_zero_predictions_have_finite_gradients(loss):
     value, gradient = jax.jit(jax.value_and_grad(loss))(TARGET, TARGET)
     assert value == 0 and not np.any(gradient)

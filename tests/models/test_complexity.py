@@ -52,6 +52,8 @@ def test_counts_by_hand():
         ("pstmo_s", {}, 6_482_278, 0.74, 0.12),
         ("pstmo", {}, 7_009_382, 0.87, 0.15),
         ("poseformerv2", {}, 14_381_899, 0.53, 0.01),
+        ("graformer", {}, 654_344, 0.01, 0.0),
+        ("graformer", {"step_embedding": True}, 839_432, 0.01, 0.0),
     ],
 )
 def test_full_sizes(name, changes, parameters, linear, attention):

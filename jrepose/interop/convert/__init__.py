@@ -42,7 +42,7 @@ def import_checkpoint(
     weights = interop.read_state_dict(source, entry)
     published = models.hyperparameters(model_name)
     noted = interop.read_model(source) or {"name": model_name}
-    if models.MODELS.get(noted.pop("name"), (None,))[0] is not models.MODELS[model_name][0]:
+    if models.networks().get(noted.pop("name"), (None,))[0] is not models.networks()[model_name][0]:
         raise InputError(f"{source} says that it holds another model than {model_name}")
     inferred = interop.infer_hyperparameters(model_name, weights)
     chosen = noted | inferred | dict(hyperparameters or {})
@@ -94,7 +94,7 @@ def export_checkpoint(
     checkpoint = checkpoints.load(source, which)
     hyperparameters = dict(checkpoint.config["model"])
     stored = hyperparameters.pop("name")
-    if models.MODELS.get(stored, (None,))[0] is not models.MODELS[model_name][0]:
+    if models.networks().get(stored, (None,))[0] is not models.networks()[model_name][0]:
         raise InputError(f"{source} holds a {stored}, not a {model_name}")
     weights = interop.to_torch(stored, checkpoint.variables, **hyperparameters)
     every = models.hyperparameters(stored) | hyperparameters

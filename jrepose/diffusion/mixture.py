@@ -1,0 +1,216 @@
+"""Mixtures of Gaussians, fitted to samples by expectation-maximisation.
+
+DiffPose (J. Gong et al., CVPR 2023), Eq. 6: the samples are poses, all joints' coordinates one
+vector, with covariances between all of them.  Likelihoods are computed as logarithms.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Int, Key
+
+from jrepose.errors import InputError
+
+REGULARISER = 1e-6
+"""Added to the variances, in the samples' units squared: a root that is always 0 has none."""
+
+
+class Mixture(NamedTuple):
+    """Components of dimension D; leading axes are those of several mixtures.
+
+    Attributes:
+        weights: how likely each is; their sum is 1.
+        means: of each.
+        covariances: of each, whole matrices.
+    """
+
+    weights: Float[Array, "*batch components"]
+    means: Float[Array, "*batch components dim"]
+    covariances: Float[Array, "*batch components dim dim"]
+
+
+class Fit(NamedTuple):
+    """What an expectation-maximisation found.
+
+    Attributes:
+        mixture: the last one.
+        log_likelihood: mean over the samples, of the mixture before the last step.
+        iterations: how many steps were taken.
+    """
+
+    mixture: Mixture
+    log_likelihood: Float[Array, "*batch"]
+    iterations: Int[Array, "*batch"]
+
+
+def cholesky(mixture: Mixture) -> Float[Array, "*batch components dim dim"]:
+    """Lower factors of the covariances: a factor times standard normal noise is a component's."""
+    return jnp.linalg.cholesky(mixture.covariances)
+
+
+def log_joint(
+    mixture: Mixture, samples: Float[Array, "samples dim"]
+) -> Float[Array, "samples components"]:
+    """Logarithm of a component's weight times its density, at each sample."""
+    dim = samples.shape[-1]
+    factors = cholesky(mixture)
+    identity = jnp.broadcast_to(jnp.eye(dim, dtype=factors.dtype), factors.shape)
+    # Inverted once, as products with a thousand samples are faster than solving for them.
+    whitening = jax.lax.linalg.triangular_solve(factors, identity, left_side=True, lower=True)
+    centred = samples - mixture.means[:, None]
+    distances = jnp.sum(jnp.square(centred @ whitening.swapaxes(-1, -2)), axis=-1)
+    log_determinants = jnp.sum(jnp.log(jnp.diagonal(factors, axis1=-2, axis2=-1)), axis=-1)
+    constant = jnp.log(mixture.weights) - log_determinants - dim / 2 * math.log(2 * math.pi)
+    return (constant[:, None] - distances / 2).T
+
+
+def log_likelihoods(
+    mixture: Mixture, samples: Float[Array, "samples dim"]
+) -> Float[Array, " samples"]:
+    """Logarithm of the mixture's density at each sample."""
+    return jax.nn.logsumexp(log_joint(mixture, samples), axis=-1)
+
+
+def responsibilities(
+    mixture: Mixture, samples: Float[Array, "samples dim"]
+) -> Float[Array, "samples components"]:
+    """How likely each component is, given a sample."""
+    return jax.nn.softmax(log_joint(mixture, samples))
+
+
+def maximised(
+    samples: Float[Array, "samples dim"],
+    responsibilities: Float[Array, "samples components"],
+    regulariser: Float[ArrayLike, ""] = REGULARISER,
+) -> Mixture:
+    """The likeliest mixture where each sample is of the components to these parts."""
+    counts = responsibilities.sum(axis=0) + 10 * jnp.finfo(samples.dtype).eps
+    means = responsibilities.T @ samples / counts[:, None]
+    centred = samples - means[:, None]
+    scatter = (centred * responsibilities.T[..., None]).swapaxes(-1, -2) @ centred
+    identity = jnp.eye(samples.shape[-1], dtype=samples.dtype)
+    covariances = scatter / counts[:, None, None] + regulariser * identity
+    return Mixture(counts / counts.sum(), means, covariances)
+
+
+def step(
+    mixture: Mixture,
+    samples: Float[Array, "samples dim"],
+    regulariser: Float[ArrayLike, ""] = REGULARISER,
+) -> tuple[Mixture, Float[Array, ""]]:
+    """One step of expectation-maximisation.
+
+    Returns:
+        The next mixture, and the mean log-likelihood of the samples under this one.
+    """
+    joint = log_joint(mixture, samples)
+    following = maximised(samples, jax.nn.softmax(joint), regulariser)
+    return following, jax.nn.logsumexp(joint, axis=-1).mean()
+
+
+def initial(samples: Float[Array, "samples dim"], chosen: Int[Array, " components"]) -> Mixture:
+    """Components around some of the samples, each as wide as all samples together."""
+    components, (count, dim) = len(chosen), samples.shape
+    centred = samples - samples.mean(axis=0)
+    covariance = centred.T @ centred / count
+    return Mixture(
+        jnp.full(components, 1 / components, samples.dtype),
+        samples[chosen],
+        jnp.broadcast_to(covariance, (components, dim, dim)),
+    )
+
+
+def refine(
+    mixture: Mixture,
+    samples: Float[Array, "samples dim"],
+    *,
+    regulariser: Float[ArrayLike, ""] = REGULARISER,
+    tolerance: Float[ArrayLike, ""] = 1e-3,
+    max_iterations: int = 100,
+) -> Fit:
+    """Steps of expectation-maximisation until the likelihood stands still.
+
+    Args:
+        mixture: to begin with.
+        samples: what it is fitted to, float32 or float64 as the mixture.
+        regulariser: added to the variances at every step.
+        tolerance: change of the mean log-likelihood below which it stops.
+        max_iterations: where it stops at the latest.
+    """
+
+    def goes_on(state):
+        _, before, last, taken = state
+        return (taken < max_iterations) & ~(jnp.abs(last - before) < tolerance)
+
+    def another(state):
+        mixture, _, last, taken = state
+        mixture, likelihood = step(mixture, samples, regulariser)
+        return mixture, last, likelihood, taken + 1
+
+    infinite = jnp.asarray(jnp.inf, samples.dtype)
+    begin = (mixture, infinite, -infinite, jnp.zeros((), jnp.int32))
+    mixture, _, likelihood, taken = jax.lax.while_loop(goes_on, another, begin)
+    return Fit(mixture, likelihood, taken)
+
+
+@functools.partial(jax.jit, static_argnames=("components", "max_iterations", "at_once"))
+def fit(
+    key: Key[Array, ""],
+    samples: Float[Array, "poses samples dim"],
+    components: int,
+    *,
+    regulariser: Float[ArrayLike, ""] = REGULARISER,
+    tolerance: Float[ArrayLike, ""] = 1e-3,
+    max_iterations: int = 100,
+    at_once: int = 16,
+) -> Fit:
+    """A mixture for every pose, each fitted by itself.
+
+    Each begins at samples of its own that are drawn by its place in the batch.
+
+    Args:
+        key: of the drawing.
+        samples: of every pose's distribution.
+        components: of every mixture.
+        regulariser, tolerance, max_iterations: as for `refine`.
+        at_once: poses that are fitted side by side, which takes memory.
+
+    Raises:
+        InputError: no components, or more than samples.
+    """
+    poses, count, _ = samples.shape
+    if not 1 <= components <= count:
+        raise InputError(f"a mixture of {components} components, expected 1 to {count} (samples)")
+
+    def one(key_and_samples):
+        key, samples = key_and_samples
+        chosen = jax.random.choice(key, count, (components,), replace=False)
+        # Under no covariance at all the samples have no likelihood.
+        begin = initial(samples, chosen)
+        identity = jnp.eye(samples.shape[-1], dtype=samples.dtype)
+        begin = begin._replace(covariances=begin.covariances + regulariser * identity)
+        return refine(
+            begin,
+            samples,
+            regulariser=regulariser,
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+        )
+
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(poses))
+    return jax.lax.map(one, (keys, samples), batch_size=at_once)
+
+
+def component(
+    weights: Float[Array, "*batch components"], uniform: Float[Array, "*batch"]
+) -> Int[Array, "*batch"]:
+    """The component that a number drawn from U(0, 1) chooses: the first whose weight, added to
+    those before it, reaches the number."""
+    reached = jnp.cumsum(weights, axis=-1)
+    chosen = jnp.sum(reached < uniform[..., None], axis=-1)
+    return jnp.minimum(chosen, weights.shape[-1] - 1)

@@ -290,6 +290,11 @@ def _check_values(config: ConfigDict) -> None:
         )
     stage_configs(config)
     models.create(**config.model.to_dict())
+    if config.model.name not in models.MODELS:
+        raise InputError(
+            f"config.model.name is {config.model.name!r}, a denoiser; "
+            f"expected a lifter, one of {', '.join(models.MODELS)}"
+        )
     RigConfig.from_mapping(config.data.rig.to_dict())
     DetectorConfig.from_mapping(config.data.detector.to_dict())
 

@@ -149,6 +149,15 @@ def test_what_may_be_absent_is_taken_out_by_none():
             parse("--config=demo", f"--config.{field}=None")
 
 
+def test_a_denoiser_is_no_lifter(tmp_path):
+    config = default_config()
+    config.model = model_config("gcndiff")
+    path = tmp_path / "config.json"
+    path.write_text(config.to_json_best_effort())
+    with pytest.raises(InputError, match="'gcndiff', a denoiser; expected a lifter, one of repose"):
+        parse(f"--config={path}")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

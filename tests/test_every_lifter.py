@@ -33,7 +33,7 @@ each = pytest.mark.parametrize(
 
 
 def create(lifter, **changes):
-    """The small model with weights of which none is 0; variances and learned graphs are positive."""
+    """The small model with weights of which none is 0; variances and graphs are positive."""
     model = models.create(lifter.name, **lifter.small, **changes)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *model.input_shape)))
     rng = np.random.default_rng(1)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Integer
 
+from jrepose.diffusion.forward import in_rank_of
 from jrepose.errors import InputError
 
 Denoiser = Callable[[Array, Array], Array]
@@ -124,11 +125,11 @@ def sample(
     # Under a transformation that traces them, the coefficients cannot be looked at.
     if not draws and isinstance(coefficients.fresh, np.ndarray) and coefficients.fresh.any():
         raise InputError("sampling with eta above 0 got no fresh noise")
-    batch = start.shape[:-2]
+    batch, mean = start.shape[:-2], in_rank_of(jnp.asarray(mean), start)
 
     def back(noisy: Array, per_step: tuple[Coefficients, Array | None]):
         at, drawn = per_step
-        answer = denoiser(noisy, jnp.full(batch, at.step, jnp.float32))
+        answer = jnp.asarray(denoiser(noisy, jnp.full(batch, at.step, jnp.float32)))
         clean, noise = _told(prediction, noisy - mean, answer, at, mean)
         following = at.next_left * clean + at.next_noise * noise
         if draws:

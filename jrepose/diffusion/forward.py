@@ -6,6 +6,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 
+def in_rank_of(small: Array, x: Array) -> Array:
+    """With leading axes of length one until it has as many as the other."""
+    return jnp.expand_dims(small, tuple(range(x.ndim - small.ndim)))
+
+
 def noised(
     clean: Float[ArrayLike, "*shape"],
     noise: Float[ArrayLike, "*shape"],
@@ -23,6 +28,7 @@ def noised(
         mean: broadcasts to the poses.
     """
     clean, noise, alpha_bar, mean = map(jnp.asarray, (clean, noise, alpha_bar, mean))
+    alpha_bar, mean = in_rank_of(alpha_bar, clean), in_rank_of(mean, clean)
     return mean + jnp.sqrt(alpha_bar) * (clean - mean) + jnp.sqrt(1 - alpha_bar) * noise
 
 
@@ -48,4 +54,5 @@ def noised_step_by_step(
     ratios, left = alpha_bars / before, jnp.sqrt(alpha_bars)
     shape = (-1,) + (1,) * clean.ndim
     scaled = noise * (jnp.sqrt(1 - ratios) / left).reshape(shape)
-    return mean + left.reshape(shape) * (clean - mean + jnp.cumsum(scaled, axis=0))
+    mean = in_rank_of(mean, noise)
+    return mean + left.reshape(shape) * (clean[None] - mean + jnp.cumsum(scaled, axis=0))

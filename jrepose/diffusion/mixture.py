@@ -62,7 +62,7 @@ def log_joint(
     identity = jnp.broadcast_to(jnp.eye(dim, dtype=factors.dtype), factors.shape)
     # Inverted once, as products with a thousand samples are faster than solving for them.
     whitening = jax.lax.linalg.triangular_solve(factors, identity, left_side=True, lower=True)
-    centred = samples - mixture.means[:, None]
+    centred = samples[None] - mixture.means[:, None]
     distances = jnp.sum(jnp.square(centred @ whitening.swapaxes(-1, -2)), axis=-1)
     log_determinants = jnp.sum(jnp.log(jnp.diagonal(factors, axis1=-2, axis2=-1)), axis=-1)
     constant = jnp.log(mixture.weights) - log_determinants - dim / 2 * math.log(2 * math.pi)
@@ -91,10 +91,10 @@ def maximised(
     """The likeliest mixture where each sample is of the components to these parts."""
     counts = responsibilities.sum(axis=0) + 10 * jnp.finfo(samples.dtype).eps
     means = responsibilities.T @ samples / counts[:, None]
-    centred = samples - means[:, None]
+    centred = samples[None] - means[:, None]
     scatter = (centred * responsibilities.T[..., None]).swapaxes(-1, -2) @ centred
     identity = jnp.eye(samples.shape[-1], dtype=samples.dtype)
-    covariances = scatter / counts[:, None, None] + regulariser * identity
+    covariances = scatter / counts[:, None, None] + regulariser * identity[None]
     return Mixture(counts / counts.sum(), means, covariances)
 
 
@@ -116,7 +116,7 @@ def step(
 def initial(samples: Float[Array, "samples dim"], chosen: Int[Array, " components"]) -> Mixture:
     """Components around some of the samples, each as wide as all samples together."""
     components, (count, dim) = len(chosen), samples.shape
-    centred = samples - samples.mean(axis=0)
+    centred = samples - samples.mean(axis=0, keepdims=True)
     covariance = centred.T @ centred / count
     return Mixture(
         jnp.full(components, 1 / components, samples.dtype),
@@ -193,7 +193,7 @@ def fit(
         # Under no covariance at all the samples have no likelihood.
         begin = initial(samples, chosen)
         identity = jnp.eye(samples.shape[-1], dtype=samples.dtype)
-        begin = begin._replace(covariances=begin.covariances + regulariser * identity)
+        begin = begin._replace(covariances=begin.covariances + regulariser * identity[None])
         return refine(
             begin,
             samples,

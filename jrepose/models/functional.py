@@ -151,7 +151,8 @@ def step_embedding(
         raise InputError(f"step embedding of {channels} channels, expected an even number from 4")
     last = channels / 2 if interleaved else half - 1
     frequencies = np.exp(np.arange(half) * (-math.log(10000) / last)).astype(np.float32)
-    angles = jnp.asarray(steps, jnp.float32)[..., None] * frequencies
+    steps = jnp.asarray(steps, jnp.float32)[..., None]
+    angles = steps * per_channel(frequencies, steps)
     parts = jnp.sin(angles), jnp.cos(angles)
     if interleaved:
         return jnp.stack(parts, axis=-1).reshape(*angles.shape[:-1], channels)

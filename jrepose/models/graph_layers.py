@@ -176,7 +176,7 @@ def learned_adjacency(
     """The learnable adjacency matrix, both sides divided by the root of its columns' sums."""
     weights = jnp.asarray(weights, jnp.float32)
     scale = (weights.sum(axis=0) + 1e-5) ** -0.5
-    return scale[:, None] * weights * scale
+    return scale[:, None] * weights * scale[None]
 
 
 class GraphNet(nn.Module):

@@ -78,7 +78,7 @@ def test_steps_that_are_not_there_are_refused():
         with pytest.raises(InputError, match=said):
             ddim.coefficients(LEFT, np.array(visited, int))
     with pytest.raises(InputError, match="'pose', expected one of noise, clean, previous"):
-        ddim.sample(None, noisy(0), ddim.coefficients(LEFT, VISITED), prediction="pose")
+        ddim.sample(jnp.add, noisy(0), ddim.coefficients(LEFT, VISITED), prediction="pose")
 
 
 def test_the_chain_of_the_supplement():

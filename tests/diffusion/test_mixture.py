@@ -62,7 +62,7 @@ def test_poses_are_fitted_by_themselves(samples, fitted):
 
 def test_no_step_is_downhill(samples, fitted):
     current = mixture.initial(samples[0], jnp.array([0, 1]))
-    current = current._replace(covariances=current.covariances + 1e-6 * jnp.eye(3))
+    current = current._replace(covariances=current.covariances + 1e-6 * jnp.eye(3)[None])
     step, before = jax.jit(mixture.step), -np.inf
     for _ in range(8):
         current, likelihood = step(current, samples[0])

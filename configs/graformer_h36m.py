@@ -64,6 +64,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.data.split.test = ("S9", "S11")
     config.clip.frames = 1
     config.clip.stride = 1
+    config.clip.evaluation_stride = 1
     config.clip.windows = "centred"
     config.clip.evaluation_windows = "centred"
     config.model = model_config("graformer")

@@ -124,6 +124,7 @@ LIFTERS = (
         # Keys' biases change no attention; what the released network has and does not use.
         in_front_of_norm=r"linears_1/bias|temb",
         attends=(True,),
+        rounding=0.3,
     ),
 )
 

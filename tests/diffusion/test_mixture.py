@@ -21,7 +21,7 @@ def samples():
     chosen = (rng.uniform(size=(3, COUNT)) < 0.7).astype(int)
     factor = np.linalg.cholesky(SPREAD + 1e-12 * np.eye(3))
     found = CENTRES[chosen] + rng.normal(size=(3, COUNT, 3)) @ factor.T
-    return (found + np.arange(3)[:, None, None]).astype(np.float32)
+    return jnp.asarray(found + np.arange(3)[:, None, None], jnp.float32)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def fitted(samples):
 def test_the_distribution_is_found(samples, fitted):
     for pose, (weights, means, covariances) in enumerate(zip(*fitted.mixture, strict=True)):
         order = np.argsort(means[:, 0])
-        np.testing.assert_allclose(means[order], CENTRES + pose, atol=0.15)
+        np.testing.assert_allclose(means[order], CENTRES + pose, atol=0.25)
         np.testing.assert_allclose(weights[order], [0.3, 0.7], atol=0.08)
         np.testing.assert_allclose(covariances, np.stack([SPREAD] * 2), atol=0.12)
         # A coordinate that never varies has the regulariser for a variance.
@@ -43,7 +43,7 @@ def test_the_distribution_is_found(samples, fitted):
 def test_likelihoods_are_scipys(samples, fitted):
     one = jax.tree.map(lambda leaf: leaf[1], fitted.mixture)
     densities = [
-        weight * multivariate_normal(mean, covariance).pdf(samples[1].astype(np.float64))
+        weight * multivariate_normal(mean, covariance).pdf(np.float64(samples[1]))
         for weight, mean, covariance in zip(*map(np.float64, one), strict=True)
     ]
     found = mixture.log_likelihoods(one, samples[1])
@@ -64,7 +64,7 @@ def test_no_step_is_downhill(samples, fitted):
     current = mixture.initial(samples[0], jnp.array([0, 1]))
     current = current._replace(covariances=current.covariances + 1e-6 * jnp.eye(3)[None])
     step, before = jax.jit(mixture.step), -np.inf
-    for _ in range(8):
+    for _ in range(60):
         current, likelihood = step(current, samples[0])
         assert likelihood > before - 1e-4
         before = likelihood

@@ -1,6 +1,18 @@
 """A short round of the drills; `python tests/drills.py --minutes N` is the long one."""
 
+import logging
+
 import drills
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def same_level():
+    """The drills mute the run; the tests after them read what is logged."""
+    logger = logging.getLogger("jrepose")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 def test_short_round(capsys):

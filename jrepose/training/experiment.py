@@ -143,7 +143,9 @@ def create_experiment(
     )
 
 
-def _check_splits(task: tasks.Task, splits: Mapping[str, PoseDataset], config: ConfigDict) -> None:
+def _check_splits(
+    task: tasks.Trainable, splits: Mapping[str, PoseDataset], config: ConfigDict
+) -> None:
     """Refuses a split that the task needs and that is not there, or the other way round."""
     wanted = by_split(task.columns)
     for split in wanted:

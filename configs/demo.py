@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
     config.model = model_config(
         "repose", dim_feat=32, dim_rep=64, depth=2, num_heads=2, mlp_ratio=2, maxlen=27
     )
-    config.training.epochs = 5
+    config.training.epochs = 6
     # Few epochs: a larger rate than the published 5e-4, down to nothing at the end.
     config.training.learning_rate = 3e-3
     config.training.schedule.name = "cosine"

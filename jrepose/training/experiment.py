@@ -163,7 +163,7 @@ def _check_splits(
 
 def _with_other_splits(
     batches: Batches,
-    task: tasks.Task,
+    task: tasks.Trainable,
     splits: Mapping[str, PoseDataset],
     config: ConfigDict,
     devices: Sequence[jax.Device],

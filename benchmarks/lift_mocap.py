@@ -14,7 +14,6 @@ import argparse
 
 import numpy as np
 
-from jrepose import models
 from jrepose.config import load_config
 from jrepose.data.columns import columns_of
 from jrepose.data.sources import load_splits
@@ -23,7 +22,6 @@ from jrepose.evaluation.predict import predict_clips
 from jrepose.evaluation.protocol import counted_entries
 from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.motion.pretrained import load_pretrained
-from jrepose.tasks.lifting import Lifting
 
 SCORES = ("mpjpe", "pa_mpjpe", "mpjve", "mpjpe_visible", "mpjpe_occluded")
 
@@ -40,11 +38,9 @@ def main() -> None:
     dataset = load_splits(config.data, ["test"])["test"]
     windows = clips_for_evaluation(dataset, config.clip)
     pretrained = load_pretrained(arguments.weights)
-    task = Lifting(
-        models.create(**pretrained.model), pretrained.skeleton, pretrained.keypoint_skeleton
-    )
     predicted = predict_clips(
-        task, pretrained.variables, columns_of(dataset, task.inputs), windows.inputs,
+        pretrained.task, pretrained.variables, columns_of(dataset, pretrained.task.inputs),
+        windows.inputs,
         targets=windows.targets.shape[1], batch_size=32, flip=True,
     )  # fmt: skip
     flat = dataset.model_inputs()

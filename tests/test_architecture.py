@@ -24,7 +24,7 @@ SAME_FLOOR = {("training", "evaluation"), ("interop", "training"), ("motion", "i
               ("skeleton", "errors"),
               ("skeleton_conversion", "skeleton"), ("camera", "errors"), ("files", "errors"),
               ("peers", "errors"), ("disk", "errors"), ("config", "data"),
-              ("tasks", "data")}  # fmt: skip
+              ("tasks", "data"), ("diffusion", "models")}  # fmt: skip
 
 
 def imports(path: pathlib.Path) -> set[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Int8
 
 from jrepose.camera import image_coordinates, normalize_screen_coordinates
-from jrepose.data.scaling import SCALINGS, person_frame
+from jrepose.data.scaling import SCALINGS, Scale, person_scale
 from jrepose.errors import InputError
 from jrepose.skeleton import Skeleton
 
@@ -76,7 +76,7 @@ class PoseDataset:
             millimetres; `"camera_by_width"`: root-relative millimetres times 2 / image width
             (MotionAGFormer's MPI-INF-3DHP).
         scaling: of what a model sees.  `"screen"`: x is [-1, 1] over the image's width, y by the
-            same scale; `"person"`: both relative to the person, `scaling.person_frame`.
+            same scale; `"person"`: both relative to the person, `scaling.person_scale`.
 
     Raises:
         InputError: lengths or joint counts disagree, or the target space is unknown.
@@ -161,21 +161,22 @@ class PoseDataset:
         return array
 
     @functools.cached_property
-    def _frame(self) -> tuple[np.ndarray, np.ndarray]:
-        """Centre and unit of what a model sees, pixels, by frame; of `"person"`."""
+    def _person(self) -> Scale:
+        """What a model sees of every frame, of `"person"`."""
         parts = [
-            person_frame(self.keypoints_px[v.start : v.stop], self.keypoint_skeleton, v.frame_rate)
+            person_scale(self.keypoints_px[v.start : v.stop], self.keypoint_skeleton, v.frame_rate)
             for v in self.videos
         ]
-        return tuple(
-            np.concatenate(values).astype(np.float32) for values in zip(*parts, strict=True)
+        centre, unit = (
+            np.concatenate([getattr(part, name) for part in parts]).astype(np.float32)
+            for name in ("centre", "unit")
         )
+        return Scale(centre, unit)
 
     def _scaled(self, points_px: Float32[np.ndarray, "frames points 2"]) -> np.ndarray:
         """Points of all frames as a model sees them."""
         if self.scaling == "person":
-            centre, unit = self._frame
-            return (points_px - centre[:, None]) / unit[:, None, None]
+            return self._person.to_model(points_px)
         out = np.empty(points_px.shape, np.float32)
         for video in self.videos:
             rows = slice(video.start, video.stop)
@@ -185,7 +186,7 @@ class PoseDataset:
     def _unit_px(self) -> Float32[np.ndarray, " frames"]:
         """Pixels in one unit of what a model sees, by frame."""
         if self.scaling == "person":
-            return self._frame[1]
+            return self._person.unit
         return (self.per_frame("width") / 2).astype(np.float32)
 
     def model_inputs(self) -> Float32[np.ndarray, "frames keypoints 3"]:
@@ -272,10 +273,7 @@ class PoseDataset:
             return poses * unit[owner][..., None, None]
         factor = self.label("factor_mm_per_px")[frames][..., None, None]
         if self.scaling == "person":
-            centre, unit = self._frame
-            out = poses * unit[frames][..., None, None]
-            out[..., :2] += centre[frames][..., None, :]
-            return out * factor
+            return self._person.at(frames).to_pixels(poses) * factor
         out = np.empty(poses.shape, np.float32)
         sizes = np.array([(video.width, video.height) for video in self.videos])
         for width, height in np.unique(sizes, axis=0).tolist():

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Integer
 
-from jrepose.diffusion.forward import in_rank_of
+from jrepose.diffusion import schedules
 from jrepose.errors import InputError
+from jrepose.models.functional import in_rank_of
 
 Denoiser = Callable[[Array, Array], Array]
 """`f(noisy [*batch, joints, channels], steps [*batch]) -> answer`, the noisy poses' shape."""
@@ -80,7 +81,7 @@ def coefficients(
         )
     if (np.diff(visited) < 0).any():
         raise InputError(f"sampling visits steps {visited.tolist()}, expected them ascending")
-    levels = np.concatenate([[1.0], np.asarray(alpha_bars, np.float64)])
+    levels = schedules.with_clean_level(np.asarray(alpha_bars, np.float64))
     now, before = levels[visited + 1], levels[visited]
     after = np.concatenate([[1.0], now[:-1]])
     fresh = eta * np.sqrt((1 - now / after) * (1 - after) / (1 - now))

@@ -5,10 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-
-def in_rank_of(small: Array, x: Array) -> Array:
-    """With leading axes of length one until it has as many as the other."""
-    return jnp.expand_dims(small, tuple(range(x.ndim - small.ndim)))
+from jrepose.models.functional import in_rank_of
 
 
 def noised(

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, Key
 
 from jrepose.errors import InputError
+from jrepose.models.functional import in_rank_of
 
 REGULARISER = 1e-6
 """Added to the variances, in the samples' units squared: a root that is always 0 has none."""
@@ -207,10 +208,10 @@ def fit(
 
 
 def component(
-    weights: Float[Array, "*batch components"], uniform: Float[Array, "*batch"]
+    weights: Float[Array, "*mixtures components"], uniform: Float[Array, "*batch"]
 ) -> Int[Array, "*batch"]:
     """The component that a number drawn from U(0, 1) chooses: the first whose weight, added to
-    those before it, reaches the number."""
-    reached = jnp.cumsum(weights, axis=-1)
+    those before it, reaches the number.  One mixture's weights serve all numbers."""
+    reached = in_rank_of(jnp.cumsum(weights, axis=-1), uniform[..., None])
     chosen = jnp.sum(reached < uniform[..., None], axis=-1)
     return jnp.minimum(chosen, weights.shape[-1] - 1)

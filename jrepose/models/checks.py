@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import flax.linen as nn
+from jaxtyping import ArrayLike, Float
 
 from jrepose.errors import InputError
 
@@ -41,3 +42,42 @@ def check_hyperparameters(
     for field in dropout_rates(type(module)):
         if not 0 <= getattr(module, field) < 1:
             raise InputError(f"{name}: {field} is {getattr(module, field)}, expected [0, 1)")
+
+
+def check_frames(
+    keypoints: Float[ArrayLike, "batch frames joints channels"], expected: int, field: str
+) -> None:
+    """Refuses clips of another length, for models that know one only.
+
+    Args:
+        keypoints: of the clips.
+        expected: the model's.
+        field: where the model has it.
+
+    Raises:
+        InputError: they differ.
+    """
+    frames = keypoints.shape[1]
+    if frames != expected:
+        raise InputError(f"clip of {frames} frames, the model expects exactly {expected} ({field})")
+
+
+def check_keypoints(
+    keypoints: Float[ArrayLike, "*clips joints channels"], joints: int, channels: int
+) -> None:
+    """Refuses other keypoints than a model takes.
+
+    Args:
+        keypoints: of the clips; sizes of clips may be symbols.
+        joints: how many the model expects.
+        channels: how many it looks at, the first ones.
+
+    Raises:
+        InputError: other joints, or too few channels.
+    """
+    found = keypoints.shape[-2:]
+    if found[0] != joints or found[1] < channels:
+        raise InputError(
+            f"keypoints have {found[0]} joints of {found[1]} channels, the model expects "
+            f"{joints} joints of at least {channels} channels"
+        )

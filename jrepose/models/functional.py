@@ -36,12 +36,12 @@ def linear(
 ) -> Float[Array, "*batch outputs"]:
     """`x @ kernel + bias` in the precision of `x`."""
     y = x @ kernel.astype(x.dtype)
-    return y if bias is None else y + per_channel(bias, y).astype(x.dtype)
+    return y if bias is None else y + in_rank_of(bias, y).astype(x.dtype)
 
 
-def per_channel(parameter, x):
-    """A parameter `[channels]` in the rank of `x`."""
-    return jnp.expand_dims(parameter, tuple(range(x.ndim - 1)))
+def in_rank_of(small, x):
+    """An array with leading axes of length one until it has as many as `x`."""
+    return jnp.expand_dims(small, tuple(range(x.ndim - small.ndim)))
 
 
 def _linear_forward(x, kernel, bias):
@@ -152,7 +152,7 @@ def step_embedding(
     last = channels / 2 if interleaved else half - 1
     frequencies = np.exp(np.arange(half) * (-math.log(10000) / last)).astype(np.float32)
     steps = jnp.asarray(steps, jnp.float32)[..., None]
-    angles = steps * per_channel(frequencies, steps)
+    angles = steps * in_rank_of(frequencies, steps)
     parts = jnp.sin(angles), jnp.cos(angles)
     if interleaved:
         return jnp.stack(parts, axis=-1).reshape(*angles.shape[:-1], channels)
@@ -182,7 +182,7 @@ def depthwise_conv(
 
     The kernel's height goes over frames and its width over joints; both are odd.
     """
-    return _correlation(x, jnp.asarray(kernel)) + per_channel(bias, x).astype(x.dtype)
+    return _correlation(x, jnp.asarray(kernel)) + in_rank_of(bias, x).astype(x.dtype)
 
 
 _ANY_PLATFORM = contextvars.ContextVar("any_platform", default=False)
@@ -259,7 +259,7 @@ def layer_norm(
 ) -> Float[Array, "*batch channels"]:
     """Normalises over the channels; Ba et al. 2016.  The variance is the two-pass one."""
     normalised, _ = _normalise(x, epsilon)
-    return (normalised * per_channel(scale, x) + per_channel(bias, x)).astype(x.dtype)
+    return (normalised * in_rank_of(scale, x) + in_rank_of(bias, x)).astype(x.dtype)
 
 
 def _normalise(x, epsilon):
@@ -280,7 +280,7 @@ def _layer_norm_backward(epsilon, kept, g):
     dscale = g * normalised
     weights = scale / x.shape[-1]
     dx = inverse_std * (
-        g * per_channel(scale, g)
+        g * in_rank_of(scale, g)
         - _weighted_sum(g, weights)
         - normalised * _weighted_sum(dscale, weights)
     )
@@ -294,7 +294,7 @@ def _weighted_sum(x, weights):
         x,
         weights,
         cpu=lambda x, weights: (x @ weights)[..., None],
-        default=lambda x, weights: jnp.sum(x * per_channel(weights, x), axis=-1, keepdims=True),
+        default=lambda x, weights: jnp.sum(x * in_rank_of(weights, x), axis=-1, keepdims=True),
     )
 
 

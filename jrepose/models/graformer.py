@@ -13,8 +13,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32
 
-from jrepose.errors import InputError
-from jrepose.models.checks import check_hyperparameters
+from jrepose.models.checks import check_hyperparameters, check_keypoints
 from jrepose.models.graph_layers import GraphTransformer, StepEmbedding, row_normalised_adjacency
 from jrepose.skeleton import HUMAN36M_17
 
@@ -84,12 +83,7 @@ class GraFormer(nn.Module):
         Raises:
             InputError: wrong joints or too few channels.
         """
-        joints, channels = keypoints.shape[-2:]
-        if joints != len(self.parents) or channels < self.in_chans:
-            raise InputError(
-                f"keypoints have {joints} joints of {channels} channels, the model expects "
-                f"{len(self.parents)} joints of at least {self.in_chans} channels"
-            )
+        check_keypoints(keypoints, len(self.parents), self.in_chans)
         network = GraphTransformer(
             features=3,
             parents=self.parents,

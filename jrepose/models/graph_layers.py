@@ -10,7 +10,6 @@ released code this follows.
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -18,7 +17,14 @@ from jaxtyping import Array, Bool, Float, Float32
 
 from jrepose.errors import InputError
 from jrepose.models import functional
-from jrepose.models.layers import TORCH_DEFAULT, Initialisation, Linear, attend
+from jrepose.models.layers import (
+    TORCH_DEFAULT,
+    DeviationNorm,
+    Initialisation,
+    Linear,
+    MultiHeadedAttention,
+    drawn_once,
+)
 
 
 def row_normalised_adjacency(parents: tuple[int, ...]) -> np.ndarray:
@@ -101,75 +107,6 @@ def mix_joints(
     return jnp.einsum("ij,...jc->...ic", weights, x)
 
 
-class DeviationNorm(nn.Module):
-    """Normalises the channels by their standard deviation, to which epsilon is added.
-
-    Unlike `LayerNorm`'s it is the unbiased one.  Channels that are all equal pass no gradient
-    through it, as in PyTorch.
-
-    Attributes:
-        epsilon: added to the standard deviation.
-        dtype: dtype of the result.
-    """
-
-    epsilon: float = 1e-6
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
-        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
-        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
-        x = x.astype(jnp.float32)
-        centred = x - x.mean(axis=-1, keepdims=True)
-        variance = jnp.sum(jnp.square(centred), axis=-1, keepdims=True) / (x.shape[-1] - 1)
-        varies = variance > 0
-        deviation = jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1)), 0)
-        normalised = centred / (deviation + self.epsilon)
-        scale, bias = (functional.per_channel(parameter, x) for parameter in (scale, bias))
-        return (scale * normalised + bias).astype(self.dtype)
-
-
-class GraphAttention(nn.Module):
-    """Multi-head self-attention over the joints, of which some may be masked.
-
-    Applied with `mutable="attention"`, it stores its weights as `layers.Attention` does.
-
-    Attributes:
-        num_heads: number of heads; divides the channels.
-        attn_drop_rate: dropout of the attention weights.
-        initialisation: of the four linear layers.
-        dtype: compute dtype.
-    """
-
-    num_heads: int
-    attn_drop_rate: float = 0.0
-    initialisation: Initialisation = TORCH_DEFAULT
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "*batch joints channels"],
-        mask: Bool[Array, "*masks joints"] | None = None,
-        train: bool = False,
-    ) -> Float[Array, "*batch joints channels"]:
-        channels = x.shape[-1]
-        queries, keys, values, output = (
-            Linear(
-                channels,
-                initialisation=self.initialisation,
-                dtype=self.dtype,
-                name=f"linears_{index}",
-            )
-            for index in range(4)
-        )
-        scale = (channels // self.num_heads) ** -0.5
-        drop_rate = self.attn_drop_rate if train else 0.0
-        return output(
-            attend(self, queries(x), keys(x), values(x), self.num_heads, scale, drop_rate, mask)
-        )
-
-
 def learned_adjacency(
     weights: Float[Array | np.ndarray, "joints joints"],
 ) -> Float32[Array, "joints joints"]:
@@ -212,7 +149,7 @@ class AttentionLayer(nn.Module):
     """`x + attention(norm(x))`, then `x + graph network(norm(x))`.
 
     Attributes:
-        num_heads, attn_drop_rate: see `GraphAttention`.
+        num_heads, attn_drop_rate: see `MultiHeadedAttention`.
         drop_rate: dropout of the residual branches.
         norm_eps: epsilon of the norms.
         attention, graph_net: initialisations of their linear layers.
@@ -240,7 +177,7 @@ class AttentionLayer(nn.Module):
         norm_0, norm_1 = (
             DeviationNorm(self.norm_eps, self.dtype, name=f"norm_{index}") for index in range(2)
         )
-        self_attn = GraphAttention(
+        self_attn = MultiHeadedAttention(
             self.num_heads, self.attn_drop_rate, self.attention, self.dtype, name="self_attn"
         )
         feed_forward = GraphNet(self.graph_net, self.dtype, name="feed_forward")
@@ -327,7 +264,8 @@ class GraphTransformer(nn.Module):
             mask: joints that are attended to; None: all.
             train: apply dropout.
         """
-        attention, *graph_net = self._initialisations()
+        # The released code copies one layer into all places of its kind, so that they begin equal.
+        attention, *graph_net = drawn_once(self, 3)
         x = ChebConv(self.hid_dim, self.parents, self.dtype, name="gconv_input")(x)
         for level in range(self.depth):
             x = AttentionLayer(
@@ -346,21 +284,6 @@ class GraphTransformer(nn.Module):
         # The rounding of what is left would be the poses': always float32.
         x = x.astype(jnp.float32)
         return ChebConv(self.features, self.parents, name="gconv_output")(x)
-
-    def _initialisations(self) -> list[Initialisation]:
-        """Of attention and of the two layers of the graph networks.  The released code copies one
-        layer into all places of its kind, so that they begin equal."""
-        if not self.is_initializing():
-            return [TORCH_DEFAULT] * 3
-        return [_always_drawn_by(key) for key in jax.random.split(self.make_rng("params"), 3)]
-
-
-def _always_drawn_by(key: Array) -> Initialisation:
-    kernel_key, bias_key = jax.random.split(key)
-    return Initialisation(
-        lambda _, *shape: TORCH_DEFAULT.kernel(kernel_key, *shape),
-        lambda inputs: lambda _, *shape: TORCH_DEFAULT.bias(inputs)(bias_key, *shape),
-    )
 
 
 class StepEmbedding(nn.Module):

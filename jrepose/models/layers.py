@@ -68,6 +68,52 @@ TORCH_DEFAULT = Initialisation(
 """Kernels and biases from U(-1/sqrt(inputs), 1/sqrt(inputs)), what PyTorch's layers begin with."""
 
 
+def drawn_once(module: nn.Module, count: int) -> tuple[Initialisation, ...]:
+    """Of `count` kinds of layers, those of a kind beginning equal: `TORCH_DEFAULT`, drawn once.
+
+    Released code that copies one layer into several places has such.
+
+    Args:
+        module: called from its `__call__`.
+        count: how many kinds.
+    """
+    if not module.is_initializing():
+        return (TORCH_DEFAULT,) * count
+    return tuple(map(_always_drawn_by, jax.random.split(module.make_rng("params"), count)))
+
+
+def _always_drawn_by(key: Array) -> Initialisation:
+    kernel_key, bias_key = jax.random.split(key)
+    return Initialisation(
+        lambda _, *shape: TORCH_DEFAULT.kernel(kernel_key, *shape),
+        lambda inputs: lambda _, *shape: TORCH_DEFAULT.bias(inputs)(bias_key, *shape),
+    )
+
+
+def placed(
+    module: nn.Module,
+    x: Float[Array, "*batch tokens channels"],
+    name: str,
+    *,
+    length: int | None = None,
+    initialiser: nn.initializers.Initializer = nn.initializers.zeros,
+) -> Float[Array, "*batch tokens channels"]:
+    """Features with a learned embedding of their places, in the module's `dtype`.
+
+    Args:
+        module: called from its `__call__`; the embedding `[1, length, channels]` is its own.
+        x: features.
+        name: of the embedding.
+        length: places that it knows, the first of which are taken; None: as many as there are.
+        initialiser: of the embedding.
+    """
+    tokens, channels = x.shape[-2:]
+    shape = (1, tokens if length is None else length, channels)
+    places = module.param(name, initialiser, shape)[0, :tokens]
+    # In float32, so that the embedding's gradient is summed in it too.
+    return (x.astype(jnp.float32) + functional.in_rank_of(places, x)).astype(module.dtype)
+
+
 class Linear(nn.Module):
     """Linear layer over the channels.
 
@@ -215,7 +261,7 @@ class BatchNorm(nn.Module):
         var = self.variable(BATCH_STATS, "var", jnp.ones, channels, jnp.float32)
         x = x.astype(self.dtype).astype(jnp.float32)
         if use_running_average:
-            centred = x - functional.per_channel(mean.value, x)
+            centred = x - functional.in_rank_of(mean.value, x)
             normaliser = jax.lax.rsqrt(var.value + self.epsilon)
         else:
             count = math.prod(x.shape[:-1]) * self._devices()
@@ -224,15 +270,15 @@ class BatchNorm(nn.Module):
                     "BatchNorm in training got one value per channel, expected more clips or frames"
                 )
             batch_mean = self._batch_mean(x)
-            centred = x - functional.per_channel(batch_mean, x)
+            centred = x - functional.in_rank_of(batch_mean, x)
             batch_var = self._batch_mean(jnp.square(centred))
             normaliser = jax.lax.rsqrt(batch_var + self.epsilon)
             if self.is_mutable_collection(BATCH_STATS) and not self.is_initializing():
                 unbiased = batch_var * (count / (count - 1))
                 mean.value = (1 - momentum) * mean.value + momentum * batch_mean
                 var.value = (1 - momentum) * var.value + momentum * unbiased
-        normalised = centred * functional.per_channel(normaliser, x)
-        scale, bias = (functional.per_channel(parameter, x) for parameter in (scale, bias))
+        normalised = centred * functional.in_rank_of(normaliser, x)
+        scale, bias = (functional.in_rank_of(parameter, x) for parameter in (scale, bias))
         return (normalised * scale + bias).astype(self.dtype)
 
     def _devices(self) -> int:
@@ -259,6 +305,34 @@ class LayerNorm(nn.Module):
         scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
         bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
         return functional.layer_norm(x.astype(self.dtype), scale, bias, self.epsilon)
+
+
+class DeviationNorm(nn.Module):
+    """Normalises the channels by their standard deviation, to which epsilon is added.
+
+    Unlike `LayerNorm`'s it is the unbiased one.  Channels that are all equal pass no gradient
+    through it, as in PyTorch.
+
+    Attributes:
+        epsilon: added to the standard deviation.
+        dtype: dtype of the result.
+    """
+
+    epsilon: float = 1e-6
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
+        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
+        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        x = x.astype(jnp.float32)
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = jnp.sum(jnp.square(centred), axis=-1, keepdims=True) / max(x.shape[-1] - 1, 1)
+        varies = variance > 0
+        deviation = jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1)), 0)
+        normalised = centred / (deviation + self.epsilon)
+        scale, bias = (functional.in_rank_of(parameter, x) for parameter in (scale, bias))
+        return (scale * normalised + bias).astype(self.dtype)
 
 
 def keep_attention(
@@ -359,6 +433,47 @@ class Attention(nn.Module):
         x = attend(self, *qkv, self.num_heads, scale, self.attn_drop_rate if train else 0.0)
         x = Linear(channels, initialisation=self.initialisation, dtype=self.dtype, name="proj")(x)
         return nn.Dropout(self.drop_rate, deterministic=not train)(x)
+
+
+class MultiHeadedAttention(nn.Module):
+    """Self-attention with a layer each for queries, keys, values and output; tokens may be masked.
+
+    Applied with `mutable="attention"`, it stores its weights as `Attention` does.
+
+    Attributes:
+        num_heads: number of heads; divides the channels.
+        attn_drop_rate: dropout of the attention weights.
+        initialisation: of the four linear layers.
+        dtype: compute dtype.
+    """
+
+    num_heads: int
+    attn_drop_rate: float = 0.0
+    initialisation: Initialisation = TORCH_DEFAULT
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "*batch tokens channels"],
+        mask: Bool[Array, "*masks tokens"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "*batch tokens channels"]:
+        channels = x.shape[-1]
+        queries, keys, values, output = (
+            Linear(
+                channels,
+                initialisation=self.initialisation,
+                dtype=self.dtype,
+                name=f"linears_{index}",
+            )
+            for index in range(4)
+        )
+        scale = (channels // self.num_heads) ** -0.5
+        drop_rate = self.attn_drop_rate if train else 0.0
+        return output(
+            attend(self, queries(x), keys(x), values(x), self.num_heads, scale, drop_rate, mask)
+        )
 
 
 class Mlp(nn.Module):

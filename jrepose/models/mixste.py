@@ -12,9 +12,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from jrepose.errors import InputError
-from jrepose.models.checks import check_hyperparameters
-from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear
+from jrepose.models.checks import check_frames, check_hyperparameters, check_keypoints
+from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear, placed
 
 
 class MixSTE(nn.Module):
@@ -97,22 +96,9 @@ class MixSTE(nn.Module):
             InputError: another number of frames than `num_frame`, wrong joints, or too few
                 channels.
         """
-        frames, joints, channels = keypoints.shape[1:]
-        if frames != self.num_frame:
-            raise InputError(
-                f"clip of {frames} frames, the model expects exactly {self.num_frame} (num_frame)"
-            )
-        if joints != self.num_joints or channels < self.in_chans:
-            raise InputError(
-                f"keypoints have {joints} joints of {channels} channels, the model expects "
-                f"{self.num_joints} joints of at least {self.in_chans} channels"
-            )
-
-        def embedded(x: Array, name: str, tokens: int) -> Array:
-            shape = (1, tokens, self.embed_dim_ratio)
-            # In float32, so that the embedding's gradient is summed in it too.
-            x = x.astype(jnp.float32) + self.param(name, nn.initializers.zeros, shape)[:, None]
-            return dropout(x.astype(self.dtype))
+        frames, joints, _ = keypoints.shape[1:]
+        check_frames(keypoints, self.num_frame, "num_frame")
+        check_keypoints(keypoints, self.num_joints, self.in_chans)
 
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
 
@@ -141,12 +127,12 @@ class MixSTE(nn.Module):
             dtype=self.dtype,
             name="Spatial_patch_to_embedding",
         )(jnp.asarray(keypoints)[..., : self.in_chans])
-        x = embedded(x, "Spatial_pos_embed", joints)
+        x = dropout(placed(self, x, "Spatial_pos_embed"))
         for level, rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth).tolist()):
             x = spatial_norm(block(f"STEblocks_{level}", rate)(x, train))
             x = x.swapaxes(1, 2)
             if level == 0:
-                x = embedded(x, "Temporal_pos_embed", frames)
+                x = dropout(placed(self, x, "Temporal_pos_embed"))
             x = temporal_norm(block(f"TTEblocks_{level}", rate)(x, train))
             x = x.swapaxes(1, 2)
 

@@ -12,9 +12,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from jrepose.errors import InputError
-from jrepose.models.checks import check_hyperparameters
-from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear
+from jrepose.models.checks import check_frames, check_hyperparameters, check_keypoints
+from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear, placed
 
 
 class PoseFormer(nn.Module):
@@ -95,23 +94,12 @@ class PoseFormer(nn.Module):
             InputError: another number of frames than `num_frame`, wrong joints, or too few
                 channels.
         """
-        batch, frames, joints, channels = keypoints.shape
-        if frames != self.num_frame:
-            raise InputError(
-                f"clip of {frames} frames, the model expects exactly {self.num_frame} (num_frame)"
-            )
-        if joints != self.num_joints or channels < self.in_chans:
-            raise InputError(
-                f"keypoints have {joints} joints of {channels} channels, the model expects "
-                f"{self.num_joints} joints of at least {self.in_chans} channels"
-            )
+        batch, frames, joints, _ = keypoints.shape
+        check_frames(keypoints, self.num_frame, "num_frame")
+        check_keypoints(keypoints, self.num_joints, self.in_chans)
 
         def embedded(x: Array, name: str) -> Array:
-            embedding = self.param(name, nn.initializers.zeros, (1, *x.shape[-2:]))
-            # In float32, so that the embedding's gradient is summed in it too.
-            x = x.astype(jnp.float32) + embedding.reshape((1,) * (x.ndim - 2) + x.shape[-2:])
-            x = x.astype(self.dtype)
-            return nn.Dropout(self.drop_rate, deterministic=not train)(x)
+            return nn.Dropout(self.drop_rate, deterministic=not train)(placed(self, x, name))
 
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
 

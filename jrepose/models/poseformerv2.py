@@ -16,8 +16,8 @@ from jaxtyping import Array, Float, Float32, Float64
 
 from jrepose.errors import InputError
 from jrepose.frames import middle
-from jrepose.models.checks import check_hyperparameters
-from jrepose.models.layers import TORCH_DEFAULT, Attention, Block, LayerNorm, Linear, Mlp
+from jrepose.models.checks import check_frames, check_hyperparameters, check_keypoints
+from jrepose.models.layers import TORCH_DEFAULT, Attention, Block, LayerNorm, Linear, Mlp, placed
 
 
 class PoseFormerV2(nn.Module):
@@ -103,16 +103,9 @@ class PoseFormerV2(nn.Module):
             InputError: another number of frames than `num_frame`, wrong joints, or too few
                 channels.
         """
-        batch, frames, joints, channels = keypoints.shape
-        if frames != self.num_frame:
-            raise InputError(
-                f"clip of {frames} frames, the model expects exactly {self.num_frame} (num_frame)"
-            )
-        if joints != self.num_joints or channels < self.in_chans:
-            raise InputError(
-                f"keypoints have {joints} joints of {channels} channels, the model expects "
-                f"{self.num_joints} joints of at least {self.in_chans} channels"
-            )
+        batch, frames, joints, _ = keypoints.shape
+        check_frames(keypoints, self.num_frame, "num_frame")
+        check_keypoints(keypoints, self.num_joints, self.in_chans)
         keypoints = jnp.asarray(keypoints)[..., : self.in_chans].astype(jnp.float32)
         kept, coefficients = self.number_of_kept_frames, self.number_of_kept_coeffs
         options = {
@@ -133,14 +126,8 @@ class PoseFormerV2(nn.Module):
         def linear(features: int, name: str) -> Linear:
             return Linear(features, initialisation=TORCH_DEFAULT, dtype=self.dtype, name=name)
 
-        def embedded(x: Array, name: str) -> Array:
-            embedding = self.param(name, nn.initializers.zeros, (1, *x.shape[-2:]))
-            # In float32, so that the embedding's gradient is summed in it too.
-            x = x.astype(jnp.float32) + embedding.reshape((1,) * (x.ndim - 2) + x.shape[-2:])
-            return x.astype(self.dtype)
-
         x = linear(self.embed_dim_ratio, "Joint_embedding")(middle(keypoints, kept))
-        x = embedded(x, "Spatial_pos_embed")
+        x = placed(self, x, "Spatial_pos_embed")
         x = nn.Dropout(self.drop_rate, deterministic=not train)(x)
         for level, rate in enumerate(rates):
             x = remat(Block)(
@@ -150,13 +137,13 @@ class PoseFormerV2(nn.Module):
                 name=f"Spatial_blocks_{level}",
             )(x, train)
         x = LayerNorm(self.norm_eps, self.dtype, name="Spatial_norm")(x).reshape(batch, kept, -1)
-        x = embedded(x, "Temporal_pos_embed")
+        x = placed(self, x, "Temporal_pos_embed")
 
         movement = cosines(frames)[:coefficients].astype(np.float32) @ keypoints.reshape(
             batch, frames, -1
         )
         movement = linear(x.shape[-1], "Freq_embedding")(movement)
-        x = jnp.concatenate([embedded(movement, "Temporal_pos_embed_"), x], axis=1)
+        x = jnp.concatenate([placed(self, movement, "Temporal_pos_embed_"), x], axis=1)
         for level, rate in enumerate(rates):
             x = remat(MixedBlock)(**options, drop_path_rate=rate, name=f"blocks_{level}")(x, train)
         x = LayerNorm(self.norm_eps, self.dtype, name="Temporal_norm")(x)

@@ -15,22 +15,23 @@ from types import MappingProxyType
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32, Int
 
 from jrepose.errors import InputError
-from jrepose.models import functional
-from jrepose.models.checks import check_hyperparameters
+from jrepose.models.checks import check_frames, check_hyperparameters, check_keypoints
 from jrepose.models.layers import (
     TORCH_DEFAULT,
     BatchNorm,
+    DeviationNorm,
     Initialisation,
     Linear,
+    MultiHeadedAttention,
     TemporalConv,
-    attend,
+    drawn_once,
+    placed,
 )
 from jrepose.models.videopose3d import leaky_relu
 
@@ -46,7 +47,7 @@ STRIDES: Mapping[int, tuple[int, ...]] = MappingProxyType(
 """Frames -> the released code's strides of the aggregator."""
 
 _SLOPE = 0.2  # of the encoder's LeakyReLU
-_NORM_EPS = 1e-6
+_PLACES = nn.initializers.normal(1.0)
 _EMBEDDINGS = 3  # of the aggregator's layers, the first ones
 
 
@@ -131,7 +132,8 @@ class PSTMO(nn.Module):
             InputError: another number of frames than `frames`, wrong keypoints or too few
                 channels.
         """
-        _check_clips(self, keypoints)
+        check_frames(keypoints, self.frames, "frames")
+        check_keypoints(keypoints, self.num_joints, 2)
         x = _encoded(self, jnp.asarray(keypoints)[..., :2], train)
         x = _Stack(depth=self.depth, placed=True, **_sizes(self), name="Transformer")(x, train)
         sequence = self._head(x, "fcn_1", train)
@@ -210,14 +212,15 @@ class MaskedPSTMO(nn.Module):
         """
         width = self.channel // 2
         token = self.param("spatial_mask_token", nn.initializers.normal(1.0), (1, 1, 2))
-        _check_clips(self, keypoints)
+        check_frames(keypoints, self.frames, "frames")
+        check_keypoints(keypoints, self.num_joints, 2)
         keypoints = jnp.asarray(keypoints)[..., :2]
         keypoints = jnp.where(masked_joints[None, ..., None], token[None], keypoints)
         x = _encoded(self, keypoints, train)
         x = _Stack(depth=self.depth, placed=True, **_sizes(self), name="Transformer")(
             x, train, visible
         )
-        x = StdNorm(self.dtype, name="encoder_LN")(x)
+        x = DeviationNorm(dtype=self.dtype, name="encoder_LN")(x)
         x = Linear(
             width,
             use_bias=False,
@@ -278,30 +281,6 @@ class Refinement(nn.Module):
         return jnp.concatenate([mixed, poses[..., 2:]], axis=-1)
 
 
-class StdNorm(nn.Module):
-    """Norm over the channels by the unbiased standard deviation, to which epsilon is added.
-
-    Attributes:
-        dtype: dtype of the result.
-    """
-
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
-        channels = x.shape[-1]
-        scale = self.param("scale", nn.initializers.ones, (channels,))
-        bias = self.param("bias", nn.initializers.zeros, (channels,))
-        x = x.astype(jnp.float32)
-        centred = x - jnp.mean(x, axis=-1, keepdims=True)
-        variance = jnp.sum(centred * centred, axis=-1, keepdims=True) / max(channels - 1, 1)
-        # Where all channels are equal, the root has no derivative; they stay at the bias.
-        std = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
-        normalised = centred / (std + _NORM_EPS)
-        scale, bias = (functional.per_channel(parameter, x) for parameter in (scale, bias))
-        return (normalised * scale + bias).astype(self.dtype)
-
-
 def _sizes(model: nn.Module) -> dict[str, Any]:
     """What the layers of a model have in common: heads, hidden channels of the feed-forward part,
     dropout and compute dtype."""
@@ -311,19 +290,6 @@ def _sizes(model: nn.Module) -> dict[str, Any]:
         "drop_rate": model.drop_rate,
         "dtype": model.dtype,
     }
-
-
-def _check_clips(model: nn.Module, keypoints: Array | np.ndarray) -> None:
-    frames, joints, channels = keypoints.shape[1:]
-    if frames != model.frames:
-        raise InputError(
-            f"clip of {frames} frames, the model expects exactly {model.frames} (frames)"
-        )
-    if joints != model.num_joints or channels < 2:
-        raise InputError(
-            f"keypoints have {joints} joints of {channels} channels, the model expects "
-            f"{model.num_joints} joints of at least 2 channels"
-        )
 
 
 def _encoded(
@@ -395,16 +361,17 @@ class _Layer(nn.Module):
         self, x: Float[Array, "batch frames channel"], train: bool
     ) -> Float[Array, "batch kept channel"]:
         dropped = nn.Dropout(self.drop_rate, deterministic=not train)
-        attention = _Attention(
+        attention = MultiHeadedAttention(
             num_heads=self.num_heads,
-            drop_rate=self.drop_rate,
+            attn_drop_rate=self.drop_rate,
             initialisation=self.attention,
             dtype=self.dtype,
             name="self_attn",
         )
-        x = x + dropped(attention(StdNorm(self.dtype, name="sublayer_0_norm")(x), train))
+        branch = DeviationNorm(dtype=self.dtype, name="sublayer_0_norm")(x)
+        x = x + dropped(attention(branch, train=train))
         channels = x.shape[-1]
-        branch = StdNorm(self.dtype, name="sublayer_1_norm")(x)
+        branch = DeviationNorm(dtype=self.dtype, name="sublayer_1_norm")(x)
         w_1, w_2 = (
             {"initialisation": initial, "dtype": self.dtype, "name": f"feed_forward_{name}"}
             for initial, name in zip(self.feed_forward, ("w_1", "w_2"), strict=True)
@@ -416,37 +383,6 @@ class _Layer(nn.Module):
         branch = jnp.pad(dropped(nn.relu(branch)), ((0, 0), (1, 1), (0, 0)))
         branch = TemporalConv(channels, 3, self.stride, use_bias=True, **w_2)(branch)
         return x[:, :: self.stride] + dropped(branch)
-
-
-class _Attention(nn.Module):
-    """Self-attention over the frames with a layer each for queries, keys, values and output.
-
-    Attributes:
-        num_heads, drop_rate, initialisation, dtype: as in `layers.Attention`; dropout is of the
-            weights.
-    """
-
-    num_heads: int
-    drop_rate: float
-    initialisation: Initialisation
-    dtype: DTypeLike
-
-    @nn.compact
-    def __call__(
-        self, x: Float[Array, "batch frames channel"], train: bool
-    ) -> Float[Array, "batch frames channel"]:
-        def linear(x: Array, number: int) -> Array:
-            return Linear(
-                x.shape[-1],
-                initialisation=self.initialisation,
-                dtype=self.dtype,
-                name=f"linears_{number}",
-            )(x)
-
-        qkv = [linear(x, number) for number in range(3)]
-        scale = (x.shape[-1] // self.num_heads) ** -0.5
-        drop_rate = self.drop_rate if train else 0.0
-        return linear(attend(self, *qkv, self.num_heads, scale, drop_rate), 3)
 
 
 class _Stack(nn.Module):
@@ -473,17 +409,17 @@ class _Stack(nn.Module):
         visible: Int[Array | np.ndarray, " visible"] | None = None,
     ) -> Float[Array, "batch _ channel"]:
         if self.placed:
-            x = _placed(self, x, "pos_embedding", x.shape[1])
+            x = placed(self, x, "pos_embedding", initialiser=_PLACES)
         if visible is not None:
             x = x[:, visible]
-        attention, *feed_forward = (_copied(self) for _ in range(3))
+        attention, *feed_forward = drawn_once(self, 3)
         for number in range(self.depth):
             x = _Layer(
                 self.num_heads, self.hidden_dim, self.drop_rate, self.dtype, 0, attention,
                 feed_forward, name=f"layers_{number}",
             )(x, train)  # fmt: skip
         # Official checkpoints hold its weights, and nothing goes through it.
-        StdNorm(self.dtype, name="norm")(x)
+        DeviationNorm(dtype=self.dtype, name="norm")(x)
         return x
 
 
@@ -507,41 +443,17 @@ class _Aggregator(nn.Module):
     def __call__(
         self, x: Float[Array, "batch frames channel"], train: bool
     ) -> Float[Array, "batch kept channel"]:
-        attention = _copied(self)
+        (attention,) = drawn_once(self, 1)
         for number, stride in enumerate(self.strides):
             if number < _EMBEDDINGS:
-                x = _placed(self, x, f"pos_embedding_{number + 1}", self.embedded_frames)
+                name = f"pos_embedding_{number + 1}"
+                x = placed(self, x, name, length=self.embedded_frames, initialiser=_PLACES)
             x = _Layer(
                 self.num_heads, self.hidden_dim, self.drop_rate, self.dtype, stride, attention,
                 (TORCH_DEFAULT, TORCH_DEFAULT), name=f"layers_{number}",
             )(x, train)  # fmt: skip
-        StdNorm(self.dtype, name="norm")(x)  # unused, as in `_Stack`
+        DeviationNorm(dtype=self.dtype, name="norm")(x)  # unused, as in `_Stack`
         return x
-
-
-def _placed(module: nn.Module, x: Array, name: str, frames: int) -> Array:
-    """The features with a learned embedding of their places, the module's own."""
-    shape = (1, frames, x.shape[-1])
-    embedding = module.param(name, nn.initializers.normal(1.0), shape)
-    # In float32, so that the embedding's gradient is summed in it too.
-    x = x.astype(jnp.float32) + embedding[:, : x.shape[1]]
-    return x.astype(module.dtype)
-
-
-def _copied(module: nn.Module) -> Initialisation:
-    """PyTorch's initialisation with one draw for all layers, as the released code copies them."""
-    if not module.is_initializing():
-        return TORCH_DEFAULT
-    key = module.make_rng("params")
-
-    def alike(initialise: nn.initializers.Initializer, stream: int) -> nn.initializers.Initializer:
-        return lambda _, shape, dtype=jnp.float32: initialise(
-            jax.random.fold_in(key, stream), shape, dtype
-        )
-
-    return Initialisation(
-        alike(TORCH_DEFAULT.kernel, 0), lambda inputs: alike(TORCH_DEFAULT.bias(inputs), 1)
-    )
 
 
 def masked_frames(frames: int, share: float) -> int:

@@ -17,7 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32, Int
 
 from jrepose.models import functional
-from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear, Mlp
+from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear, Mlp, placed
 
 
 class RelationalEncoder(nn.Module):
@@ -57,14 +57,10 @@ class RelationalEncoder(nn.Module):
             x: features.
             train: apply stochastic depth; needs the PRNG stream `"dropout"`.
         """
-        shape = (1, self.tokens, x.shape[-1])
-        places = self.param("Temporal_pos_embed", nn.initializers.zeros, shape)
         x = jnp.asarray(x)
-        if self.placed:
-            # In float32, so that the embedding's gradient is summed in it too.
-            places = places[0, : x.shape[-2]].reshape((1,) * (x.ndim - 2) + x.shape[-2:])
-            x = x.astype(jnp.float32) + places
-        x = x.astype(self.dtype)
+        # Released checkpoints hold the embedding, whether it is used or not.
+        embedded = placed(self, x, "Temporal_pos_embed", length=self.tokens)
+        x = embedded if self.placed else x.astype(self.dtype)
         for number, rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth).tolist()):
             x = Block(
                 num_heads=self.num_heads,

@@ -16,9 +16,8 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
-from jrepose.errors import InputError
 from jrepose.models import functional
-from jrepose.models.checks import check_hyperparameters
+from jrepose.models.checks import check_hyperparameters, check_keypoints
 from jrepose.models.layers import (
     TORCH_DEFAULT,
     DepthwiseConv,
@@ -127,13 +126,7 @@ class STCFormer(nn.Module):
         Raises:
             InputError: wrong joints, or too few channels.
         """
-        joints, channels = keypoints.shape[2:]
-        expected = len(self.variant.parts)
-        if joints != expected or channels < 2:
-            raise InputError(
-                f"keypoints have {joints} joints of {channels} channels, the model expects "
-                f"{expected} joints of at least 2 channels"
-            )
+        check_keypoints(keypoints, len(self.variant.parts), 2)
         x = Linear(
             self.d_hid,
             use_bias=False,

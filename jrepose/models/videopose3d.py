@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Float32
 
 from jrepose.errors import InputError
-from jrepose.models.checks import check_hyperparameters
+from jrepose.models.checks import check_hyperparameters, check_keypoints
 from jrepose.models.layers import TORCH_DEFAULT, BatchNorm, TemporalConv
 
 
@@ -97,16 +97,12 @@ class VideoPose3D(nn.Module):
             InputError: fewer frames than the receptive field, wrong keypoints, too few channels,
                 or, training, a batch without a variance.
         """
-        batch, frames, joints, channels = keypoints.shape
+        batch, frames = keypoints.shape[:2]
         if frames < self.receptive_field:
             raise InputError(
                 f"clip of {frames} frames, the model's receptive field is {self.receptive_field}"
             )
-        if joints != self.num_joints_in or channels < self.in_features:
-            raise InputError(
-                f"keypoints have {joints} joints of {channels} channels, the model expects "
-                f"{self.num_joints_in} joints of at least {self.in_features} channels"
-            )
+        check_keypoints(keypoints, self.num_joints_in, self.in_features)
         x = jnp.asarray(keypoints)[..., : self.in_features].reshape(batch, frames, -1)
         x = TemporalNetwork(
             features=self.num_joints_out * 3,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from jrepose import __version__, models
+from jrepose import __version__
 from jrepose.interop.export import Network
 from jrepose.motion.pretrained import Pretrained
 from jrepose.skeleton import Skeleton
-from jrepose.tasks.lifting import Lifting
 
 
 def network_of(pretrained: Pretrained, *, flip: bool = False) -> Network:
@@ -19,12 +18,10 @@ def network_of(pretrained: Pretrained, *, flip: bool = False) -> Network:
         pretrained: network, weights and what they were trained for.
         flip: average with the mirrored prediction for the mirrored keypoints.
     """
-    model = models.create(**pretrained.model)
-    task = Lifting(model, pretrained.skeleton, pretrained.keypoint_skeleton)
-    _, joints, channels = model.input_shape
+    _, joints, channels = pretrained.task.model.input_shape
 
     def apply(variables, keypoints):
-        return task.predict(variables, {"keypoints": keypoints}, None, flip=flip)
+        return pretrained.task.predict(variables, {"keypoints": keypoints}, None, flip=flip)
 
     about = {
         field.name: getattr(pretrained, field.name)

@@ -2,43 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
+
+from jrepose.data.scaling import Scale
 
 _SAME_RATE = 0.02  # relative difference that nobody sees
-
-
-class Scale(NamedTuple):
-    """x, y of a model: (pixels - centre) / unit, both the same for all frames or one for each."""
-
-    centre: tuple[float, float] | Float[np.ndarray, "frames 2"]
-    unit: float | Float[np.ndarray, " frames"]
-    clip: bool = False  # to [-1, 1]
-
-    def to_model(
-        self, pixels: Float[np.ndarray, "frames joints 2"]
-    ) -> Float32[np.ndarray, "frames joints 2"]:
-        centre, unit = self._by_frame()
-        scaled = ((pixels - centre) / unit).astype(np.float32)
-        return scaled.clip(-1, 1) if self.clip else scaled
-
-    def to_pixels(
-        self, poses: Float[np.ndarray, "frames joints 3"]
-    ) -> Float[np.ndarray, "frames joints 3"]:
-        """2.5D poses of a model in pixels."""
-        centre, unit = self._by_frame()
-        return poses * unit + np.concatenate([centre, np.zeros_like(centre[..., :1])], axis=-1)
-
-    def at(self, frame: int) -> Scale:
-        """That of one frame."""
-        if np.ndim(self.unit) == 0:
-            return self
-        return Scale(self.centre[frame], self.unit[frame], self.clip)
-
-    def _by_frame(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.asarray(self.centre)[..., None, :], np.asarray(self.unit)[..., None, None]
 
 
 def screen_scale(size: tuple[int, int]) -> Scale:

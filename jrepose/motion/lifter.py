@@ -17,13 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float, Float32, Num
 
-from jrepose import models
-from jrepose.data.scaling import person_frame
+from jrepose.data.scaling import Scale, person_scale
 from jrepose.errors import InputError, listed
 from jrepose.motion import camera_space, smoothing, upright
 from jrepose.motion.bones import with_constant_bones
 from jrepose.motion.inputs import (
-    Scale,
     at_rate,
     box_scale,
     interpolated,
@@ -36,7 +34,6 @@ from jrepose.motion.readers.layouts import layout_named, tell_layout
 from jrepose.motion.stream import Stream
 from jrepose.skeleton import Skeleton
 from jrepose.skeleton_conversion import convert, filled
-from jrepose.tasks.lifting import Lifting
 
 _LONG_GAP_S = 0.5
 _RATES = (0.1, 10_000.0)
@@ -74,8 +71,6 @@ class Lifter:
     def __init__(self, pretrained: Pretrained, *, flip: bool = True, batch_size: int | None = None):
         self.pretrained = pretrained
         self._flip = flip
-        model = models.create(**pretrained.model)
-        self._task = Lifting(model, pretrained.skeleton, pretrained.keypoint_skeleton)
         self._variables = jax.device_put(dict(pretrained.variables))
         self._inputs, self._outputs = self._clip_lengths()
         alone = jax.default_backend() == "cpu" and self._outputs > 1
@@ -137,8 +132,8 @@ class Lifter:
 
     def _program(self, flip: bool) -> Any:
         def predict(variables, keypoints):
-            keys = jax.random.split(jax.random.key(0), len(keypoints))  # nothing is drawn
-            return self._task.predict(variables, {"keypoints": keypoints}, keys, flip=flip)
+            task = self.pretrained.task
+            return task.predict(variables, {"keypoints": keypoints}, None, flip=flip)
 
         return predict
 
@@ -355,10 +350,10 @@ class Lifter:
         longest = clip - 1 if outputs == clip else clip
         state = Stream(
             self.pretrained,
-            lambda inputs: self._run(self._variables, jnp.asarray(inputs)),
+            self._poses_of_clip,
             clip,
             outputs,
-            min((clip - outputs) // 2 + self.pretrained.causal_shift, clip - outputs),
+            self._seen_before(clip, outputs),
             self._scale,
             size=size,
             fps=fps,
@@ -391,7 +386,7 @@ class Lifter:
         self, points: np.ndarray, certain: np.ndarray, size: tuple[int, int], fps: float
     ) -> Scale:
         if self.pretrained.scaling == "person":
-            return Scale(*person_frame(points, self.pretrained.keypoint_skeleton, fps))
+            return person_scale(points, self.pretrained.keypoint_skeleton, fps)
         if self.pretrained.scaling == "box":
             return box_scale(points, certain, size)
         return screen_scale(size)
@@ -413,7 +408,7 @@ class Lifter:
     ) -> Float32[np.ndarray, "frames joints 3"]:
         """The network's poses: overlapping clips, blended, with edges padded."""
         frames, seen, given = len(inputs), self._inputs, self._outputs
-        before, after = self._margins()
+        before = self._seen_before(seen, given)
         whole = seen == given
         hop = max(1, given // 2) if whole else given
         starts = list(range(0, max(frames - given, 0) + hop, hop)) if frames > given else [0]
@@ -436,11 +431,17 @@ class Lifter:
                 share[start:stop] += weight[: stop - start]
         return self._relative(total / share[:, None, None])
 
-    def _margins(self) -> tuple[int, int]:
-        """Frames that a clip sees before its first pose and after its last one."""
-        margin = self._inputs - self._outputs
-        before = margin // 2 + self.pretrained.causal_shift
-        return min(before, margin), max(margin - before, 0)
+    def _seen_before(self, inputs: int, outputs: int) -> int:
+        """Frames that a clip sees before its first pose."""
+        margin = inputs - outputs
+        return min(margin // 2 + self.pretrained.causal_shift, margin)
+
+    def _poses_of_clip(
+        self, inputs: Float32[np.ndarray, "frames joints 3"]
+    ) -> Float[np.ndarray, "frames_out joints 3"]:
+        """What the network says of one clip."""
+        poses = np.asarray(self._run(self._variables, jnp.asarray(inputs[None])))[0]
+        return self._relative(poses.astype(np.float64))
 
     def _relative(self, poses: np.ndarray) -> np.ndarray:
         """Relative to the root: of 2.5D poses only the depth is."""

@@ -8,6 +8,7 @@ archives in `jrepose/weights/`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -25,6 +26,7 @@ from jrepose.files import atomic_path
 from jrepose.interop.weights import variables_of
 from jrepose.restricted_pickle import read_npz
 from jrepose.skeleton import HUMAN36M_17, SKELETONS, Skeleton
+from jrepose.tasks.lifting import Lifting
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "weights"
 """Archives that come with jrepose."""
@@ -50,7 +52,7 @@ class Pretrained:
             largest are taken as they are.
         scaling: of x and y.  `"screen"`: the picture's width becomes [-1, 1], y by the same scale.
             `"box"`: the longer side of the box around all keypoints of the video does (MotionBERT).
-            `"person"`: relative to the person (`jrepose.data.scaling.person_frame`).
+            `"person"`: relative to the person (`jrepose.data.scaling.person_scale`).
         causal_shift: frames by which a clip's inputs are earlier than those around its output.
         origin: where it is from.
         notes: what it does not say itself and is assumed, a sentence each.
@@ -84,6 +86,11 @@ class Pretrained:
         rates = self.frame_rates
         if not rates or not all(np.isfinite(rate) and rate > 0 for rate in rates):
             raise InputError(f"{self.origin}: frame_rates are {rates}; expected positive numbers")
+
+    @functools.cached_property
+    def task(self) -> Lifting:
+        """The network as a task, whose `predict` averages with the mirrored prediction if asked."""
+        return Lifting(models.create(**self.model), self.skeleton, self.keypoint_skeleton)
 
     def save(self, path: str | os.PathLike[str], *, half: bool = True) -> None:
         """Writes an archive.

@@ -13,7 +13,6 @@ are exact wherever bones are of constant length.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,7 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
 from jrepose.motion import rest_pose
-from jrepose.motion.bones import bone_directions, bone_lengths
+from jrepose.motion.bones import bone_directions, bone_lengths, unit_vectors
 from jrepose.skeleton import Skeleton, parents_first
 
 _PLANE_FROM, _PLANE_FULL = math.sin(math.radians(4)), math.sin(math.radians(12))
@@ -191,10 +190,6 @@ class _Fit:
         return _about(upper, angle) @ world
 
 
-def _unit(vectors: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
 def _cross_matrix(vectors: Float[np.ndarray, "frames 3"]) -> Float[np.ndarray, "frames 3 3"]:
     x, y, z = vectors.T
     zero = np.zeros_like(x)
@@ -216,12 +211,12 @@ def _swing(
     wanted: Float[np.ndarray, "frames 3"],
 ) -> Float[np.ndarray, "frames 3 3"]:
     """The rotation, followed by the smallest one that points `rest` to `wanted`."""
-    have, wanted = _unit(rotation @ rest), _unit(wanted)
+    have, wanted = unit_vectors(rotation @ rest), unit_vectors(wanted)
     axis = np.cross(have, wanted)
     sine, cosine = np.linalg.norm(axis, axis=-1), (have * wanted).sum(-1)
     # Opposite directions: any perpendicular axis does.
-    spare = _unit(np.cross(have, np.eye(3)[np.abs(have).argmin(-1)]))
-    axis = np.where((sine > 1e-9)[:, None], _unit(axis), spare)
+    spare = unit_vectors(np.cross(have, np.eye(3)[np.abs(have).argmin(-1)]))
+    axis = np.where((sine > 1e-9)[:, None], unit_vectors(axis), spare)
     known = np.abs(wanted).any(-1) & np.abs(have).any(-1)
     return _about(axis, np.where(known, np.arctan2(sine, cosine), 0.0)) @ rotation
 
@@ -234,7 +229,7 @@ def _turn_to(
     side: Float[np.ndarray, "frames 3"],
 ) -> Float[np.ndarray, "frames 3 3"]:
     """The rotation, which points `main_rest` to `main`, turned about it towards `side`."""
-    axis = _unit(main)
+    axis = unit_vectors(main)
     have, wanted = (
         vector - (vector * axis).sum(-1, keepdims=True) * axis
         for vector in (rotation @ side_rest, side)
@@ -274,18 +269,3 @@ def euler_angles(
     changed = np.concatenate([[False], np.cumsum(change < stay) % 2 == 1])
     angles = np.where(changed[:, None], other, angles)
     return np.rad2deg(np.unwrap(angles, axis=0))
-
-
-def positions(
-    parts: Sequence[Turned], root: Float[np.ndarray, "frames 3"]
-) -> Float[np.ndarray, "frames parts 3"]:
-    """Where the parts are: forward kinematics."""
-    placed, turned = np.empty((len(root), len(parts), 3)), []
-    for number, part in enumerate(parts):
-        if part.parent < 0:
-            placed[:, number] = root
-            turned.append(part.rotation)
-        else:
-            placed[:, number] = placed[:, part.parent] + turned[part.parent] @ part.offset
-            turned.append(turned[part.parent] @ part.rotation)
-    return placed

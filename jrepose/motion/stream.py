@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32
 
+from jrepose.data.scaling import Scale
 from jrepose.motion import camera_space, upright
 from jrepose.motion.bones import bone_lengths
-from jrepose.motion.inputs import Scale, interpolated, model_rate
+from jrepose.motion.inputs import interpolated, model_rate
 from jrepose.motion.pretrained import Pretrained
 from jrepose.motion.smoothing import OneEuro
 from jrepose.skeleton_conversion import filled
@@ -40,8 +41,7 @@ class Stream:
 
     Args:
         pretrained: what the network was trained for.
-        run: from inputs `[1, frames, joints, 3]` of that many frames to poses
-            `[1, frames_out, joints, 3]`.
+        run: from inputs of that many frames to poses relative to the root.
         frames: that `run` takes.
         outputs: poses that it gives.
         before: frames that it sees before the first of them.
@@ -54,7 +54,7 @@ class Stream:
     def __init__(
         self,
         pretrained: Pretrained,
-        run: Callable[[Float32[np.ndarray, "1 frames joints 3"]], np.ndarray],
+        run: Callable[[Float32[np.ndarray, "frames joints 3"]], np.ndarray],
         frames: int,
         outputs: int,
         before: int,
@@ -124,8 +124,7 @@ class Stream:
         at = np.minimum(np.abs(at), newest)
         clip = interpolated(inputs, at).astype(np.float32)
         clip[..., 2] = clip[..., 2].clip(0, 1)
-        poses = np.asarray(self._run(clip[None]))[0].astype(np.float64)
-        pose = interpolated(poses, np.array([max(wanted, 0.0)]))
+        pose = interpolated(self._run(clip), np.array([max(wanted, 0.0)]))
         return self._in_world(
             pose, pixels[newest - back], certain[newest - back], scale.at(newest - back)
         )
@@ -134,10 +133,8 @@ class Stream:
         self, pose: np.ndarray, pixels: np.ndarray, certain: np.ndarray, scale: Scale
     ) -> Float32[np.ndarray, "joints 3"]:
         skeleton = self._pretrained.skeleton
-        root = pose[:, skeleton.root, None].copy()
         if self._pretrained.target_space == "image":
-            root[..., :2] = 0
-            in_pixels = scale.to_pixels(pose - root)
+            in_pixels = scale.to_pixels(pose)
             shape = camera_space.shape_in_camera(in_pixels, self._size, self._focal)
             total = camera_space.total_length(shape, skeleton)
             height = self._stature(
@@ -147,7 +144,6 @@ class Stream:
             root = shape[0, skeleton.root]
             placed = (shape[0] - root) * metres + root * np.exp(self._metres(float(np.log(metres))))
         else:
-            pose = pose - root
             height = camera_space.stature(bone_lengths(pose, skeleton), skeleton)
             pose = pose * (self._height / max(self._stature(height), 1e-9))
             place = camera_space.projecting_place(
@@ -159,8 +155,7 @@ class Stream:
         world = placed @ self._axes.T
         if self._filter is not None:
             world = self._filter(world)
-        ankles = [skeleton.joint_names.index(name) for name in ("left_ankle", "right_ankle")
-                  if name in skeleton.joint_names]  # fmt: skip
+        ankles = upright.ankles_of(skeleton)
         lowest = world[ankles, 2].min() if ankles else world[:, 2].min()
         floor = self._floor(float(lowest)) - camera_space.ANKLE_SHARE * self._height
         return (world - [0.0, 0.0, floor]).astype(np.float32)

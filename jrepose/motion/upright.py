@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jrepose.motion.bones import unit_vectors
 from jrepose.motion.camera_space import ANKLE_SHARE
 from jrepose.skeleton import Skeleton
 
@@ -51,17 +52,21 @@ def up_of_body(
     ankles, hips, shoulders = (
         (ankles * share[..., None]).sum(1), hips.mean(1), shoulders.mean(1)
     )  # fmt: skip
-    legs, trunk, whole = _unit(hips - ankles), _unit(shoulders - hips), _unit(shoulders - ankles)
+    legs, trunk, whole = (
+        unit_vectors(hips - ankles),
+        unit_vectors(shoulders - hips),
+        unit_vectors(shoulders - ankles),
+    )
     standing = (legs * trunk).sum(-1) > np.cos(np.deg2rad(_STRAIGHT_DEG))
     standing &= whole @ _CAMERA_UP > np.cos(np.deg2rad(_FARTHEST_DEG))
     share = float(standing.mean())
     if share < _ENOUGH:
         return _CAMERA_UP, 0.0
     directions = whole[standing]
-    up = _unit(np.median(directions, axis=0))
+    up = unit_vectors(np.median(directions, axis=0))
     for _ in range(_ROUNDS):  # Weiszfeld's iteration for the geometric median
         away = np.linalg.norm(directions - up, axis=-1)
-        up = _unit((directions / np.maximum(away, 0.02)[:, None]).sum(0))
+        up = unit_vectors((directions / np.maximum(away, 0.02)[:, None]).sum(0))
     return up, share
 
 
@@ -75,8 +80,14 @@ def to_world(
 def world_axes(up: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
     """The world's axes, a row each, in the camera's."""
     away = np.array([0.0, 0.0, 1.0])
-    forward = _unit(away - (away @ up) * up)
+    forward = unit_vectors(away - (away @ up) * up)
     return np.stack([np.cross(forward, up), forward, up])
+
+
+def ankles_of(skeleton: Skeleton) -> list[int]:
+    """The ankles that a skeleton has."""
+    names = skeleton.joint_names
+    return [names.index(name) for name in ("left_ankle", "right_ankle") if name in names]
 
 
 def contacts(
@@ -117,8 +128,7 @@ def on_floor(
         fps: frames per second.
         height_m: of the person.
     """
-    ankles = [skeleton.joint_names.index(name) for name in ("left_ankle", "right_ankle")
-              if name in skeleton.joint_names]  # fmt: skip
+    ankles = ankles_of(skeleton)
     if not ankles:
         return poses_m - [0.0, 0.0, float(np.quantile(poses_m[..., 2].min(1), 0.05))]
     feet = poses_m[:, ankles]
@@ -159,8 +169,3 @@ def _both(poses: np.ndarray, skeleton: Skeleton, part: str) -> np.ndarray | None
     if not set(names) <= set(skeleton.joint_names):
         return None
     return poses[:, [skeleton.index(name) for name in names]]
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.maximum(lengths, 1e-12)

@@ -21,7 +21,7 @@ from jrepose.data.flip import flip_poses
 from jrepose.errors import InputError
 from jrepose.losses.objective import Objective, create_objective, loss_of
 from jrepose.skeleton import Skeleton
-from jrepose.tasks.task import Clock, Outcome, Variables
+from jrepose.tasks.task import Clock, Outcome, Variables, of_network
 
 ROOTS = ("clip_first", "frame")
 
@@ -78,13 +78,14 @@ class Lifting:
     def loss(
         self, variables: Variables, batch: Batch, key: Key[Array, ""], step: Int[Array, ""]
     ) -> tuple[Float[Array, ""], Outcome]:
-        of_model = {name: value for name, value in variables.items() if name != "objective"}
         epoch = None if self.clock is None else self.clock(step)
         seen = batch["keypoints"]
         if self.corruption is not None:
             of_corruption, key = jax.random.split(key)
             seen = self.corruption(jnp.asarray(seen), jnp.asarray(batch["poses"]), of_corruption)
-        outputs, renewed = self.apply_in_training(self.model, of_model, seen, key, epoch)
+        outputs, renewed = self.apply_in_training(
+            self.model, of_network(variables), seen, key, epoch
+        )
         labels = relative_labels(batch["poses"], self.root, self.skeleton.root)
         total, terms = self.objective(
             variables["objective"], outputs, labels, batch["keypoints"], epoch
@@ -120,8 +121,7 @@ class Lifting:
         return 0.5 * (poses + flip_poses(mirrored, self.skeleton))
 
     def _poses(self, variables: Variables, keypoints):
-        of_model = {name: value for name, value in variables.items() if name != "objective"}
-        return models.main_output(self.model.apply(of_model, keypoints, train=False))
+        return models.main_output(self.model.apply(of_network(variables), keypoints, train=False))
 
 
 def relative_labels(

@@ -21,7 +21,7 @@ from jrepose.errors import InputError
 from jrepose.models.pstmo import PSTMO, MaskedPSTMO, masked_frames
 from jrepose.skeleton import Skeleton
 from jrepose.tasks.lifting import create_model
-from jrepose.tasks.task import Clock, Outcome, Variables
+from jrepose.tasks.task import Clock, Outcome, Variables, of_network
 
 _ERROR = "keypoint_error"
 
@@ -66,7 +66,7 @@ class MaskedPoses:
         of_masks, of_dropout = jax.random.split(key)
         masks = self.masks(of_masks)
         completed, renewed = self.model.apply(
-            _of_model(variables),
+            of_network(variables),
             batch["keypoints"],
             *masks,
             train=True,
@@ -83,10 +83,10 @@ class MaskedPoses:
 
         def score(keypoints, key):
             masks = self.masks(key)
-            completed = self.model.apply(_of_model(variables), keypoints[None], *masks)
+            completed = self.model.apply(of_network(variables), keypoints[None], *masks)
             if flip:  # under the same masks, as in the released code
                 others = flip_poses(keypoints[None], self.skeleton)
-                others = self.model.apply(_of_model(variables), others, *masks)
+                others = self.model.apply(of_network(variables), others, *masks)
                 completed = (completed + flip_poses(others, self.skeleton)) / 2
             return 1000 * losses.mpjpe(completed, self._in_order(keypoints[None], masks))
 
@@ -109,10 +109,6 @@ class MaskedPoses:
     def _in_order(self, keypoints, masks) -> Float[Array, "clips frames joints 2"]:
         visible, masked, _ = masks
         return jnp.asarray(keypoints)[:, jnp.concatenate([visible, masked]), :, :2]
-
-
-def _of_model(variables: Variables) -> dict[str, Any]:
-    return {name: value for name, value in variables.items() if name != "objective"}
 
 
 def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -> MaskedPoses:

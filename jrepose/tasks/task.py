@@ -32,6 +32,11 @@ class Outcome(NamedTuple):
     collections: Mapping[str, PyTree]
 
 
+def of_network(variables: Variables) -> Variables:
+    """A task's variables without those of its objective: what its network is applied to."""
+    return {name: value for name, value in variables.items() if name != "objective"}
+
+
 @runtime_checkable
 class Trainable(Protocol):
     """What is learned: a frozen dataclass of pure functions.

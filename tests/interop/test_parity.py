@@ -52,14 +52,16 @@ def write(path, arrays, model="RePOSE"):
     return str(path)
 
 
-# Losses that no training uses; training steps, which are replayed in tests/training; what is only
-# rounding; BatchNorm's counter of batches, which nothing reads.
+# Losses that no training uses; training steps and schedules, which tests/training replays; what is
+# only rounding; BatchNorm's counter of batches, which nothing reads.
 WITHOUT_COUNTERPART = {
     "weighted_bonelen",
     "weighted_boneratio",
     "bone_length_consistency_unused",
     "symmetry_penalty_unused",
     "two_steps",
+    "lr",
+    "bn_momentum",
     "shift_max_abs_change",
     "num_batches_tracked",
 }

@@ -13,7 +13,8 @@ from jrepose.errors import InputError
 from jrepose.interop import from_torch
 from jrepose.interop.names import usual_layout
 from jrepose.interop.pstmo import torch_key
-from jrepose.models.pstmo import MaskedPSTMO, Refinement, StdNorm, masked_frames
+from jrepose.models.layers import DeviationNorm
+from jrepose.models.pstmo import MaskedPSTMO, Refinement, masked_frames
 
 SMALL = {
     "frames": 10,
@@ -93,7 +94,7 @@ def test_layers_begin_as_copies():
 
 def test_norm_by_the_unbiased_deviation():
     x = jax.random.normal(jax.random.key(1), (3, 6))
-    norm = StdNorm()
+    norm = DeviationNorm()
     variables = norm.init(jax.random.key(0), x)
     expected = (x - x.mean(-1, keepdims=True)) / (x.std(-1, ddof=1, keepdims=True) + 1e-6)
     np.testing.assert_allclose(norm.apply(variables, x), expected, atol=1e-6)

@@ -12,7 +12,7 @@ import jrepose
 from jrepose import models
 from jrepose.command import run
 from jrepose.commands.lift import lift
-from jrepose.data.scaling import person_frame
+from jrepose.data.scaling import person_scale
 from jrepose.errors import InputError
 from jrepose.motion import upright
 from jrepose.motion.lifter import Lifter
@@ -76,7 +76,7 @@ def label(camera: np.ndarray, pixels: np.ndarray, space: str) -> np.ndarray:
     depth = (camera[..., 2:] - camera[:, :1, 2:]) * FOCAL / camera[:, :1, 2:]
     centre, unit = np.array(files.SIZE) / 2, np.array(files.SIZE[0] / 2)
     if space == "person":
-        centre, unit = person_frame(pixels, HUMAN36M_17, 30.0)
+        centre, unit, _ = person_scale(pixels, HUMAN36M_17, 30.0)
     centre, unit = centre[..., None, :], unit[..., None, None]
     return np.concatenate([pixels - centre, depth], -1) / unit
 

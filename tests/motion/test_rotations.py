@@ -5,12 +5,25 @@ import pytest
 from people import person
 from scipy.spatial.transform import Rotation
 
-from jrepose.motion.rotations import euler_angles, fit_rotations, positions
+from jrepose.motion.rotations import euler_angles, fit_rotations
 from jrepose.skeleton import HUMAN36M_17
 
 
 def y_up(poses):
     return np.stack([poses[..., 0], poses[..., 2], -poses[..., 1]], axis=-1)
+
+
+def positions(parts, root):
+    """Where the parts are: forward kinematics."""
+    placed, turned = np.empty((len(root), len(parts), 3)), []
+    for number, part in enumerate(parts):
+        if part.parent < 0:
+            placed[:, number] = root
+            turned.append(part.rotation)
+        else:
+            placed[:, number] = placed[:, part.parent] + turned[part.parent] @ part.offset
+            turned.append(turned[part.parent] @ part.rotation)
+    return placed
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import tiny
 
 from jrepose.data.batches import ClipOrder
 from jrepose.errors import InputError
+from jrepose.tasks.lifting import momentum_decay
 from jrepose.training.schedule import Epochs, create_schedule
 
 
@@ -32,6 +33,19 @@ def test_rate_of_every_step(clips, batch):
     np.testing.assert_allclose(rates(schedule, 200), expected, rtol=1e-6)
     epochs = jax.vmap(Epochs(batch, clips))(jnp.arange(200))
     np.testing.assert_allclose(epochs, np.arange(200) * batch / clips, rtol=1e-6)
+
+
+def test_of_the_released_training(golden):
+    """VideoPose3D's learning rate and BatchNorm's momentum of every epoch."""
+    arrays, _ = golden("videopose3d")
+    expected, momenta = arrays["schedule/lr"], arrays["schedule/bn_momentum"]
+    decay = float(expected[1] / expected[0])
+    schedule = make_schedule(learning_rate=float(expected[0]), learning_rate_decay=decay)
+    found = rates(schedule, 10 * len(expected))[::10]
+    np.testing.assert_allclose(found, expected, rtol=2e-5)
+    momentum = momentum_decay(0.1, 0.001, len(momenta))
+    found = jax.vmap(momentum)(jnp.arange(len(momenta), dtype=jnp.float32))
+    np.testing.assert_allclose(found, momenta, rtol=2e-5)
 
 
 @pytest.mark.parametrize("step", [2**31 - 5, 999_998, 524_289])

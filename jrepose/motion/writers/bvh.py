@@ -14,12 +14,12 @@ import numpy as np
 from jrepose.errors import InputError
 from jrepose.motion.motion import Motion
 from jrepose.motion.rotations import Turned, euler_angles, fit_rotations
+from jrepose.motion.writers.text import write_rows
 
 ORDERS = tuple("".join(order) for order in itertools.permutations("XYZ"))
 """Orders of rotation channels."""
 
 _CM_PER_M = 100
-_FRAMES_PER_BLOCK = 1024
 
 
 def write(motion: Motion, path: pathlib.Path, name: str, rotation_order: str = "ZXY") -> None:
@@ -53,9 +53,7 @@ def write(motion: Motion, path: pathlib.Path, name: str, rotation_order: str = "
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.write(_hierarchy(parts, order))
         file.write(f"MOTION\nFrames: {len(table)}\nFrame Time: {1 / motion.fps:.8f}\n")
-        for start in range(0, len(table), _FRAMES_PER_BLOCK):
-            block = table[start : start + _FRAMES_PER_BLOCK]
-            file.write(row * len(block) % tuple(block.ravel()))
+        write_rows(file, row, table)
 
 
 def _hierarchy(parts: list[Turned], order: str) -> str:

@@ -10,8 +10,7 @@ import pathlib
 import numpy as np
 
 from jrepose.motion.motion import Motion
-
-_FRAMES_PER_BLOCK = 1024
+from jrepose.motion.writers.text import write_rows
 
 
 def write(motion: Motion, path: pathlib.Path, name: str) -> None:
@@ -44,6 +43,4 @@ def write(motion: Motion, path: pathlib.Path, name: str) -> None:
     row = "\t".join(["%d", *["%.6f"] * (table.shape[1] - 1)]) + "\n"
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.writelines("\t".join(line) + "\n" for line in header)
-        for start in range(0, frames, _FRAMES_PER_BLOCK):
-            block = table[start : start + _FRAMES_PER_BLOCK]
-            file.write(row * len(block) % tuple(block.ravel()))
+        write_rows(file, row, table)

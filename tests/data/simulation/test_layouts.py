@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jrepose.data.mocap.recording import Recording
-from jrepose.data.scaling import person_frame
+from jrepose.data.scaling import person_scale
 from jrepose.data.simulation.bodies import with_other_body
 from jrepose.data.simulation.detector import Detections, DetectorConfig
 from jrepose.data.simulation.layouts import through_layout
@@ -105,8 +105,8 @@ def test_unknown_layouts_are_refused():
 
 def test_the_persons_frame_follows_place_and_size():
     points = person().astype(np.float64)
-    centre, unit = person_frame(points, HUMAN36M_17, 20.0)
-    moved, larger = person_frame(points * 3 + [100, -50], HUMAN36M_17, 20.0)
+    centre, unit, _ = person_scale(points, HUMAN36M_17, 20.0)
+    moved, larger, _ = person_scale(points * 3 + [100, -50], HUMAN36M_17, 20.0)
     np.testing.assert_allclose(moved, centre * 3 + [100, -50])
     np.testing.assert_allclose(larger, unit * 3)
     assert 90 < unit[0] < 130  # about a metre of this person of 1.7 m, 163 pixels from ankle to top

@@ -20,7 +20,8 @@ FLOORS = {
     "evaluation": 4, "training": 4, "interop": 4, "motion": 4,
     "commands": 5, "cli": 6, "__main__": 7, "__init__": 0,
 }  # fmt: skip
-SAME_FLOOR = {("training", "evaluation"), ("interop", "training"), ("motion", "interop"),
+SAME_FLOOR = {("training", "evaluation"), ("interop", "training"), ("interop", "evaluation"),
+              ("motion", "interop"),
               ("skeleton", "errors"),
               ("skeleton_conversion", "skeleton"), ("camera", "errors"), ("files", "errors"),
               ("peers", "errors"), ("disk", "errors"), ("config", "data"),

@@ -59,17 +59,6 @@ def make_dataset(videos=((30, "Walking"), (20, "Sitting")), seed=0) -> PoseDatas
     )
 
 
-def plain_skeleton(joints: int, left=(), right=()) -> Skeleton:
-    """As many joints as a fixture has, joint 0 the root, whatever they stand for."""
-    return Skeleton(
-        name="of_a_fixture",
-        joint_names=tuple(f"joint_{number}" for number in range(joints)),
-        parents=(-1, *[0] * (joints - 1)),
-        left=tuple(left),
-        right=tuple(right),
-    )
-
-
 class LinearLifter(nn.Module):
     """Keypoints through one matrix: not good, but deterministic and per frame."""
 

@@ -1,12 +1,12 @@
 """VideoPose3D's metrics of one unchunked sequence, as the official code computes them."""
 
 import numpy as np
-from evaluation.conftest import plain_skeleton
 
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.windows import evaluation_windows
 from jrepose.evaluation.protocol import Protocol, counted_entries
 from jrepose.evaluation.scores import evaluate_predictions
+from jrepose.interop.fixtures.arrays import numbered_skeleton
 
 NAMES = {"mpjpe": "mpjpe", "p_mpjpe": "pa_mpjpe", "n_mpjpe": "n_mpjpe", "mpjve": "mpjve"}
 
@@ -22,7 +22,7 @@ def test_sequence_with_averaged_predictions(golden):
         visible=np.ones((frames, joints), bool),
         valid=np.ones(frames, bool),
         videos=(Video("S9/Eating", "S9", "Eating", "0", 1000, 1002, 50.0, 0, frames),),
-        skeleton=plain_skeleton(joints),
+        skeleton=numbered_skeleton(joints),
         poses_camera_mm=targets * np.float32(1000),
         target_space="camera_m",
     )

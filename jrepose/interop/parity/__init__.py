@@ -113,13 +113,17 @@ def _is_plain(array: Any) -> bool:
 
 
 def _compare(name: str, ours: Any, expected: np.ndarray) -> Comparison:
-    scale = float(np.nanmax(np.abs(expected), initial=0.0))
+    if expected.dtype.kind in "SU":
+        difference = 0.0 if np.array_equal(ours, expected) else np.inf
+        return Comparison(name, difference, difference)
+    known = ~np.isnan(expected)
+    scale = float(np.max(np.abs(expected), initial=0.0, where=known))
     if isinstance(ours, Rounded):
         ours, scale = ours.value, max(scale, float(ours.scale))
     ours = np.asarray(ours, np.float64)
-    if ours.shape != expected.shape or not np.array_equal(np.isnan(ours), np.isnan(expected)):
+    if ours.shape != expected.shape or not np.array_equal(~np.isnan(ours), known):
         return Comparison(name, np.inf, np.inf)
-    absolute = float(np.nanmax(np.abs(ours - expected), initial=0.0))
+    absolute = float(np.max(np.abs(ours - expected), initial=0.0, where=known))
     return Comparison(name, absolute, absolute / scale if scale else absolute)
 
 
@@ -144,7 +148,7 @@ def report(comparisons: list[Comparison], tolerance: float, verbose: bool) -> st
 
 def not_compared(path: pathlib.Path, comparisons: list[Comparison]) -> list[str]:
     """Groups of results in the fixture, with the number of arrays that have no comparison."""
-    given = {"param", "alt_param", "input", "alt_input", "target", "alt_target"}
+    given = {"param", "alt_param", "input", "alt_input", "target", "alt_target", "train", "test"}
     compared = {comparison.name for comparison in comparisons}
     left = collections.Counter(_group(key) for key in _read(path)[0] if key not in compared)
     left = {group: count for group, count in left.items() if group.split("/")[-1] not in given}

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 
 from jrepose.data.formats.human36m_sh import BLOCKED_SEQUENCES, FILE_NAME, read_human36m_sh
-from jrepose.data.windows import evaluation_windows, training_windows
 from jrepose.errors import InputError
-from jrepose.interop.fixtures.arrays import below
 
 TRAIN = (
     ("s_01_act_02_subact_01_ca_01", "54138969", None, 5),
@@ -302,58 +300,3 @@ def test_a_pickle_of_something_else(read):
     for other in ([1, 2], {}, None, np.zeros(3)):
         with pytest.raises(InputError, match="expected a dictionary of two"):
             read(other)
-
-
-@pytest.fixture(
-    params=[(4, np.asarray), (2, np.asarray), (2, np.ndarray.tolist)],
-    ids=["protocol 4", "protocol 2", "lists"],
-)
-def official(golden, request, tmp_path):
-    """What the official code computes for a file, and that file's datasets."""
-    arrays, config = golden("h36m_sh_mini")
-    protocol, form = request.param
-    content = {
-        split: {k: form(column) for k, column in below(arrays, f"{split}/").items()}
-        for split in ("train", "test")
-    }
-    (tmp_path / FILE_NAME).write_bytes(pickle.dumps(content, protocol))
-    return arrays, config, read_human36m_sh(tmp_path)
-
-
-def test_official_clips_inputs_and_labels(official):
-    arrays, config, splits = official
-    frames = config["clip_len"]
-    train = training_windows(splits["train"].videos, frames, config["train_stride"], "resample")
-    test = evaluation_windows(splits["test"].videos, frames, config["test_stride"], "resample")
-    overlap = evaluation_windows(splits["test"].videos, frames, config["train_stride"], "resample")
-    np.testing.assert_array_equal(overlap.inputs, arrays["output/overlap/test_clips"])
-    for name, index in (("train", train.inputs), ("test", test.inputs)):
-        np.testing.assert_array_equal(index, arrays[f"output/{name}_clips"])
-        inputs, labels = splits[name].model_inputs()[index], splits[name].model_targets()[index]
-        # At most half a unit in the last place of single precision.
-        np.testing.assert_allclose(inputs, arrays[f"output/{name}_input"], rtol=0, atol=1e-7)
-        np.testing.assert_allclose(labels, arrays[f"output/{name}_label"], rtol=0, atol=1e-7)
-
-
-def test_official_denormalisation(official):
-    arrays, _, splits = official
-    test, index = splits["test"], arrays["output/test_clips"]
-    sizes = np.stack([test.per_frame("width"), test.per_frame("height")], -1)
-    np.testing.assert_array_equal(sizes[index[:, 0]], arrays["output/test_hw"])
-    computed = test.to_mm(arrays["input/pred"], index)
-    expected = arrays["output/denormalized"] * arrays["test/2.5d_factor"][index][..., None, None]
-    np.testing.assert_allclose(computed, expected, rtol=1e-6)
-
-
-def test_official_ground_truth(official):
-    arrays, _, splits = official
-    truth = arrays["test/joints_2.5d_image"]
-    np.testing.assert_allclose(
-        splits["test"].poses_image_mm, truth - truth[:, :1], rtol=1e-6, atol=1e-6
-    )
-
-
-def test_official_input_with_true_keypoints(official):
-    arrays, _, splits = official
-    inputs = splits["test"].with_true_keypoints().model_inputs()[arrays["output/test_clips"][0]]
-    np.testing.assert_allclose(inputs, arrays["output/test_item0_gt2d_input"], rtol=0, atol=1e-6)

@@ -18,14 +18,18 @@ from jrepose.skeleton import BODY_25
 SIZE, FPS = 1000, 30.0
 
 
-def main(folder: pathlib.Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def detect() -> np.ndarray:
+    """Six seconds of BODY_25 keypoints, x, y in pixels and confidence: [frames, 25, 3]."""
     motion = generate_motion(["hana"], seconds=6.0, frame_rate=FPS, actions=["walking"])
     seen = capture(motion, rig={"cameras": 1, "width": SIZE, "height": SIZE})
     points, confidence = in_layout(seen.keypoints_px, seen.confidence, BODY_25)
-    frames = np.concatenate([points, confidence[..., None]], axis=-1).reshape(len(points), -1)
-    for number, values in enumerate(frames.round(3).tolist()):
-        people = [{"person_id": [-1], "pose_keypoints_2d": values}]
+    return np.concatenate([points, confidence[..., None]], axis=-1)
+
+
+def main(folder: pathlib.Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, keypoints in enumerate(detect()):
+        people = [{"person_id": [-1], "pose_keypoints_2d": keypoints.round(3).ravel().tolist()}]
         text = json.dumps({"version": 1.3, "people": people})
         (folder / f"walk_{number:012d}_keypoints.json").write_text(text)
 

@@ -4,13 +4,12 @@ import json
 import os
 import pathlib
 
+import compilation
+
 # Four host devices, so that data-parallel code is exercised without accelerators.  Both
 # variables must be set before JAX starts.
-# The tests compile much and compute little: unoptimised machine code takes a third less time.
-os.environ["XLA_FLAGS"] = (
-    "--xla_backend_optimization_level=0 "
-    + os.environ.get("XLA_FLAGS", "")
-    + " --xla_force_host_platform_device_count=4"
+os.environ["XLA_FLAGS"] = " ".join(
+    (compilation.FLAGS, os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=4")
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -18,6 +17,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Arrays of different ranks meet only where the code says so.
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 import jax  # noqa: E402
 import jaxtyping  # noqa: E402
@@ -56,9 +57,9 @@ def golden(shared_dir):
 
 
 @pytest.fixture
-def open_ranks():
-    """Arrays of different ranks meet only where the code says so."""
-    with jax.numpy_rank_promotion("raise"):
+def numpy_ranks():
+    """Arrays of fewer axes meet others as in NumPy, in textbook formulas and for its namesakes."""
+    with jax.numpy_rank_promotion("allow"):
         yield
 
 

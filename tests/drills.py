@@ -33,6 +33,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(TESTS.parent / ".cache" / "xla"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
+import compilation  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import tiny  # noqa: E402
@@ -82,9 +83,7 @@ class Drills:
 
     def start(self, workdir: pathlib.Path, *arguments: object, prefix: Sequence[str] = ()):
         environment = dict(os.environ)
-        environment["XLA_FLAGS"] = (
-            "--xla_force_host_platform_device_count=1 --xla_backend_optimization_level=0"
-        )
+        environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=1 {compilation.FLAGS}"
         environment["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
         command = [sys.executable, "-c", _SCRIPT, str(workdir)]
         return subprocess.Popen(

@@ -11,6 +11,8 @@ from jrepose import camera as cam
 from jrepose.camera import Camera, look_at
 from jrepose.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("numpy_ranks")
+
 BOTH = pytest.mark.parametrize("xp", [np, jnp], ids=["numpy", "jax"])
 
 DISTORTED = np.array([1145, 1143, 512, 515, -0.2, 0.24, -0.003, -0.001, -0.0014], np.float64)

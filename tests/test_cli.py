@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import compilation
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +36,7 @@ TINY = (
 
 
 def run(script, *arguments):
-    environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    environment = {**os.environ, "XLA_FLAGS": compilation.FLAGS}
     return subprocess.run(
         [sys.executable, script if script == "-m" else str(ROOT / script), *arguments],
         capture_output=True, text=True, cwd=ROOT, env=environment, timeout=300,

@@ -20,8 +20,6 @@ from jrepose.interop import parity
 from jrepose.interop.names import name_map
 from jrepose.models import complexity
 
-pytestmark = pytest.mark.usefixtures("open_ranks")
-
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CLIPS = 6  # over fewer, the gradients behind a BatchNorm nearly vanish
 

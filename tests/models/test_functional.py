@@ -8,6 +8,8 @@ from scipy import stats
 
 from jrepose.models import functional, layers
 
+pytestmark = pytest.mark.usefixtures("numpy_ranks")
+
 
 def normal(*shape, seed=0, dtype=np.float32):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)

@@ -89,11 +89,13 @@ def test_several_devices_train_as_one(baseline, tmp_path, devices, changes):
         assert ours["loss/total"] == pytest.approx(theirs["loss/total"], rel=1e-4)
 
 
-def test_streamed_equals_resident_bit_for_bit(baseline, tmp_path):
+def test_streamed_equals_resident(baseline, tmp_path):
+    """Batches are equal to the bit (tests/data/test_batches.py); two programs may round apart."""
     workdir, expected = baseline
     result = run(tmp_path, data__resident_bytes=0)
-    assert_close(result.variables, expected.variables, rtol=0)
-    assert tiny.records(tmp_path) == tiny.records(workdir)
+    assert_close(result.variables, expected.variables, rtol=1e-5, atol=1e-7)
+    for ours, theirs in zip(tiny.records(tmp_path), tiny.records(workdir), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5)
 
 
 def test_continues_on_other_devices_and_longer(baseline, tmp_path):

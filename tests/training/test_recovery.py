@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 
+import compilation
 import jax
 import numpy as np
 import pytest
@@ -20,9 +21,8 @@ ROOT = SCRIPT.parents[2]
 
 def start(workdir, *arguments, devices=1):
     environment = dict(os.environ)
-    # Unoptimised programs compile in half the time.
     environment["XLA_FLAGS"] = (
-        f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+        f"--xla_force_host_platform_device_count={devices} {compilation.FLAGS}"
     )
     environment["PYTHONPATH"] = str(ROOT)
     return subprocess.Popen(

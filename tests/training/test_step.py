@@ -20,8 +20,6 @@ from jrepose.training.schedule import Epochs
 from jrepose.training.state import create_state, create_variables
 from jrepose.training.step import make_train_step
 
-pytestmark = pytest.mark.usefixtures("open_ranks")
-
 BATCH, FRAMES = 8, 5
 
 

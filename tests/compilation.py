@@ -1,0 +1,8 @@
+"""Tests compile much and compute little: flags with which XLA is soonest done."""
+
+from importlib.metadata import version
+
+FLAGS = "--xla_backend_optimization_level=0"
+# The newer generator of CPU code takes three times as long; 0.12 has no other.
+if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 12):
+    FLAGS += " --xla_cpu_use_fusion_emitters=false"

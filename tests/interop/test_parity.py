@@ -80,6 +80,7 @@ FIXTURES = {
 }  # fmt: skip
 
 
+@pytest.mark.usefixtures("numpy_ranks")  # a camera is one of all points
 @pytest.mark.parametrize("name", sorted({*FIXTURES, *(lifter.fixture for lifter in LIFTERS)}))
 def test_agreement_with_the_official_code(golden, shared_dir, name):
     arrays, config = golden(name)

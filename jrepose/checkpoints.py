@@ -252,6 +252,31 @@ def read(path: Path) -> Checkpoint:
     """
     path = pathlib.Path(path).absolute()
     _ignore_late_answers()
+    # A collection of all there is takes seconds in a process that has compiled much.
+    gc.freeze()
+    try:
+        found = _verified(path)
+        if isinstance(found, str):
+            with _quiet_orbax():
+                gc.collect()  # tasks that failed beside the first complain when they are collected
+            raise DamagedCheckpoint(f"damaged checkpoint {path}: {found}")
+    finally:
+        gc.unfreeze()
+    state, meta = found
+    return Checkpoint(
+        path=path,
+        step=meta["step"],
+        state=state,
+        config=meta["config"],
+        data=meta["data"],
+        validation=meta["validation"],
+        log=meta["log"],
+        description=meta.get("description", {}),
+    )
+
+
+def _verified(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | str:
+    """A checkpoint's state and description, or what is wrong with it."""
     # A process reads when it likes; Orbax would have all of them run a collective together.
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(), active_processes={jax.process_index()}
@@ -287,23 +312,8 @@ def read(path: Path) -> Checkpoint:
         if isinstance(error, MemoryError) or number in _UNREADABLE:
             reason = os.strerror(number) if number else "out of memory"
             raise InputError(f"cannot read {path}: {reason}") from error
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    else:
-        reason = None
-    if reason is not None:
-        with _quiet_orbax():
-            gc.collect()  # tasks that failed beside the first complain when they are collected
-        raise DamagedCheckpoint(f"damaged checkpoint {path}: {reason}")
-    return Checkpoint(
-        path=path,
-        step=meta["step"],
-        state=state,
-        config=meta["config"],
-        data=meta["data"],
-        validation=meta["validation"],
-        log=meta["log"],
-        description=meta.get("description", {}),
-    )
+        return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return state, meta
 
 
 def load(path: Path, which: str = "best") -> Checkpoint:

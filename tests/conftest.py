@@ -1,5 +1,6 @@
 """Shared by all tests: run-time shape checks, simulated devices, reference fixtures."""
 
+import gc
 import json
 import os
 import pathlib
@@ -28,6 +29,9 @@ install_import_hook("jrepose", "beartype.beartype")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+
+# What JAX keeps is much: to look through it as often as Python would takes a tenth of the time.
+gc.set_threshold(20_000, 20, 100)
 
 SHARED = pathlib.Path(os.environ.get("JREPOSE_SHARED", ROOT.parent / "shared"))
 

@@ -48,7 +48,15 @@ def parse_arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--peak-tflops", type=float, help="of the device; measured if unknown")
     parser.add_argument("--torch-root", type=pathlib.Path, help="checkout of the official code")
     parser.add_argument("--torch-class", default="lib.model.RePOSE:RePOSE")
+    parser.add_argument(
+        "--torch-set", action="append", default=[], metavar="NAME=VALUE", dest="torch_changes",
+        help="an argument of the official class that is none of the model's hyperparameters",
+    )  # fmt: skip
     parser.add_argument("--torch-compile", action="store_true")
+    parser.add_argument(
+        "--dropout", action="store_true",
+        help="with the published rates of dropout; then results are not compared, only times",
+    )  # fmt: skip
     parser.add_argument(
         "--keep-malloc", action="store_true", help="leave the C library's allocation as it is"
     )
@@ -70,14 +78,19 @@ def create_clips(arguments: argparse.Namespace, model) -> tuple[np.ndarray, np.n
 
 
 def hyperparameters(arguments: argparse.Namespace) -> dict[str, object]:
-    """The model's, as given, and without dropout of any kind: its draws cannot be compared."""
-    given = (change.partition("=") for change in arguments.changes)
+    """The model's, as given, and without dropout unless it is asked for: its draws cannot be
+    compared."""
     return {
         **models.hyperparameters(arguments.model),
-        **models.without_dropout(arguments.model),
-        **{name: ast.literal_eval(value) for name, _, value in given},
+        **({} if arguments.dropout else models.without_dropout(arguments.model)),
+        **_literals(arguments.changes),
         "dtype": arguments.precision,
     }
+
+
+def _literals(changes: Sequence[str]) -> dict[str, object]:
+    given = (change.partition("=") for change in changes)
+    return {name: ast.literal_eval(value) for name, _, value in given}
 
 
 def create_model(arguments: argparse.Namespace):
@@ -143,9 +156,14 @@ def official_model(arguments: argparse.Namespace, state: Mapping[str, np.ndarray
 
     from jrepose.interop.gradients.pytorch import official
 
-    built = official.official_model(
-        arguments.torch_root, arguments.torch_class, hyperparameters(arguments)
-    )
+    given = {**hyperparameters(arguments), **_literals(arguments.torch_changes)}
+    built = official.official_model(arguments.torch_root, arguments.torch_class, given)
+    for module in built.modules():
+        # Some rates are no argument.
+        if isinstance(module, torch.nn.Dropout) and not arguments.dropout:
+            module.p = 0.0
+    if not torch.cuda.is_available():
+        torch.Tensor.cuda = lambda tensor: tensor  # some code asks for it wherever it runs
     built.load_state_dict({key: torch.tensor(value) for key, value in state.items()})
     built = built.to("cuda" if torch.cuda.is_available() else "cpu")
     return torch.compile(built) if arguments.torch_compile else built

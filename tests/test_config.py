@@ -1,7 +1,9 @@
 import pathlib
 
+import jax
 import pytest
 from absl import flags
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from jrepose import config_files, models
@@ -12,6 +14,7 @@ from jrepose.config import (
     model_config,
     objective_weights,
     parse_flags,
+    stage_configs,
     to_json,
 )
 from jrepose.config_fields import numbers_in, range_of
@@ -19,6 +22,7 @@ from jrepose.errors import InputError
 from jrepose.evaluation.published import benchmark_of, published_row
 from jrepose.skeleton import HUMAN36M_17
 from jrepose.tasks.lifting import batch_objective
+from jrepose.training.optimizer import matching_paths
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -54,6 +58,31 @@ def test_every_variant_fits_together(path):
     assert len(names) == len(variants) or path.stem == "compare_gradients"
     with pytest.raises(InputError, match="no variant 'huge'"):
         parse(f"--config={path}:huge")
+
+
+@pytest.mark.parametrize("spec", ["rie_h36m:small", "rie_humaneva"])
+def test_rie_in_its_three_stages(spec):
+    """What each builds, takes from the one before and freezes, by the shapes of its variables."""
+    stages = list(stage_configs(parse(f"--config={spec}")).values())
+    assert stages[1].model == stages[2].model
+    built = []
+    for stage in stages[:2]:
+        model = models.create(**stage.model.to_dict())
+        shapes = jax.eval_shape(model.init, jax.random.key(0), *models.example_inputs(model))
+        built.append({path: leaf.shape for path, leaf in flatten_dict(dict(shapes)).items()})
+    parts, whole = built
+    encoders = {path for path in parts if path[1].startswith(("LocalLayer_", "GlobalInfo"))}
+    assert {path[1] for path in whole.keys() - parts.keys()} == {
+        f"FuseBlocks_{k}" for k in range(5)
+    }
+    first, second, third = (stage.training for stage in stages)
+    assert not first.freeze and not third.freeze and not first.init_only and not third.init_only
+    taken = matching_paths(unflatten_dict(whole), second.init_only, "")
+    assert taken == encoders and all(whole[path] == parts[path] for path in taken)
+    # No gradient, but the statistics move.
+    frozen = matching_paths(unflatten_dict(whole), second.freeze, "")
+    assert frozen == {path for path in encoders if path[0] == "params"}
+    assert third.learning_rate < second.learning_rate == first.learning_rate
 
 
 def test_configs_are_found_by_name_from_anywhere(tmp_path, monkeypatch):

@@ -1,6 +1,10 @@
 """Stages: what each begins with, and going on inside any of them."""
 
+import os
+import pathlib
 import signal
+import subprocess
+import sys
 
 import flax.linen as nn
 import jax
@@ -17,6 +21,8 @@ from jrepose.tasks import lifting
 from jrepose.training import loop
 from jrepose.training.loop import train
 from jrepose.training.stages import train_stages
+
+TESTS = pathlib.Path(__file__).resolve().parent.parent
 
 
 class Encoder(nn.Module):
@@ -37,10 +43,14 @@ class Staged(nn.Module):
         return nn.Dense(3, name="decoder")(nn.tanh(hidden))
 
 
+def create_staged(config):
+    """The width is the config's `model.dim_feat`; nothing else of the model is built."""
+    return Staged(config.model.dim_feat)
+
+
 @pytest.fixture(autouse=True)
 def staged_model(monkeypatch):
-    """The width is the config's `model.dim_feat`; nothing else of the model is built."""
-    monkeypatch.setattr(lifting, "create_model", lambda config: Staged(config.model.dim_feat))
+    monkeypatch.setattr(lifting, "create_model", create_staged)
 
 
 def config(**changes):
@@ -136,29 +146,49 @@ def test_a_signal_in_the_last_step_of_a_stage_stops_before_the_next(tmp_path, mo
     assert checkpoints.load(tmp_path / "stage1").step == 4
 
 
-def test_goes_on_inside_a_stage(tmp_path, monkeypatch):
-    undisturbed, stopped = tmp_path / "undisturbed", tmp_path / "stopped"
-    run(undisturbed)
-    indices, asked = ClipOrder.indices, []
+def test_a_signal_inside_a_stage_stops_there(tmp_path, monkeypatch):
+    call_in_the_second_stage(lambda: signal.raise_signal(signal.SIGTERM), monkeypatch.setattr)
+    result = run(tmp_path)
+    assert result.interrupted and not result.finished and result.step == 4
+    assert {path.name for path in tmp_path.iterdir()} == {"stage1", "stage2"}
 
-    def stop_in_the_second_stage(self, step):
-        asked.append(step)
-        if len(asked) == 4 + 2:
-            signal.raise_signal(signal.SIGTERM)
-        return indices(self, step)
 
-    monkeypatch.setattr(ClipOrder, "indices", stop_in_the_second_stage)
-    first = run(stopped)
-    assert first.interrupted and not first.finished
-    assert {path.name for path in stopped.iterdir()} == {"stage1", "stage2"}
-    monkeypatch.setattr(ClipOrder, "indices", indices)
-    assert run(stopped).finished
+def test_goes_on_inside_a_stage_that_was_killed(tmp_path):
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    script = f"import test_stages; test_stages.run_until_killed({str(killed)!r})"
+    paths = os.pathsep.join(map(str, (TESTS.parent, TESTS, TESTS / "training")))
+    process = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": paths}, check=False
+    )
+    assert process.returncode == -signal.SIGKILL
+    assert {path.name for path in killed.iterdir()} == {"stage1", "stage2"}
+    assert checkpoints.steps_in(killed / "stage1" / checkpoints.FOLDER)[-1] == 4
+    assert 4 not in checkpoints.steps_in(killed / "stage2" / checkpoints.FOLDER)
+    assert run(undisturbed).finished and run(killed).finished
     for name in ("stage1", "stage2", "stage3"):
-        a, b = (
-            checkpoints.load(folder / name, "latest").state for folder in (undisturbed, stopped)
-        )
+        a, b = (checkpoints.load(folder / name, "latest").state for folder in (undisturbed, killed))
         for left, right in zip(leaves(a), leaves(b), strict=True):
             np.testing.assert_array_equal(left, right)
+        assert tiny.records(undisturbed / name) == tiny.records(killed / name)
+
+
+def run_until_killed(workdir):
+    """For a process of its own: it ends before the second stage's last step."""
+    lifting.create_model = create_staged
+    call_in_the_second_stage(lambda: os.kill(os.getpid(), signal.SIGKILL), setattr)
+    run(workdir)
+
+
+def call_in_the_second_stage(call, replace):
+    indices, asked = ClipOrder.indices, []
+
+    def indices_after_call(self, step):
+        asked.append(step)
+        if len(asked) == 4 + 4:
+            call()
+        return indices(self, step)
+
+    replace(ClipOrder, "indices", indices_after_call)
 
 
 def test_names_that_the_weights_do_not_have(tmp_path):

@@ -58,7 +58,7 @@ def official_model(root: Path, class_path: str, hyperparameters: Mapping[str, An
         root: folder of the checkout.
         class_path: MODULE:CLASS, such as `"lib.model.RePOSE:RePOSE"`.
         hyperparameters: as of `jrepose.models.hyperparameters`; the constructor is given those
-            that it has, and the LayerNorm's epsilon as `norm_layer`.
+            that it has, and the LayerNorm's epsilon, if there is one, as `norm_layer`.
 
     Raises:
         InputError: it cannot be found, imported or built.
@@ -67,10 +67,9 @@ def official_model(root: Path, class_path: str, hyperparameters: Mapping[str, An
     constructor = getattr(import_from(root, module), name, None)
     if not (inspect.isclass(constructor) and issubclass(constructor, nn.Module)):
         raise InputError(f"{class_path!r} names no network in {root}; expected MODULE:CLASS")
-    given = {
-        **hyperparameters,
-        "norm_layer": functools.partial(nn.LayerNorm, eps=hyperparameters["norm_eps"]),
-    }
+    given = dict(hyperparameters)
+    if "norm_eps" in given:
+        given["norm_layer"] = functools.partial(nn.LayerNorm, eps=given["norm_eps"])
     known = inspect.signature(constructor).parameters
     try:
         return constructor(**{key: value for key, value in given.items() if key in known})

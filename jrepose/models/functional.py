@@ -172,6 +172,77 @@ def windows(
     return jnp.concatenate(taps, axis=-1)
 
 
+def temporal_conv(
+    x: Float[Array, "batch frames inputs"],
+    kernel: Float32[Parameter, "window inputs outputs"],
+    bias: Float32[Parameter, " outputs"] | None,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+) -> Float[Array, "batch output_frames outputs"]:
+    """Cross-correlation over frames of all channels, without padding."""
+    window, _, outputs = kernel.shape
+
+    def direct(x, kernel):
+        # One product of all taps, so that their sum is not rounded to `x.dtype` in between.
+        return linear(windows(x, window, stride, dilation), kernel.reshape(-1, outputs), bias)
+
+    four = 4 * dilation
+    groups = (x.shape[1] - 2 * dilation) // four
+    kernel = jnp.asarray(kernel)
+    if (
+        (window, stride, x.dtype) != (3, 1, jnp.float32)
+        or len(x) * groups * four < _ROWS_IN_FOURS
+        or min(kernel.shape[1:]) < _CHANNELS_IN_FOURS
+        or _ANY_PLATFORM.get()
+    ):
+        return direct(x, kernel)
+
+    def in_fours(x, kernel):
+        y = _conv_in_fours(x, kernel, dilation, groups)
+        y = y if bias is None else y + in_rank_of(bias, y)
+        rest = x[:, groups * four :]
+        return jnp.concatenate([y, direct(rest, kernel)], axis=1)
+
+    return jax.lax.platform_dependent(x, kernel, cpu=in_fours, default=direct)
+
+
+# Below these, adding kernels and frames costs more than the products that it saves.
+_ROWS_IN_FOURS, _CHANNELS_IN_FOURS = 1024, 256
+
+# Winograd's F(4, 3): six products of sums of frames and sums of taps, whose sums are four outputs.
+_OF_FRAMES = (
+    (4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0),
+    (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1),
+)  # fmt: skip
+_OF_TAPS = (
+    (1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6), (1 / 24, -1 / 12, 1 / 6), (0, 0, 1),
+)  # fmt: skip
+_OF_PRODUCTS = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+
+
+def _conv_in_fours(x, kernel, dilation, groups):
+    """The first `4 * dilation * groups` outputs of a convolution of three taps, with half the
+    products that taking each by itself needs (A. Lavin and S. Gray, "Fast Algorithms for
+    Convolutional Neural Networks", CVPR 2016)."""
+    batch, channels = len(x), x.shape[-1]
+    frames = 4 * dilation * (groups + 1)
+    x = jnp.pad(x[:, :frames], ((0, 0), (0, max(0, frames - x.shape[1])), (0, 0)))
+    x = x.reshape(batch, groups + 1, 4, dilation, channels)
+    seen = [x[:, :-1, 0], x[:, :-1, 1], x[:, :-1, 2], x[:, :-1, 3], x[:, 1:, 0], x[:, 1:, 1]]
+    products = [
+        linear(_weighted(frames, seen), _weighted(taps, kernel), None)
+        for frames, taps in zip(_OF_FRAMES, _OF_TAPS, strict=True)
+    ]
+    y = jnp.stack([_weighted(weights, products) for weights in _OF_PRODUCTS], axis=2)
+    return y.reshape(batch, -1, kernel.shape[-1])
+
+
+def _weighted(weights, arrays):
+    return sum(weight * x for weight, x in zip(weights, arrays, strict=True) if weight)
+
+
 @jax.custom_vjp
 def depthwise_conv(
     x: Float[Array, "batch frames joints channels"],

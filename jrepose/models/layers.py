@@ -214,9 +214,9 @@ class TemporalConv(nn.Module):
         if self.use_bias:
             initial = self.initialisation.bias(self.window * x.shape[-1])
             bias = self.param("bias", initial, (self.features,))
-        # One product of all taps, so that their sum is not rounded to `dtype` in between.
-        windows = functional.windows(x.astype(self.dtype), self.window, self.stride, self.dilation)
-        return functional.linear(windows, jnp.asarray(kernel).reshape(-1, self.features), bias)
+        return functional.temporal_conv(
+            x.astype(self.dtype), kernel, bias, stride=self.stride, dilation=self.dilation
+        )
 
 
 class BatchNorm(nn.Module):

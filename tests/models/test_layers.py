@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jrepose.errors import InputError
+from jrepose.models import functional
 from jrepose.models.layers import BatchNorm, TemporalConv
 
 FEATURES = jnp.asarray(np.random.default_rng(0).normal(3.0, 2.0, size=(4, 5, 6)), jnp.float32)
@@ -85,6 +86,32 @@ def test_statistics_are_float32_in_bfloat16(variables):
 def test_one_value_has_no_variance(variables):
     with pytest.raises(InputError, match="one value per channel"):
         BatchNorm().apply(variables, FEATURES[:1, 0], False)
+
+
+@pytest.mark.parametrize("dilation", [1, 9])
+def test_long_clips_are_convolved_with_fewer_products(dilation):
+    """Outputs and gradients, against float64; the last outputs make no group of four.
+
+    Such sums round by some 1e-5 of the outputs' spread, four times as much as the plain one's.
+    """
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(2, 640, 256)).astype(np.float32)
+    kernel, bias = (rng.normal(size=s).astype(np.float32) / 16 for s in ((3, 256, 256), (256,)))
+    count = 640 - 2 * dilation
+    assert count % (4 * dilation)
+
+    @jax.jit
+    def both(x, kernel, bias):
+        y, of = jax.vjp(lambda *a: functional.temporal_conv(*a, dilation=dilation), x, kernel, bias)
+        return y, of(jnp.ones_like(y))
+
+    y, gradients = both(x, kernel, bias)
+    taps = [x[:, tap * dilation : tap * dilation + count].astype(float) for tap in range(3)]
+    expected = sum(part @ weights for part, weights in zip(taps, kernel, strict=True)) + bias
+    np.testing.assert_allclose(y, expected, atol=1e-4)
+    of_kernel = [np.repeat(part.sum((0, 1))[:, None], 256, axis=1) for part in taps]
+    np.testing.assert_allclose(gradients[1], np.stack(of_kernel), atol=2e-3)
+    np.testing.assert_allclose(gradients[2], np.full(256, 2 * count), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

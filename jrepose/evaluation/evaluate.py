@@ -27,7 +27,7 @@ def evaluate_dataset(
     devices: parallel.Devices | None = None,
     progress: bool = False,
 ) -> EvaluationResult:
-    """Predicts a dataset and scores the predictions; of several hypotheses their mean.
+    """Predicts a dataset and scores the predictions.
 
     Args:
         task, variables: what predicts, and with what.
@@ -70,7 +70,7 @@ def predict_dataset(
     *,
     devices: parallel.Devices | None = None,
     progress: bool = False,
-) -> Float32[np.ndarray, "frames joints 3"]:
+) -> Float32[np.ndarray, "*hypotheses frames joints 3"]:
     """Poses of every frame of a dataset, which needs no labels.
 
     Of several clips that hold a frame, the one that has it closest to its centre counts.  The
@@ -81,8 +81,9 @@ def predict_dataset(
     """
     windows = clips_for_evaluation(dataset, config.clip)
     predictions = _predict(task, variables, dataset, config, windows, devices, progress)
-    poses = np.full((dataset.frames, *predictions.shape[2:]), np.nan, np.float32)
-    poses[windows.targets[windows.scored]] = predictions[windows.scored]
+    *several, _, _, joints, _ = predictions.shape
+    poses = np.full((*several, dataset.frames, joints, 3), np.nan, np.float32)
+    poses[..., windows.targets[windows.scored], :, :] = predictions[..., windows.scored, :, :]
     return poses
 
 
@@ -94,8 +95,8 @@ def _predict(
     windows: EvaluationWindows,
     devices: parallel.Devices | None,
     progress: bool,
-) -> Float32[np.ndarray, "clips targets joints 3"]:
-    predictions = predict_clips(
+) -> Float32[np.ndarray, "*hypotheses clips targets joints 3"]:
+    return predict_clips(
         task,
         variables,
         columns_of(dataset, task.inputs),
@@ -107,7 +108,6 @@ def _predict(
         devices=devices,
         progress=progress,
     )
-    return predictions if predictions.ndim == 4 else predictions.mean(0)
 
 
 def score_dataset(

@@ -25,6 +25,7 @@ from jrepose.drawing import (
     draw_keypoints,
     draw_legend,
     draw_pose,
+    limb_colour,
     load_matplotlib,
     new_figure,
     save_figure,
@@ -209,6 +210,86 @@ def plot_poses(
                 set_pose_view(axes, reach, centre, azimuth)
         for y, label in ((0.8, "2D input"), (0.52, "3D"), (0.2, "3D, from the side")):
             figure.text(0.005, y, label, rotation=90, va="center", fontsize=8)
+        draw_legend(figure)
+        save_figure(figure, path)
+
+
+def plot_reliability(result: EvaluationResult, path: Path) -> None:
+    """The error that hypotheses' spread lets expect, and the error that was found.
+
+    Raises:
+        InputError: the result has no calibration.
+        MissingExtra: Matplotlib is missing.
+    """
+    known = result.hypotheses and result.hypotheses.calibration
+    if known is None:
+        raise InputError("reliability: there is no calibration without several hypotheses")
+    matplotlib = load_matplotlib()
+    largest = 1.05 * max(known.expected.max(), known.found.max())
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure(3.6, 3.4)
+        axes = figure.add_subplot()
+        axes.plot([0, largest], [0, largest], color=GREY, linewidth=0.8, linestyle="--")
+        axes.text(largest, largest, "calibrated ", ha="right", va="top", fontsize=7,
+                  color="#606060", rotation=45, rotation_mode="anchor")  # fmt: skip
+        axes.plot(known.expected, known.found, color=BLUE, marker="o", markersize=4)
+        axes.set(xlabel="error expected from the spread [mm]", ylabel="error found [mm]",
+                 xlim=(0, largest), ylim=(0, largest))  # fmt: skip
+        axes.set_title(
+            f"rank correlation {known.rank_correlation:.2f}; {known.overconfidence:.2f} times the "
+            "expected error", fontsize=8, color="#606060",
+        )  # fmt: skip
+        axes.set_aspect("equal")
+        save_figure(figure, path)
+
+
+def plot_hypotheses(
+    result: EvaluationResult, dataset: PoseDataset, path: Path, *, count: int = 4
+) -> None:
+    """Clouds of the hypotheses' joints around their mean pose, over the true one, from two sides.
+
+    Args:
+        result, dataset: the evaluation and what it was made on.
+        path: file to write.
+        count: how many frames of a typical video.
+
+    Raises:
+        InputError: the result has one hypothesis only.
+        MissingExtra: Matplotlib is missing.
+    """
+    if result.hypotheses is None:
+        raise InputError("hypotheses to draw: there is one of every pose")
+    matplotlib = load_matplotlib()
+    chosen = _typical_frames(result, dataset, count)
+    frames, several = result.per_frame, result.hypotheses.per_frame.poses_mm
+    truth, predicted, clouds = (
+        frames.targets_mm[chosen],
+        frames.poses_mm[chosen],
+        several[:, chosen],
+    )
+    skeleton = dataset.skeleton
+    colours = [limb_colour(skeleton, joint) for joint in range(skeleton.num_joints)]
+    centre = float(-(truth[..., 1].max() + truth[..., 1].min()) / 2)
+    reach = float(max(np.abs(truth[..., 1] + centre).max(), np.abs(truth[..., ::2]).max()))
+    with matplotlib.rc_context(STYLE):
+        figure = new_figure(0.25 + 1.7 * len(chosen), 4.4, layout="none")
+        grid = figure.add_gridspec(
+            2, len(chosen), left=0.02, right=1.0, top=0.95, bottom=0.07, wspace=0.0, hspace=0.0
+        )
+        for column, frame in enumerate(chosen):
+            for row, azimuth in enumerate((-60.0, 0.0)):
+                axes = figure.add_subplot(grid[row, column], projection="3d", computed_zorder=False)
+                draw_floor(axes, truth[column], reach)
+                draw_pose(axes, truth[column], skeleton, truth=True)
+                draw_pose(axes, predicted[column], skeleton, truth=False)
+                x, y, z = clouds[:, column].reshape(-1, 3).T
+                axes.scatter(x, z, -y, c=colours * len(several), s=2, alpha=0.35, linewidths=0,
+                             zorder=3)  # fmt: skip
+                set_pose_view(axes, reach, centre, azimuth)
+                if row == 0:
+                    spread = result.hypotheses.per_frame.joints["spread"][frame].mean()
+                    error = frames.mpjpe[frame].mean()
+                    axes.set_title(f"{error:.0f} mm, spread {spread:.0f} mm", fontsize=8, pad=0)
         draw_legend(figure)
         save_figure(figure, path)
 

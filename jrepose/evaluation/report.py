@@ -37,7 +37,8 @@ def write_report(
 
     Numbers come first: `scores.json`, `per_action.csv`, `per_subject.csv`, `per_joint.csv`,
     `predictions.npz`, and for MPI-INF-3DHP those of `mpi_inf_3dhp.write`; then
-    `joint_errors.png`, `error_distribution.png`, `poses.png`.
+    `joint_errors.png`, `error_distribution.png`, `poses.png`; of several hypotheses
+    `reliability.png` and `hypotheses.png` too.
 
     Args:
         result: what was found.
@@ -71,4 +72,8 @@ def write_report(
         write("joint_errors.png", plots.plot_joint_errors, result)
         write("error_distribution.png", plots.plot_error_distribution, result, dataset)
         write("poses.png", plots.plot_poses, result, dataset)
+        if result.hypotheses is not None:
+            if result.hypotheses.calibration is not None:
+                write("reliability.png", plots.plot_reliability, result)
+            write("hypotheses.png", plots.plot_hypotheses, result, dataset)
     return paths

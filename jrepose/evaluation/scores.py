@@ -14,6 +14,8 @@ from jaxtyping import Bool, Float32, Float64, Int
 from jrepose import metrics
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError, listed
+from jrepose.evaluation import hypotheses
+from jrepose.evaluation.hypotheses import Calibration, HypothesisErrors
 from jrepose.evaluation.protocol import DEFAULT_PROTOCOL, FrameErrors, Protocol, score_frames
 from jrepose.evaluation.published import PublishedRow
 from jrepose.skeleton import Skeleton
@@ -21,6 +23,24 @@ from jrepose.skeleton import Skeleton
 _LOG = logging.getLogger(__name__)
 
 Scores = Mapping[str, float | int]
+
+
+@dataclass(frozen=True, eq=False)
+class HypothesisResult:
+    """What several hypotheses of every pose are worth, beside their mean's scores.
+
+    Args:
+        scores: see `evaluation.hypotheses`; mean over actions as in `EvaluationResult`, which it
+            goes with.
+        per_action: the same for each action.
+        per_frame: hypotheses and their errors, of every frame.
+        calibration: of all joints but the root; None where there are too few.
+    """
+
+    scores: Scores
+    per_action: Mapping[str, Scores]
+    per_frame: HypothesisErrors
+    calibration: Calibration | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +86,7 @@ class EvaluationResult:
         per_frame: predictions and errors of every frame.
         settings: the choices that the scores depend on; plain values.
         published: a row of a paper to compare with.
+        hypotheses: where there are several for every pose; all else is of their mean.
     """
 
     scores: Scores
@@ -79,11 +100,12 @@ class EvaluationResult:
     per_frame: FrameErrors
     settings: Mapping[str, Any]
     published: PublishedRow | None = None
+    hypotheses: HypothesisResult | None = None
 
 
 def evaluate_predictions(
     dataset: PoseDataset,
-    predictions: Float32[np.ndarray, "clips frames joints 3"],
+    predictions: Float32[np.ndarray, "*hypotheses clips frames joints 3"],
     index: Int[np.ndarray, "clips frames"],
     counted: Bool[np.ndarray, "clips frames"],
     protocol: Protocol = DEFAULT_PROTOCOL,
@@ -96,7 +118,8 @@ def evaluate_predictions(
 
     Args:
         dataset: what the clips were cut from.
-        predictions: poses in the units of `dataset.model_targets()`.
+        predictions: poses in the units of `dataset.model_targets()`; of several hypotheses the
+            mean is scored, and what the others are worth is said besides.
         index: frames of each clip.
         counted: entries that are scored, see `counted_entries`.
         protocol: how they are scored.
@@ -108,6 +131,9 @@ def evaluate_predictions(
     Raises:
         InputError: no frame can be scored, or the dataset does not allow the protocol.
     """
+    several = predictions if predictions.ndim == 5 else None
+    if several is not None:
+        predictions = several.mean(0)
     frames = score_frames(dataset, predictions, index, counted, protocol)
     exclude = protocol.exclude
     if not frames.evaluated.any():
@@ -169,6 +195,55 @@ def evaluate_predictions(
             "pck_joints": int(_threshold_joints(dataset.skeleton).sum()),
         },
         published=published,
+        hypotheses=None
+        if several is None
+        else _score_hypotheses(
+            dataset,
+            hypotheses.hypothesis_errors(
+                score_frames(dataset, one, index, counted, protocol) for one in several
+            ),
+            frames,
+            excluded,
+            by_subject=protocol.by_subject,
+        ),
+    )
+
+
+def _score_hypotheses(
+    dataset: PoseDataset,
+    found: HypothesisErrors,
+    frames: FrameErrors,
+    excluded: Collection[_Group],
+    *,
+    by_subject: bool,
+) -> HypothesisResult:
+    """Means of what was found by frame and joint, over the same groups as the other scores."""
+    by_group: dict[_Group, list[_Tally]] = {}
+    for video in dataset.videos:
+        if (video.subject, video.action) in excluded:
+            continue
+        rows = slice(video.start, video.stop)
+        weight = np.broadcast_to(
+            frames.weight[rows, None].astype(np.float64), frames.mpjpe[rows].shape
+        )
+        tally = {}
+        for name, values in found.joints.items():
+            # A pose that cannot be aligned counts in no aligned score.
+            counts = (weight > 0) & ~(
+                name.startswith("pa_") & _not_aligned(values[rows], frames.mpjpe[rows])
+            )
+            weighed = np.where(counts, weight * values[rows], 0.0)
+            tally[name] = np.stack([weighed.sum(0), (weight * counts).sum(0)])
+        by_group.setdefault((video.subject, video.action), []).append(tally)
+    groups = {group: _add(tallies) for group, tallies in sorted(by_group.items())}
+    actions, names = _by_action(groups), hypotheses.SCORES
+    counted = np.repeat(frames.evaluated[:, None], dataset.skeleton.num_joints, axis=1)
+    counted[:, dataset.skeleton.root] = False
+    return HypothesisResult(
+        scores=_mean_scores(groups if by_subject else actions, names),
+        per_action={action: _means(tally, names) for action, tally in actions.items()},
+        per_frame=found,
+        calibration=hypotheses.calibration(found, frames.mpjpe, counted),
     )
 
 
@@ -369,10 +444,10 @@ def _scores(tally: _Tally) -> dict[str, float | int]:
     return {**_means(tally, SCORES), "frames": int(tally["mpjpe"][1, 0])}
 
 
-def _mean_scores(tallies: Mapping[Any, _Tally]) -> dict[str, float]:
+def _mean_scores(tallies: Mapping[Any, _Tally], names: Sequence[str] = SCORES) -> dict[str, float]:
     """The unweighted mean, for each score over the tallies that count something for it."""
     scores = {}
-    for name in SCORES:
+    for name in names:
         values = [_means(t, [name])[name] for t in tallies.values() if t[name][1].sum()]
         scores[name] = float(np.mean(values)) if values else float("nan")
     return scores

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from jrepose.evaluation.scores import (
     POSES_ABOVE_MM,
     POSES_BELOW_MM,
     EvaluationResult,
+    HypothesisResult,
     Scores,
     short_subject,
 )
@@ -37,6 +39,16 @@ SCORE_LABELS: Mapping[str, str] = {
     "temporal_order": "temporal order [%]",
     "spatial_order_occluded": "  pairs occluded [%]",
     "temporal_order_occluded": "  pairs occluded [%]",
+}
+
+_HYPOTHESIS_LABELS: Mapping[str, str] = {
+    "average": "MPJPE of one [mm]",
+    "p_best": "  of a pose's best",
+    "j_best": "  of a joint's best",
+    "pa_average": "PA-MPJPE of one [mm]",
+    "pa_p_best": "  of a pose's best",
+    "pa_j_best": "  of a joint's best",
+    "spread": "spread [mm]",
 }
 
 _JOINT_HEADS: Mapping[str, str] = {
@@ -125,6 +137,28 @@ def joint_table(result: EvaluationResult, width: int = 100) -> str:
     return format_columns([joint.replace("_", " ") for joint in joints], columns, width)
 
 
+def hypothesis_table(result: EvaluationResult, width: int = 100) -> str:
+    """Scores of several hypotheses by action, and whether their spread tells their error."""
+    found, number = result.hypotheses, len(result.hypotheses.per_frame.poses_mm)
+    short = _known_actions(found.per_action) or {}
+    columns = {short.get(a, a): found.per_action[a] for a in order_actions(found.per_action)}
+    columns["mean"] = found.scores
+    cells = [
+        (head, [_cell(name, scores[name]) for name in _HYPOTHESIS_LABELS])
+        for head, scores in columns.items()
+    ]
+    lines = [f"{number} hypotheses of every pose; what is scored above is their mean"]
+    lines.append(format_columns(list(_HYPOTHESIS_LABELS.values()), cells, width))
+    known = found.calibration
+    if known is not None:
+        lines.append(
+            f"calibration: joints are {known.overconfidence:.2f} times as far from the truth as "
+            f"the spread lets expect, by bins of spread {known.error:.1f} mm off; rank correlation "
+            f"of spread and error {known.rank_correlation:.2f}"
+        )
+    return "\n".join(lines)
+
+
 def headline(result: EvaluationResult) -> str:
     """One line: the scores that papers report."""
     s = result.scores
@@ -138,6 +172,8 @@ def headline(result: EvaluationResult) -> str:
 def summary(result: EvaluationResult, width: int = 100) -> str:
     """What the terminal shows: scores by action and by joint, what they are, the headline."""
     parts = [action_table(result, width), joint_table(result, width), _notes(result)]
+    if result.hypotheses is not None:
+        parts.insert(1, hypothesis_table(result, width))
     return "\n\n".join([*parts, headline(result)])
 
 
@@ -278,8 +314,32 @@ def write_json(result: EvaluationResult, path: Path) -> None:
         "per_joint_pair": {j: without_nan(s) for j, s in result.per_joint_pair.items()},
         "published": dataclasses.asdict(result.published) if result.published else None,
     }
+    if result.hypotheses is not None:
+        content["hypotheses"] = _plain_hypotheses(result.hypotheses)
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def _plain_hypotheses(found: HypothesisResult) -> dict[str, Any]:
+    calibration = found.calibration
+    return {
+        "number": len(found.per_frame.poses_mm),
+        "scores": without_nan(found.scores),
+        "per_action": {action: without_nan(s) for action, s in found.per_action.items()},
+        "calibration": None
+        if calibration is None
+        else {
+            "expected_mm": [float(value) for value in calibration.expected],
+            "found_mm": [float(value) for value in calibration.found],
+            **without_nan(
+                {
+                    "error": calibration.error,
+                    "overconfidence": calibration.overconfidence,
+                    "rank_correlation": calibration.rank_correlation,
+                }
+            ),
+        },
+    }
 
 
 def write_action_csv(result: EvaluationResult, path: Path) -> None:
@@ -313,8 +373,12 @@ def write_predictions(result: EvaluationResult, dataset: PoseDataset, path: Path
 
     Keys: `poses_mm`, `targets_mm` [frames, joints, 3], root-relative; `evaluated` [frames];
     `video` [frames], positions in `video_names`; `frame` [frames], counted within the video;
-    `frame_rate` [videos]; `joint_names` [joints]; `error_mm` [frames, joints].
+    `frame_rate` [videos]; `joint_names` [joints]; `error_mm` [frames, joints]; where there are
+    several hypotheses `hypotheses_mm` [hypotheses, frames, joints, 3], whose mean is `poses_mm`.
     """
+    several = {}
+    if result.hypotheses is not None:
+        several["hypotheses_mm"] = result.hypotheses.per_frame.poses_mm
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary,
@@ -322,21 +386,30 @@ def write_predictions(result: EvaluationResult, dataset: PoseDataset, path: Path
             targets_mm=result.per_frame.targets_mm.astype(np.float32),
             error_mm=result.per_frame.mpjpe.astype(np.float32),
             evaluated=result.per_frame.evaluated,
+            **several,
             **_frames_of(dataset),
         )
 
 
 def write_unscored(
-    poses: Float32[np.ndarray, "frames joints 3"], dataset: PoseDataset, path: Path
+    poses: Float32[np.ndarray, "*hypotheses frames joints 3"], dataset: PoseDataset, path: Path
 ) -> None:
     """Predictions of a dataset without labels as NPZ, without object arrays.
 
     Keys: `poses` [frames, joints, 3] in the space and the unit that `space` names, NaN where no
-    clip holds the frame; the rest as in `write_predictions`.
+    clip holds the frame; several hypotheses are `hypotheses` [hypotheses, frames, joints, 3], and
+    their mean `poses`; the rest as in `write_predictions`.
     """
+    several = {"hypotheses": poses} if poses.ndim == 4 else {}
+    if several:
+        poses = poses.mean(0)
     with atomic_path(path) as temporary:
         np.savez_compressed(
-            temporary, poses=poses, space=np.array(dataset.target_space), **_frames_of(dataset)
+            temporary,
+            poses=poses,
+            space=np.array(dataset.target_space),
+            **several,
+            **_frames_of(dataset),
         )
 
 

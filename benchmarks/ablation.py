@@ -4,10 +4,14 @@
         --config.data.path=PATH_TO_CMU_MOCAP --output runs/ranking
     python benchmarks/ablation.py encodings --config configs/repose_mocap.py:small_rie \
         --config.data.path=PATH_TO_CMU_MOCAP --output runs/encodings
+    python benchmarks/ablation.py diffusion --config configs/diffpose_small.py:mocap \
+        --config.data.path=PATH_TO_CMU_MOCAP --output runs/diffusion
 
 `ranking` is RePOSE's Table 4: no ranking loss, spatial, temporal, both, beside a baseline without
 any depth.  `encodings` is RIE's Table 1: absolute keypoints, positional and temporal encoding,
 both, and both in three stages; what is not in stages trains as long as they do together.
+`diffusion` is DiffPose's Tables 4 and 6 and Figure 4: the context encoder alone, the network once
+(A) or five times (B), normal noise, mixtures, the paper's answer, K and N.
 
 Evaluates the best checkpoint of each run on the test subjects and writes `table.md`,
 `scores.json` and `ablation.png`.  What is finished is not run again, so the command can be stopped
@@ -81,6 +85,19 @@ def _in_one_stage(config: ConfigDict) -> None:
     config.evaluation.every_epochs *= stages
 
 
+def _diffusion(**changes) -> Callable[[ConfigDict], None]:
+    return lambda config: config.diffusion.update(changes)
+
+
+def _encoder_alone(config: ConfigDict) -> None:
+    del config.stages["2_diffusion"]
+
+
+def _stacked(config: ConfigDict) -> None:
+    config.diffusion.prediction = "none"
+    config.model.copies = 5
+
+
 STUDIES = {
     # The paper's rows in its order, then both with smaller weights than its 20.
     "ranking": Study(
@@ -109,6 +126,24 @@ STUDIES = {
         },
         ("mpjpe", "pa_mpjpe", "mpjve", "spatial_order"),
         ("mpjpe", "pa_mpjpe", "mpjve"),
+    ),
+    "diffusion": Study(
+        {
+            "encoder": _encoder_alone,
+            "A": _diffusion(prediction="none"),
+            "B": _stacked,
+            "Stand-Diff": _diffusion(components=0),
+            "GMM-Diff_1": _diffusion(),
+            "GMM-Diff_5": _diffusion(components=5),
+            "GMM-Diff_9": _diffusion(components=9),
+            "previous": _diffusion(prediction="previous"),
+            "cosine": _diffusion(schedule="cosine"),
+            "K10": _diffusion(steps=10, sampling_levels=10),
+            "N1": _diffusion(hypotheses=1),
+            "N10": _diffusion(hypotheses=10),
+        },
+        ("mpjpe", "pa_mpjpe", "mpjpe_occluded", "spatial_order"),
+        ("mpjpe", "pa_mpjpe", "spatial_order"),
     ),
 }  # fmt: skip
 

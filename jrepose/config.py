@@ -22,6 +22,7 @@ from jrepose.command import nearest, one_line
 from jrepose.config_fields import check_ranges
 from jrepose.data.simulation.detector import DetectorConfig
 from jrepose.data.simulation.rig import RigConfig
+from jrepose.diffusion.presets import PRESETS, Diffusion
 from jrepose.errors import InputError, listed
 from jrepose.losses.objective import LOSSES, loss_of
 
@@ -48,6 +49,8 @@ def default_config() -> ConfigDict:
     config.data.cache = config_dict.placeholder(str)  # folder; None: ~/.cache/jrepose; "": none
     config.data.detections = "gt"  # human36m, humaneva: which 2D file, data_2d_*_DETECTIONS.npz
     config.data.keypoints = "detected"  # or ground_truth: the 2.5D label's x, y as input
+    # diffpose: folder with the detector's heatmaps, see data/heatmaps.py; None: there are none.
+    config.data.heatmaps = config_dict.placeholder(str)
     config.data.actions = ()  # benchmarks: only actions that begin so; () takes all
     config.data.subset = 1.0  # share of every training video, one run of its frames
     # What the model predicts: image, camera_m, camera_mm or camera_by_width (data/dataset.py);
@@ -113,6 +116,14 @@ def default_config() -> ConfigDict:
     config.semi_supervised.back_projection = 1.0
     config.semi_supervised.limb_lengths = 1.0
     config.semi_supervised.distortion = True  # of the lens, in the projection
+
+    # Of the task diffpose, whose config.model is the denoiser: the lifter that it is told of.
+    config.context = ConfigDict()
+    # A run, a PyTorch file, or a stage before; what is trained on it keeps a copy.
+    config.context.path = config_dict.placeholder(str)
+    config.context.model = ConfigDict()  # its name and hyperparameters, as config.model
+    # How poses become noise and noise poses, every field of diffusion/presets.py.
+    config.diffusion = diffusion_config("paper")
 
     config.training = ConfigDict()
     config.training.epochs = 100
@@ -203,6 +214,22 @@ def model_config(name: str, **changes: Any) -> ConfigDict:
     return section
 
 
+def diffusion_config(preset: str, **changes: Any) -> ConfigDict:
+    """The `diffusion` section: every field of `diffusion.presets.Diffusion`.
+
+    Args:
+        preset: a name in `diffusion.presets.PRESETS`.
+        **changes: fields that differ from it.
+
+    Raises:
+        KeyError: no such preset.
+    """
+    section = ConfigDict(dataclasses.asdict(PRESETS[preset]))
+    section.lock()
+    section.update(changes)
+    return section
+
+
 def objective_weights(**weights: float | int) -> ConfigDict:
     """The `objective.weights` section: every loss, so that each can be set by a flag.
 
@@ -244,9 +271,12 @@ def _check_losses(names: Iterable[str]) -> None:
             raise KeyError(f"no loss {name!r}; known: {', '.join(LOSSES)}")
 
 
+DENOISING_TASKS = ("diffpose",)
+"""Tasks whose model is one of `models.DENOISERS`."""
+
 # Their keys belong to the room that reads them, which refuses unknown ones itself.
 _OF_OUTPUTS = ("objective.weights.", "objective.schedule.")
-_OPEN_SECTIONS = ("model", "objective.weights", "objective.schedule", "stages")
+_OPEN_SECTIONS = ("model", "context.model", "objective.weights", "objective.schedule", "stages")
 
 
 def check_config(config: ConfigDict) -> None:
@@ -290,11 +320,21 @@ def _check_values(config: ConfigDict) -> None:
         )
     stage_configs(config)
     models.create(**config.model.to_dict())
-    if config.model.name not in models.MODELS:
+    denoises = config.task in DENOISING_TASKS
+    known, wanted = (models.DENOISERS if denoises else models.MODELS), ("lifter", "denoiser")
+    if config.model.name not in known:
         raise InputError(
-            f"config.model.name is {config.model.name!r}, a denoiser; "
-            f"expected a lifter, one of {', '.join(models.MODELS)}"
+            f"config.model.name is {config.model.name!r}, a {wanted[not denoises]}; "
+            f"expected a {wanted[denoises]}, one of {', '.join(known)}"
         )
+    if "name" in config.context.model:
+        models.create(**config.context.model.to_dict())
+        if config.context.model.name not in models.MODELS:
+            raise InputError(
+                f"config.context.model.name is {config.context.model.name!r}, a denoiser; "
+                f"expected a lifter, one of {', '.join(models.MODELS)}"
+            )
+    Diffusion(**config.diffusion.to_dict())
     RigConfig.from_mapping(config.data.rig.to_dict())
     DetectorConfig.from_mapping(config.data.detector.to_dict())
 
@@ -436,6 +476,9 @@ def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
         stage = config.copy_and_resolve_references()
         stage.stages = ConfigDict()
         stage.name = f"{config.name}/{name}"
+        changed = changes.get("model", {}).get("name")
+        if changed not in (None, stage.model.name):  # other hyperparameters belong to it
+            stage.model = model_config(changed)
         try:
             stage.update(changes)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -496,6 +539,10 @@ def from_plain(values: Any) -> ConfigDict:
     if "name" not in values["model"]:
         raise InputError("config field config.model.name is missing")
     config.model = model_config(values["model"]["name"])
+    of_context = values.get("context")
+    of_context = of_context.get("model") if isinstance(of_context, Mapping) else None
+    if isinstance(of_context, Mapping) and "name" in of_context:
+        config.context.model = model_config(of_context["name"])
     config.stages = _section(values.get("stages", {}))
 
     def fill(section: ConfigDict, given: Mapping[str, Any], prefix: str) -> None:

@@ -28,6 +28,7 @@ MAIN_FIELDS: Mapping[str, str] = MappingProxyType(
         "clip.stride": "Frames between the beginnings of training clips.",
         "model.FIELD": "Hyperparameters, model.depth for instance.",
         "model.remat": "Recompute activations in the backward pass: less memory, more time.",
+        "context.path": "Task diffpose: the frozen lifter, a run or a PyTorch file.",
         "objective.weights.LOSS": "Weight of a loss; None takes it out.",
         "training.epochs": "Passes over the training clips.",
         "training.max_steps": "Stop after so many steps.",
@@ -113,6 +114,15 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "model.*": _POSITIVE,
         "objective.weights.*": _NOT_NEGATIVE,
         "corruption.*": _PART,
+        "diffusion.noise_scale": _NOT_NEGATIVE,
+        "diffusion.keypoint_deviation": _NOT_NEGATIVE,
+        "diffusion.elongation": _POSITIVE,
+        "diffusion.eta": _SHARE,
+        "diffusion.beta_*": _SHARE,
+        "diffusion.components": _NOT_NEGATIVE,
+        "diffusion.training_steps": _NOT_NEGATIVE,
+        "diffusion.fit_tolerance": _POSITIVE,
+        "diffusion.*": _COUNT,
         "masking.frames": _PART,
         "masking.joints": _NOT_NEGATIVE,
         "semi_supervised.*": _NOT_NEGATIVE,
@@ -151,6 +161,7 @@ def numbers_in(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]
 
 def range_of(field: str) -> Range | None:
     """The range of a field; None if it has none."""
+    field = field.removeprefix("context.")  # whose model is one as any
     return next((RANGES[p] for p in RANGES if fnmatch.fnmatchcase(field, p)), None)
 
 

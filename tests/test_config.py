@@ -49,8 +49,10 @@ def test_every_variant_fits_together(path):
     for variant in variants:
         config = parse(f"--config={path}" + (variant and f":{variant}"))
         names.add(config.name)
-        model = models.create(**config.model.to_dict())
-        assert model.input_shape[0] == config.clip.frames
+        models.create(**config.model.to_dict())
+        # Of a denoiser the lifter that it is told of sees the clip.
+        lifter = config.model if config.model.name in models.MODELS else config.context.model
+        assert models.create(**lifter.to_dict()).input_shape[0] == config.clip.frames
         # Clips of which all frames are scored lie end to end.
         assert config.clip.targets or config.clip.evaluation_stride == config.clip.frames
         if config.published:
@@ -120,7 +122,7 @@ def test_a_runs_config_is_a_config(tmp_path):
 
 def test_every_number_has_a_range():
     fields = {field for field, _ in numbers_in(default_config())}
-    for name in models.MODELS:
+    for name in models.networks():
         fields |= {field for field, _ in numbers_in(ConfigDict({"model": model_config(name)}))}
     assert not [field for field in fields if range_of(field) is None]
 

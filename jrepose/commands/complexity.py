@@ -21,12 +21,12 @@ def complexity(argv: Sequence[str]) -> int:
     line.switch("throughput", True, "Measure the speed too.")
     line.show_help()
 
-    from jrepose import models
     from jrepose.config import parse_flags
     from jrepose.models.complexity import clips_per_second, describe, measure
+    from jrepose.tasks.lifting import create_model
 
     config = parse_flags(line.flags, argv)
-    model = models.create(**{"dtype": config.precision, **config.model.to_dict()})
+    model = create_model(config)
     clip_shape = (config.clip.frames, *model.input_shape[1:])
     speed = None
     if line["throughput"]:

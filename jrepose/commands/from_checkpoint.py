@@ -106,6 +106,12 @@ def load(line: CommandLine) -> Chosen:
     dataset = load_splits(config.data, (split,))[split]
     if run is not None:
         check_fits(checkpoint.description, dataset, checkpoint.path)
+    if config.task in tasks.WITH_CONTEXT:
+        trained_with = {} if run is None else checkpoint.config.get("context", {})
+        if tasks.CONTEXT not in variables or config.context.path != trained_with.get("path"):
+            context, described = interop.load_context(config.context.to_dict(), dataset)
+            variables = {**variables, tasks.CONTEXT: context}
+            print(f"context encoder: {described}")
     origin["config"] = hashlib.sha256(to_json(config).encode()).hexdigest()
     origin["data"] = dataset.fingerprint()
     folder = path.parent / path.stem if path.is_file() else path

@@ -55,7 +55,7 @@ def train(argv: Sequence[str]) -> int:
     if line["init_only"]:
         config.training.init_only = tuple(line["init_only"])
 
-    from jrepose import interop, parallel
+    from jrepose import checkpoints, interop, parallel, tasks
     from jrepose.data.sources import UNLABELLED, load_splits
     from jrepose.training.stages import train_stages
 
@@ -75,6 +75,15 @@ def train(argv: Sequence[str]) -> int:
         load = interop.load_what_fits if some else interop.load_run_or_file
         initial, described = load(init, first.model.to_dict())
         print(f"weights to begin with: {described}")
+    contexts, stages = {}, stage_configs(config)
+    for name, stage in (stages or {"": config}).items():
+        begun = bool(checkpoints.steps_in(workdir / name / checkpoints.FOLDER))
+        if stage.task not in tasks.WITH_CONTEXT or stage.context.path in stages:
+            continue
+        if begun and not line["restart"]:  # it has its encoder
+            continue
+        contexts[name], described = interop.load_context(stage.context.to_dict(), splits["train"])
+        print(f"context encoder: {described}")
     result = train_stages(
         config,
         workdir,
@@ -83,6 +92,7 @@ def train(argv: Sequence[str]) -> int:
         initial=initial,
         partial=partial,
         restart=line["restart"],
+        contexts=contexts,
     )
     # A run stopped early may have no numbers to draw yet.
     if result.finished and parallel.is_primary():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Shaped
 
@@ -71,6 +72,20 @@ def _intrinsics(dataset: PoseDataset) -> Column:
     )
 
 
+def _heatmaps(dataset: PoseDataset) -> Column:
+    if dataset.heatmaps is None:
+        raise InputError("dataset: the detector's heatmaps are needed, see config.data.heatmaps")
+    joints = dataset.keypoint_skeleton.flip_permutation
+    return Column(dataset.heatmaps, INPUTS, lambda values: values[..., joints, :, ::-1])
+
+
+def _heatmap_boxes(dataset: PoseDataset) -> Column:
+    def mirror(boxes):  # the corners change places
+        return jnp.asarray(boxes)[..., np.array([2, 1, 0, 3])].at[..., ::2].multiply(-1)
+
+    return Column(dataset.heatmap_boxes(), INPUTS, mirror)
+
+
 # Of a lens: the principal point's x, and the tangential coefficient that goes with x.
 _SIDEWAYS = np.array([2, 7])
 
@@ -81,10 +96,14 @@ COLUMNS: Mapping[str, Callable[[PoseDataset], Column]] = {
     "target_keypoints": _target_keypoints,
     "trajectory": _trajectory,
     "intrinsics": _intrinsics,
+    "heatmaps": _heatmaps,
+    "heatmap_boxes": _heatmap_boxes,
 }
 """Columns that a pose dataset has: the model's inputs x, y, confidence, and its labels in the
 target space; the keypoints of the frames that are labelled; the root's position in camera axes
-`[clips, frames, 1, 3]` in the target space's unit; the lens, see `camera.project_to_2d`."""
+`[clips, frames, 1, 3]` in the target space's unit; the lens, see
+`camera.project_to_2d`; the detector's heatmaps and the part of the image that they cover, two
+corners."""
 
 
 def columns_of(dataset: PoseDataset, names: Iterable[str]) -> dict[str, Column]:

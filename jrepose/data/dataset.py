@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Int8
 
 from jrepose.camera import image_coordinates, normalize_screen_coordinates
+from jrepose.data.heatmaps import Heatmaps, open_heatmaps
 from jrepose.data.scaling import SCALINGS, Scale, person_scale
 from jrepose.errors import InputError
 from jrepose.skeleton import Skeleton
@@ -75,6 +77,7 @@ class PoseDataset:
             units; `"camera_m"`, `"camera_mm"`: root-relative poses in camera axes, metres or
             millimetres; `"camera_by_width"`: root-relative millimetres times 2 / image width
             (MotionAGFormer's MPI-INF-3DHP).
+        heatmaps: the detector's, where there are files of them.
         scaling: of what a model sees.  `"screen"`: x is [-1, 1] over the image's width, y by the
             same scale; `"person"`: both relative to the person, `scaling.person_scale`.
 
@@ -96,6 +99,7 @@ class PoseDataset:
     keypoint_skeleton: Skeleton | None = None
     target_space: str = "image"
     scaling: str = "screen"
+    heatmaps: Heatmaps | None = None
 
     def __post_init__(self):
         if self.keypoint_skeleton in (None, self.skeleton):
@@ -121,6 +125,11 @@ class PoseDataset:
                     f"dataset: {name} has {array.shape[1]} joints, skeleton "
                     f"{skeleton.name} has {skeleton.num_joints}"
                 )
+        if self.heatmaps is not None and len(self.heatmaps) != self.frames:
+            raise InputError(
+                f"dataset: heatmaps have {len(self.heatmaps)} frames, keypoints_px has "
+                f"{self.frames}"
+            )
         end = 0
         for video in self.videos:
             for text in (video.name, video.subject, video.action, video.camera):
@@ -192,6 +201,20 @@ class PoseDataset:
     def model_inputs(self) -> Float32[np.ndarray, "frames keypoints 3"]:
         """Keypoints as `scaling` says with confidence as third channel."""
         return np.concatenate([self._scaled(self.keypoints_px), self.confidence[..., None]], -1)
+
+    def heatmap_boxes(self) -> Float32[np.ndarray, "frames 4"]:
+        """The part of the image that every frame's heatmaps cover, as a model sees it."""
+        return self._scaled(self.heatmaps.boxes_px.reshape(-1, 2, 2)).reshape(-1, 4)
+
+    def with_heatmaps(self, folder: str | os.PathLike[str]) -> PoseDataset:
+        """The dataset with a detector's heatmaps, see `data.heatmaps`.
+
+        Raises:
+            InputError: files that are absent or do not fit.
+        """
+        sizes = [(video.frames, video.width, video.height) for video in self.videos]
+        names, joints = [video.name for video in self.videos], self.keypoint_skeleton.num_joints
+        return dataclasses.replace(self, heatmaps=open_heatmaps(folder, names, sizes, joints))
 
     def model_targets(self) -> Float32[np.ndarray, "frames joints 3"]:
         """What a model is to predict, in the target space.
@@ -313,7 +336,8 @@ class PoseDataset:
         else:
             chosen = np.concatenate([np.arange(v.start, v.stop) for v in videos])
         arrays = {name: array[chosen] for name, array in self.arrays().items()}
-        return dataclasses.replace(self, videos=_in_a_row(videos), **arrays)
+        chosen = dataclasses.replace(self, videos=_in_a_row(videos), heatmaps=None, **arrays)
+        return chosen if self.heatmaps is None else chosen.with_heatmaps(self.heatmaps.folder)
 
     def with_true_keypoints(self) -> PoseDataset:
         """The dataset seen by a perfect detector: the label's x, y with confidence 1.
@@ -338,6 +362,8 @@ class PoseDataset:
         for name, array in self.arrays().items():
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(array).view(np.uint8))
+        if self.heatmaps is not None:
+            digest.update(self.heatmaps.fingerprint())
         return digest.hexdigest()
 
 
@@ -372,4 +398,5 @@ def concatenate(datasets: Iterable[PoseDataset]) -> PoseDataset:
     parts = [dataset.arrays() for dataset in datasets]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     videos = [video for dataset in datasets for video in dataset.videos]
-    return dataclasses.replace(first, videos=_in_a_row(videos), **arrays)
+    joined = dataclasses.replace(first, videos=_in_a_row(videos), heatmaps=None, **arrays)
+    return joined if first.heatmaps is None else joined.with_heatmaps(first.heatmaps.folder)

@@ -125,6 +125,8 @@ def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, P
         if split == "train" and data.subset < 1:
             dataset = dataset.select(_subset(dataset.videos, data.subset))
         out[split] = dataclasses.replace(dataset, scaling=data.scaling)
+        if data.heatmaps is not None:
+            out[split] = out[split].with_heatmaps(data.heatmaps)
         _LOG.info("%s: %s", split, describe(dataset))
     return out
 

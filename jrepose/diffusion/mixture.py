@@ -159,6 +159,38 @@ def refine(
     return Fit(mixture, likelihood, taken)
 
 
+def fit_one(
+    key: Key[Array, ""],
+    samples: Float[Array, "samples dim"],
+    components: int,
+    *,
+    regulariser: Float[ArrayLike, ""] = REGULARISER,
+    tolerance: Float[ArrayLike, ""] = 1e-3,
+    max_iterations: int = 100,
+) -> Fit:
+    """A mixture for one pose, which begins at some of the samples.
+
+    Args:
+        key: of the drawing.
+        samples: of the pose's distribution.
+        components: of the mixture.
+        regulariser, tolerance, max_iterations: as for `refine`.
+
+    Raises:
+        InputError: no components, or more than samples.
+    """
+    count, dim = samples.shape
+    if not 1 <= components <= count:
+        raise InputError(f"a mixture of {components} components, expected 1 to {count} (samples)")
+    begin = initial(samples, jax.random.choice(key, count, (components,), replace=False))
+    # Under no covariance at all the samples have no likelihood.
+    identity = jnp.eye(dim, dtype=samples.dtype)
+    begin = begin._replace(covariances=begin.covariances + regulariser * identity[None])
+    return refine(
+        begin, samples, regulariser=regulariser, tolerance=tolerance, max_iterations=max_iterations
+    )
+
+
 @functools.partial(jax.jit, static_argnames=("components", "max_iterations", "at_once"))
 def fit(
     key: Key[Array, ""],
@@ -172,38 +204,23 @@ def fit(
 ) -> Fit:
     """A mixture for every pose, each fitted by itself.
 
-    Each begins at samples of its own that are drawn by its place in the batch.
-
     Args:
-        key: of the drawing.
+        key: of the drawing; each pose draws by its place in the batch.
         samples: of every pose's distribution.
-        components: of every mixture.
-        regulariser, tolerance, max_iterations: as for `refine`.
         at_once: poses that are fitted side by side, which takes memory.
-
-    Raises:
-        InputError: no components, or more than samples.
+        components, regulariser, tolerance, max_iterations: as for `fit_one`.
     """
-    poses, count, _ = samples.shape
-    if not 1 <= components <= count:
-        raise InputError(f"a mixture of {components} components, expected 1 to {count} (samples)")
 
     def one(key_and_samples):
-        key, samples = key_and_samples
-        chosen = jax.random.choice(key, count, (components,), replace=False)
-        # Under no covariance at all the samples have no likelihood.
-        begin = initial(samples, chosen)
-        identity = jnp.eye(samples.shape[-1], dtype=samples.dtype)
-        begin = begin._replace(covariances=begin.covariances + regulariser * identity[None])
-        return refine(
-            begin,
-            samples,
+        return fit_one(
+            *key_and_samples,
+            components,
             regulariser=regulariser,
             tolerance=tolerance,
             max_iterations=max_iterations,
         )
 
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(poses))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(samples)))
     return jax.lax.map(one, (keys, samples), batch_size=at_once)
 
 

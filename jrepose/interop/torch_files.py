@@ -104,7 +104,8 @@ def read_state_dict(path: str | os.PathLike[str], entry: str | None = None) -> S
         path: see `read_torch_file`.
         entry: which part of the file, `"model_ema"` or `"outer.inner"` for instance.  By default
             the file itself if it is a state dict, else the entry under a name that trainers
-            use (`model_pos`, `state_dict`, `model`, ...), else the only one.
+            use (`model_pos`, `state_dict`, `model`, ...), else the only one.  The parts of a list
+            are `"0"`, `"1"` and so on; of several the first is meant.
 
     Returns:
         The arrays in the file's order, without the `module.` and the like that wrappers put
@@ -169,7 +170,7 @@ def read_model(path: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 def _usual_entry(found: Mapping[str, StateDict]) -> str | None:
     """The entry that is meant where none is named; None if that cannot be told."""
-    preferred = ["", *_WEIGHTS, *(f"{a}.{b}" for a in _WEIGHTS for b in _WEIGHTS)]
+    preferred = ["", *_WEIGHTS, *(f"{a}.{b}" for a in _WEIGHTS for b in _WEIGHTS), "0"]
     for name in preferred:
         if name in found:
             return name
@@ -187,6 +188,8 @@ def _state_dicts(content: Any, *, set_aside: bool) -> dict[str, StateDict]:
     def search(item: Any, prefix: str, depth: int) -> dict[str, StateDict]:
         nonlocal visited
         visited += 1
+        if isinstance(item, list | tuple) and not depth:
+            item = {str(place): value for place, value in enumerate(item)}
         if not isinstance(item, Mapping) or depth > 3:
             return {}
         if visited > _MOST_PLACES:

@@ -12,6 +12,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jrepose import checkpoints, models
+from jrepose.data.dataset import PoseDataset
+from jrepose.data.description import check_fits
 from jrepose.errors import InputError, listed
 from jrepose.interop.state_dicts import (
     another_model,
@@ -61,6 +63,38 @@ def load_run_or_file(
     checkpoint = checkpoints.load(path, which)
     described = f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
     return variables_of(checkpoint, model), described
+
+
+def load_context(context: Mapping[str, Any], dataset: PoseDataset) -> tuple[dict[str, Any], str]:
+    """The frozen lifter that a task builds on.
+
+    Args:
+        context: the config's `context` section: `path`, a run of ours or a PyTorch file, and
+            `model`.
+        dataset: what the task is trained or evaluated on.
+
+    Returns:
+        As `load_run_or_file`.
+
+    Raises:
+        InputError: as `load_run_or_file`, or the lifter was trained on other joints or for another
+            target space.
+    """
+    given, model = context["path"], context["model"]
+    if given is None:
+        raise InputError(
+            "config.context.path is missing: the trained lifter that the task builds on, a run or "
+            "a PyTorch file"
+        )
+    path = pathlib.Path(given)
+    try:
+        if path.is_dir():
+            checkpoint = checkpoints.load(path)
+            check_fits(checkpoint.description, dataset, checkpoint.path)
+        return load_run_or_file(path, model)
+    except InputError as error:
+        said = str(error).replace("config.model", "config.context.model")
+        raise InputError(f"config.context.path: {said}") from None
 
 
 def variables_of(checkpoint: checkpoints.Checkpoint, model: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from jrepose.errors import InputError
 from jrepose.models.checks import dropout_rates
+from jrepose.models.diffpose import DiffPose
 from jrepose.models.dstformer import DSTformer
 from jrepose.models.gcndiff import GCNdiff
 from jrepose.models.graformer import GraFormer
@@ -49,11 +50,12 @@ MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyTy
 """Lifter -> (module class, hyperparameters in which it differs from the class defaults)."""
 
 DENOISERS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
-    {"gcndiff": (GCNdiff, {})}
+    {"gcndiff": (GCNdiff, {}), "diffpose": (DiffPose, {})}
 )
 """The same for the networks that are called `model.apply(variables, noisy, steps, train=False)`,
 noisy poses `[*batch, joints, channels]` and their diffusion steps `[*batch]`, and answer in the
-poses' shape.  `model.input_shape` is `(joints, channels)`."""
+poses' shape; some take `context=` besides, features of the poses' joints.  `model.input_shape` is
+`(joints, channels)`."""
 
 
 def networks() -> dict[str, tuple[type[nn.Module], Mapping[str, Any]]]:

@@ -178,6 +178,11 @@ def _of_archive(path: pathlib.Path) -> Pretrained:
 def _of_checkpoint(path: pathlib.Path) -> Pretrained:
     checkpoint = checkpoints.load(path)
     model = dict(checkpoint.config["model"])
+    if model["name"] in models.DENOISERS:
+        raise InputError(
+            f"{path}: a {model['name']}, which only jrepose evaluate can use; expected a lifter, "
+            f"one of {', '.join(models.MODELS)}"
+        )
     variables = variables_of(checkpoint, model)
     description = checkpoint.description
     if not description:

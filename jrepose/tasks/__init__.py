@@ -13,11 +13,13 @@ from ml_collections import ConfigDict
 
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
-from jrepose.tasks import lifting, masked, semi_supervised
-from jrepose.tasks.task import Clock, Outcome, ScoredTask, Task, Trainable
+from jrepose.tasks import diffpose, lifting, masked, semi_supervised
+from jrepose.tasks.task import CONTEXT, Clock, Outcome, ScoredTask, Task, Trainable
 
 __all__ = [
+    "CONTEXT",
     "TASKS",
+    "WITH_CONTEXT",
     "WITHOUT_POSES",
     "Clock",
     "Outcome",
@@ -32,12 +34,16 @@ TASKS: Mapping[str, Callable[[ConfigDict, PoseDataset, Clock | None], Task]] = M
         "lifting": lifting.from_config,
         "masked": masked.from_config,
         "semi_supervised": semi_supervised.from_config,
+        "diffpose": diffpose.from_config,
     }
 )
 """Name -> what makes the task of a config, for a dataset."""
 
 WITHOUT_POSES = ("masked",)
 """Those that are a `ScoredTask`."""
+
+WITH_CONTEXT = ("diffpose",)
+"""Those that build on a frozen encoder, the collection `CONTEXT`, by `config.context`."""
 
 
 def create(config: ConfigDict, dataset: PoseDataset, clock: Clock | None = None) -> Trainable:

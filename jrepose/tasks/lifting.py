@@ -207,11 +207,16 @@ def create_model(config: ConfigDict) -> nn.Module:
     """The config's model, computing in the config's precision.
 
     Raises:
-        InputError: unknown model, hyperparameter or precision.
+        InputError: unknown model, one that is no lifter, or an unknown hyperparameter or precision.
     """
     if config.precision not in ("float32", "bfloat16"):
         raise InputError(
             f"config.precision is {config.precision!r}, expected 'float32' or 'bfloat16'"
+        )
+    if config.model.name in models.DENOISERS:
+        raise InputError(
+            f"config.model.name is {config.model.name!r}, a denoiser; expected a lifter, one of "
+            + ", ".join(models.MODELS)
         )
     return models.create(**{"dtype": config.precision, **config.model.to_dict()})
 

@@ -16,6 +16,9 @@ that a loss may renew (`batch_stats`) or that stands still (a frozen encoder).""
 TRAINED = ("params", "objective")
 """Collections that the optimiser changes."""
 
+CONTEXT = "context"
+"""Collection of a frozen encoder, which never is drawn: the weights to begin with have it."""
+
 Clock = Callable[[Int[Array, ""]], Float[Array, ""]]
 """The epoch of a step, with its fraction."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from jrepose import checkpoints, parallel
+from jrepose import checkpoints, parallel, tasks
 from jrepose.config import to_json
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
@@ -134,6 +134,11 @@ def _train(
         if initial is not None:
             _say(logging.INFO, "%s holds a run; its weights count, not the given ones", workdir)
 
+    if found is None and config.task in tasks.WITH_CONTEXT and tasks.CONTEXT not in (initial or ()):
+        raise InputError(
+            f"config.task {config.task!r} begins with a trained context encoder, and there is "
+            "none; config.context.path names a run or a PyTorch file"
+        )
     check_settings(config, splits.get("validation", splits["train"]))
     experiment = create_experiment(config, splits, devices, initial=initial, partial=partial)
     _say(logging.INFO, "%s", _describe(config, experiment))

@@ -24,6 +24,7 @@ FREE_FIELDS = (
     "clip.evaluation_stride",
     "clip.evaluation_windows",
     "data.cache",
+    "data.heatmaps",
     "data.path",
     "data.resident_bytes",
     "data.split.test",
@@ -37,7 +38,7 @@ FREE_FIELDS = (
 _SCORING_FIELDS = ("clip.evaluation_stride", "clip.evaluation_windows", "evaluation")
 
 # Each process may have its own copy of the data.
-_LOCAL_FIELDS = ("data.cache", "data.path", "data.resident_bytes")
+_LOCAL_FIELDS = ("data.cache", "data.heatmaps", "data.path", "data.resident_bytes")
 
 # What a run writes, and evaluations of it.
 _OUTPUTS = (

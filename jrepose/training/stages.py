@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from jrepose import checkpoints, parallel
+from jrepose import checkpoints, parallel, tasks
 from jrepose.config import stage_configs
 from jrepose.data.dataset import PoseDataset
 from jrepose.training.loop import TrainingResult, train
@@ -28,6 +28,7 @@ def train_stages(
     initial: Mapping[str, Any] | None = None,
     partial: bool = False,
     restart: bool = False,
+    contexts: Mapping[str, Any] | None = None,
 ) -> TrainingResult:
     """`train` for every stage of a config, in `workdir/STAGE`; one run where it has none.
 
@@ -39,6 +40,8 @@ def train_stages(
         config, workdir, splits, devices: as for `train`.
         initial, partial: as for `train`, for the first stage.
         restart: as for `train`, for every stage.
+        contexts: stage -> variables of its frozen encoder, `""` without stages; one whose
+            `context.path` names a stage before takes that stage's.
 
     Returns:
         How the last stage that was started ended.
@@ -46,8 +49,9 @@ def train_stages(
     Raises:
         InputError, DivergedError: as `train`.
     """
-    stages = stage_configs(config)
+    stages, contexts = stage_configs(config), contexts or {}
     if not stages:
+        initial, partial = _with_context(initial, contexts.get(""), partial=partial)
         return train(
             config, workdir, splits, devices=devices, initial=initial, partial=partial,
             restart=restart,
@@ -58,6 +62,13 @@ def train_stages(
             _LOG.info("stage %d of %d: %s", number, len(stages), name)
         folder = workdir / name
         begun = bool(checkpoints.steps_in(folder / checkpoints.FOLDER)) and not restart
+        if not begun and stage.task in tasks.WITH_CONTEXT and tasks.CONTEXT not in (initial or ()):
+            context = contexts.get(name)
+            if stage.context.path in stages:
+                context = checkpoints.load(workdir / stage.context.path).variables
+                # What the stage before has learned is the encoder.
+                initial = None if number > 1 else initial
+            initial, partial = _with_context(initial, context, partial=partial)
         result = train(
             stage,
             folder,
@@ -74,3 +85,13 @@ def train_stages(
             return result
         initial, partial = checkpoints.load(folder).variables, False
     return result
+
+
+def _with_context(
+    initial: Mapping[str, Any] | None, context: Mapping[str, Any] | None, *, partial: bool
+) -> tuple[Mapping[str, Any] | None, bool]:
+    """Variables to begin with and a frozen encoder's; without the first, all else is drawn."""
+    if context is None:
+        return initial, partial
+    of_network = {name: context[name] for name in ("params", "batch_stats") if name in context}
+    return {**(initial or {}), tasks.CONTEXT: of_network}, partial or initial is None

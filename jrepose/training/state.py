@@ -15,7 +15,7 @@ from jaxtyping import PyTree
 from jrepose.checkpoints import predicting_variables
 from jrepose.data.columns import Batch
 from jrepose.errors import InputError
-from jrepose.tasks import Trainable
+from jrepose.tasks import CONTEXT, Trainable
 from jrepose.training.optimizer import Paths, leave_out, merge
 
 
@@ -94,7 +94,7 @@ def with_variables(
     Args:
         drawn: the task's, see `create_variables`.
         given: `params` and perhaps other collections; `objective` is never taken.
-        partial: any may be absent; they begin as drawn.
+        partial: any may be absent; they begin as drawn, but for a frozen encoder, `CONTEXT`.
 
     Raises:
         InputError: they belong to another model.
@@ -103,6 +103,8 @@ def with_variables(
     given = {name: tree for name, tree in given.items() if name != "objective" and tree}
     begun = {name: merge(wanted.get(name, {}), given.get(name, {})) for name in {**wanted, **given}}
     _check_fit(wanted, begun if partial else given)
+    for name in {CONTEXT} & wanted.keys():
+        _check_fit({name: wanted[name]}, {name: given.get(name, {})})
     return {**drawn, **begun}
 
 

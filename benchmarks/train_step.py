@@ -30,6 +30,8 @@ OBJECTIVES = {
     "rie": {"mpjpe": 1.0},
     "poseformer": {"mpjpe": 1.0},
     "poseformerv2": {"mpjpe": 1.0},
+    "mhformer": {"mpjpe": 1.0},
+    "motionagformer": {"mpjpe": 1.0, "n_mpjpe": 0.5, "velocity": 20.0},
     "pstmo": {"mpjpe": 1.0},
     "pstmo_s": {"mpjpe": 1.0},
     "graformer": {"mean_squared": 1.0},

@@ -25,6 +25,7 @@ class Lifter(NamedTuple):
             has and does not use.
         rounding: how far a gradient in bfloat16 may be off.  A BatchNorm takes the larger part out
             of the gradients before it, rounding stays.
+        cancelled: pattern of the parameters of whose gradients it leaves too little for that.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Lifter(NamedTuple):
     attends: tuple[bool, ...] = (True, False)
     in_front_of_norm: str = "none"
     rounding: float = 3e-2
+    cancelled: str = "none"
 
 
 _DSTFORMER = {"dim_feat": 8, "dim_rep": 6, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0,
@@ -55,6 +57,10 @@ _PSTMO_BIASES = (
 _POSEFORMERV2 = {"embed_dim_ratio": 4, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0, "num_frame": 5,
                  "number_of_kept_frames": 3, "number_of_kept_coeffs": 1}  # fmt: skip
 _GRAFORMER = {"hid_dim": 8, "depth": 1, "num_heads": 2, "step_embedding": True}
+_MHFORMER = {"channel": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 1.5, "frames": 6,
+             "mhg_depth": 1, "mhg_heads": 3}  # fmt: skip
+_MOTIONAGFORMER = {"dim_feat": 8, "dim_rep": 6, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0,
+                   "n_frames": 4, "layer_scale_init_value": 1.0}  # fmt: skip
 _RIE_BIASES = r"(shrink|fc_1|w1|w2)/bias|(GlobalInfo|FuseBlocks_\d)/fc_2/bias"
 
 LIFTERS = (
@@ -125,6 +131,24 @@ LIFTERS = (
         in_front_of_norm=r"linears_1/bias|temb",
         attends=(True,),
         rounding=0.3,
+    ),
+    Lifter(
+        "mhformer",
+        _MHFORMER,
+        ("num_heads", "mhg_heads"),
+        "mhformer",
+        6,
+        6,
+        attends=(False,),
+        in_front_of_norm=r"linears_1/bias|norm3_\d2/bias|embedding_\d_0/bias",
+        rounding=1.0,
+        cancelled="Transformer_hypothesis/norm/",
+    ),
+    Lifter(
+        "motionagformer",
+        _MOTIONAGFORMER,
+        ("num_heads", "layer_scale_init_value"),
+        "motionagformer",
     ),
 )
 

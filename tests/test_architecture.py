@@ -13,7 +13,7 @@ PACKAGE = ROOT / "jrepose"
 FLOORS = {
     "errors": 0, "skeleton": 0, "skeleton_conversion": 0, "camera": 0, "host_memory": 0,
     "precision": 0, "files": 0, "progress": 0, "interrupts": 0, "peers": 0, "disk": 0, "frames": 0,
-    "metrics": 1, "keypoint_metrics": 1, "restricted_pickle": 1, "command": 1,
+    "metrics": 1, "hypotheses": 1, "keypoint_metrics": 1, "restricted_pickle": 1, "command": 1,
     "config_fields": 1, "drawing": 1,
     "models": 2, "losses": 2, "diffusion": 2, "parallel": 2, "config_files": 2,
     "data": 3, "checkpoints": 3, "config": 3, "tasks": 3,
@@ -23,7 +23,8 @@ FLOORS = {
 SAME_FLOOR = {("training", "evaluation"), ("interop", "training"), ("interop", "evaluation"),
               ("motion", "interop"),
               ("skeleton", "errors"),
-              ("skeleton_conversion", "skeleton"), ("camera", "errors"), ("files", "errors"),
+              ("skeleton_conversion", "skeleton"), ("hypotheses", "metrics"),
+              ("camera", "errors"), ("files", "errors"),
               ("peers", "errors"), ("disk", "errors"), ("config", "data"),
               ("tasks", "data"), ("diffusion", "models")}  # fmt: skip
 

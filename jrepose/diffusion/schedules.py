@@ -80,8 +80,8 @@ def visited_steps(kind: str, levels: int, count: int) -> Int[np.ndarray, " visit
             than `count` where that does not divide `levels`; `"quad"`: squares of `count`
             equally spaced numbers from 0 to the root of 0.8 `levels`, rounded down; `"trailing"`:
             `count` equally spaced ones of which the last is `levels - 1`, so that the way back
-            begins where the forward process ends (S. Lin et al., WACV 2024).  The first two are
-            DiffPose's.
+            begins where the forward process ends (S. Lin et al., WACV 2024); `"truncated"`: the
+            same, rounded towards 0.  The first two are DiffPose's, the last is D3DP's.
         levels: see above; at most the diffusion's number of steps.
         count: how many steps.
 
@@ -96,6 +96,9 @@ def visited_steps(kind: str, levels: int, count: int) -> Int[np.ndarray, " visit
         return (np.linspace(0, np.sqrt(levels * 0.8), count) ** 2).astype(np.int64)
     if kind == "trailing":
         return np.round(np.arange(1, count + 1) * (levels / count)).astype(np.int64) - 1
+    if kind == "truncated":
+        return np.linspace(-1, levels - 1, count + 1)[1:].astype(np.int64)
     raise InputError(
-        f"spacing of sampling steps is {kind!r}, expected 'uniform', 'quad' or 'trailing'"
+        f"spacing of sampling steps is {kind!r}, expected 'uniform', 'quad', 'trailing' or "
+        "'truncated'"
     )

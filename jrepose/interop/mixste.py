@@ -32,8 +32,15 @@ def hyperparameters(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
     trace in them.
 
     Raises:
-        KeyError, IndexError: the weights are not a MixSTE's.
+        KeyError, IndexError, ValueError: the weights are not a MixSTE's.
     """
+    if "time_mlp.1.weight" in state_dict:
+        raise ValueError("place for time_mlp.1.weight, a D3DP's")
+    return sizes(state_dict)
+
+
+def sizes(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """`hyperparameters` of every network of these layers."""
     width, in_chans = state_dict["Spatial_patch_to_embedding.weight"].shape
     hidden = state_dict["STEblocks.0.mlp.fc1.weight"].shape[0]
     return {

@@ -113,8 +113,8 @@ def to_torch(
 
     Returns:
         key -> contiguous array, without the `module.` prefix.  Weights and BatchNorm's statistics
-        are float32, its `num_batches_tracked` is 0; constant buffers are there too, so that
-        `load_state_dict` is content with `strict=True`.
+        are float32, its `num_batches_tracked` is 0; constant buffers are there too, in the name
+        map's precision, so that `load_state_dict` is content with `strict=True`.
 
     Raises:
         InputError: no such model or hyperparameter, or constants of another size than the weights.
@@ -133,7 +133,7 @@ def to_torch(
     constants = names.constants(model)
     if constants and variable_shapes(model) != {path: value.shape for path, value in flat.items()}:
         raise InputError(f"the variables are not those of {model_name} with these hyperparameters")
-    return state_dict | {key: _as_written(value) for key, value in constants.items()}
+    return state_dict | {key: np.array(value, order="C") for key, value in constants.items()}
 
 
 def infer_hyperparameters(model_name: str, state_dict: Mapping[str, Any]) -> dict[str, Any]:
@@ -237,12 +237,6 @@ def _arranged(function, array: np.ndarray) -> np.ndarray | None:
         return function(array)
     except (ValueError, IndexError):  # also numpy.exceptions.AxisError
         return None
-
-
-def _as_written(constant: np.ndarray) -> np.ndarray:
-    """Floating-point numbers in float32, as all weights; indices as they are."""
-    floating = np.issubdtype(np.asarray(constant).dtype, np.floating)
-    return np.array(constant, np.float32 if floating else None, order="C")
 
 
 def _same(found: Any, constant: np.ndarray) -> bool:

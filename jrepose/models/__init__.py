@@ -17,11 +17,17 @@ import jax.numpy as jnp
 
 from jrepose.errors import InputError
 from jrepose.models.checks import dropout_rates
-from jrepose.models.diffpose import DiffPose
+    {"gcndiff": (GCNdiff, {}), "diffpose": (DiffPose, {}), "d3dp": (D3DP, {})}
+)
+"""The same for the networks that are called `model.apply(variables, noisy, steps, train=False)`,
+noisy poses `[*batch, *model.input_shape]`, whose last axes are joints and channels, and their
+diffusion steps `[*batch]`; some take `context=` besides, features of the poses' joints."""
 from jrepose.models.dstformer import DSTformer
 from jrepose.models.gcndiff import GCNdiff
 from jrepose.models.graformer import GraFormer
+from jrepose.models.mhformer import MHFormer
 from jrepose.models.mixste import MixSTE
+from jrepose.models.motionagformer import MotionAGFormer
 from jrepose.models.poseformer import PoseFormer
 from jrepose.models.poseformerv2 import PoseFormerV2
 from jrepose.models.pstmo import PSTMO
@@ -45,17 +51,18 @@ MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyTy
         "pstmo_s": (PSTMO, {"depth": 3}),
         "poseformerv2": (PoseFormerV2, {}),
         "graformer": (GraFormer, {}),
+        "mhformer": (MHFormer, {}),
+        "motionagformer": (MotionAGFormer, {}),
     }
 )
 """Lifter -> (module class, hyperparameters in which it differs from the class defaults)."""
 
 DENOISERS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
-    {"gcndiff": (GCNdiff, {}), "diffpose": (DiffPose, {})}
+    {"gcndiff": (GCNdiff, {}), "diffpose": (DiffPose, {}), "d3dp": (D3DP, {})}
 )
 """The same for the networks that are called `model.apply(variables, noisy, steps, train=False)`,
-noisy poses `[*batch, joints, channels]` and their diffusion steps `[*batch]`, and answer in the
-poses' shape; some take `context=` besides, features of the poses' joints.  `model.input_shape` is
-`(joints, channels)`."""
+noisy poses `[*batch, *model.input_shape]`, whose last axes are joints and channels, and their
+diffusion steps `[*batch]`; some take `context=` besides, features of the poses' joints."""
 
 
 def networks() -> dict[str, tuple[type[nn.Module], Mapping[str, Any]]]:

@@ -436,7 +436,7 @@ class Attention(nn.Module):
 
 
 class MultiHeadedAttention(nn.Module):
-    """Self-attention with a layer each for queries, keys, values and output; tokens may be masked.
+    """Attention with a layer each for queries, keys, values and output; tokens may be masked.
 
     Applied with `mutable="attention"`, it stores its weights as `Attention` does.
 
@@ -458,7 +458,18 @@ class MultiHeadedAttention(nn.Module):
         x: Float[Array, "*batch tokens channels"],
         mask: Bool[Array, "*masks tokens"] | None = None,
         train: bool = False,
+        *,
+        key_of: Float[Array, "*batch tokens channels"] | None = None,
+        value_of: Float[Array, "*batch tokens channels"] | None = None,
     ) -> Float[Array, "*batch tokens channels"]:
+        """What the tokens see.
+
+        Args:
+            x: what queries are made of.
+            mask: which keys are attended to; None: all.
+            train: drop weights.
+            key_of, value_of: what keys and values are made of; None: of `x`, self-attention.
+        """
         channels = x.shape[-1]
         queries, keys, values, output = (
             Linear(
@@ -471,9 +482,11 @@ class MultiHeadedAttention(nn.Module):
         )
         scale = (channels // self.num_heads) ** -0.5
         drop_rate = self.attn_drop_rate if train else 0.0
-        return output(
-            attend(self, queries(x), keys(x), values(x), self.num_heads, scale, drop_rate, mask)
+        q, k, v = (
+            layer(x if given is None else given)
+            for layer, given in ((queries, x), (keys, key_of), (values, value_of))
         )
+        return output(attend(self, q, k, v, self.num_heads, scale, drop_rate, mask))
 
 
 class Mlp(nn.Module):

@@ -96,7 +96,15 @@ class MixSTE(nn.Module):
             InputError: another number of frames than `num_frame`, wrong joints, or too few
                 channels.
         """
-        frames, joints, _ = keypoints.shape[1:]
+        return self._poses(keypoints, train)
+
+    def _poses(
+        self,
+        keypoints: Float[Array | np.ndarray, "batch frames joints channels"],
+        train: bool,
+        embedding: Float[Array, "batch features"] | None = None,
+    ) -> Float32[Array, "batch frames joints 3"]:
+        """The network; `embedding` is added to the features of every joint of a clip."""
         check_frames(keypoints, self.num_frame, "num_frame")
         check_keypoints(keypoints, self.num_joints, self.in_chans)
 
@@ -127,7 +135,8 @@ class MixSTE(nn.Module):
             dtype=self.dtype,
             name="Spatial_patch_to_embedding",
         )(jnp.asarray(keypoints)[..., : self.in_chans])
-        x = dropout(placed(self, x, "Spatial_pos_embed"))
+        x = placed(self, x, "Spatial_pos_embed")
+        x = dropout(x if embedding is None else x + embedding[:, None, None].astype(self.dtype))
         for level, rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth).tolist()):
             x = spatial_norm(block(f"STEblocks_{level}", rate)(x, train))
             x = x.swapaxes(1, 2)

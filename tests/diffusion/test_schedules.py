@@ -29,6 +29,7 @@ def test_what_is_left_of_a_pose():
         ("trailing", 50, 5, [9, 19, 29, 39, 49]),
         ("trailing", 50, 3, [16, 32, 49]),
         ("trailing", 3, 3, [0, 1, 2]),
+        ("truncated", 1000, 3, [332, 665, 999]),
     ],
 )
 def test_visited_steps(kind, levels, count, expected):

@@ -49,7 +49,10 @@ def layout(path):
 
 
 def constants(model):
-    return {"order": np.arange(model.frames), "table": np.sin(np.arange(model.frames) / 3)}
+    return {
+        "order": np.arange(model.frames),
+        "table": np.float32(np.sin(np.arange(model.frames) / 3)),
+    }
 
 
 MAP = names.NameMap(torch_key, lambda state: {"frames": 5}, layout, constants)

@@ -76,6 +76,7 @@ RESULTS = re.compile(
 FIXTURES = {
     "repose_losses", "rie_encodings", "videopose3d_generators", "motionbert_noise_model", "oks_pck",
     "swin_block", "vit_block", "diffpose_gcndiff", "diffpose_gmm", "diffpose_sampler",
+    "d3dp",
     "camera", "metrics", "mixste_eval", "mpi_inf_3dhp_metrics", "h36m_sh_mini",
 }  # fmt: skip
 

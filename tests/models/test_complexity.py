@@ -54,6 +54,9 @@ def test_counts_by_hand():
         ("poseformerv2", {}, 14_381_899, 0.53, 0.01),
         ("graformer", {}, 654_344, 0.01, 0.0),
         ("graformer", {"step_embedding": True}, 839_432, 0.01, 0.0),
+        ("mhformer", {"frames": 27}, 19_184_517, 0.52, 0.01),
+        # 1.01 without the products with the skeleton's graph.
+        ("motionagformer", {"depth": 12, "dim_feat": 64, "n_frames": 27}, 2_241_531, 1.02, 0.05),
     ],
 )
 def test_full_sizes(name, changes, parameters, linear, attention):

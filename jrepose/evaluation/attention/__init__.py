@@ -158,8 +158,9 @@ def attention_maps(
     found = []
     for path, (rows,) in flatten_dict(jax.device_get(weights(variables, keypoints[None]))).items():
         block = "/".join(path[:-2])  # without the layer and the variable: "attn/weights"
-        if len(rows) < frames and rows.shape[1] in (joints, *range(frames)):
-            continue  # of what is left of the frames
+        of_frames_left = len(rows) < frames and rows.shape[1] in (joints, *range(frames))
+        if of_frames_left or rows.shape[1] == 2 * joints:
+            continue  # coordinates are neither
         number = re.search(r"_(\d+)(?:/|$)", block)
         spatial = rows.shape == (frames, joints, joints)
         if not spatial and rows.shape not in ((joints, frames, frames), (1, frames, frames)):

@@ -96,6 +96,19 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             "RePOSE, ECCV 2024, Table 2",
             "The MACs fit 243 frames, linear layers only (2.44 G), not the 81 of its Table 1.",
         ),
+        "mhformer": Published(
+            "30.9 M",
+            "7.0 G per clip of 351 frames",
+            "RePOSE, ECCV 2024, Table 2",
+            "The parameters are without the embeddings of places, the MACs (7.07 G) without "
+            "attention products.",
+        ),
+        "motionagformer": Published(
+            "11.7 M",
+            "48.3 G per clip of 243 frames",
+            "MotionAGFormer, WACV 2024, model B",
+            "The MACs (47.96 G) are without the products of attention and of the graphs.",
+        ),
     }
 )
 """Model name -> what its paper prints."""

@@ -17,11 +17,8 @@ import jax.numpy as jnp
 
 from jrepose.errors import InputError
 from jrepose.models.checks import dropout_rates
-    {"gcndiff": (GCNdiff, {}), "diffpose": (DiffPose, {}), "d3dp": (D3DP, {})}
-)
-"""The same for the networks that are called `model.apply(variables, noisy, steps, train=False)`,
-noisy poses `[*batch, *model.input_shape]`, whose last axes are joints and channels, and their
-diffusion steps `[*batch]`; some take `context=` besides, features of the poses' joints."""
+from jrepose.models.d3dp import D3DP
+from jrepose.models.diffpose import DiffPose
 from jrepose.models.dstformer import DSTformer
 from jrepose.models.gcndiff import GCNdiff
 from jrepose.models.graformer import GraFormer

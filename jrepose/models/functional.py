@@ -192,9 +192,10 @@ def temporal_conv(
     kernel = jnp.asarray(kernel)
     if (
         (window, stride, x.dtype) != (3, 1, jnp.float32)
-        or len(x) * groups * four < _ROWS_IN_FOURS
         or min(kernel.shape[1:]) < _CHANNELS_IN_FOURS
         or _ANY_PLATFORM.get()
+        or any(map(jax.export.is_symbolic_dim, x.shape))
+        or x.shape[0] * groups * four < _ROWS_IN_FOURS
     ):
         return direct(x, kernel)
 

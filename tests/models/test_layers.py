@@ -114,6 +114,15 @@ def test_long_clips_are_convolved_with_fewer_products(dilation):
     np.testing.assert_allclose(gradients[2], np.full(256, 2 * count), rtol=1e-6)
 
 
+def test_a_long_convolution_whose_length_is_a_symbol():
+    kernel = np.random.default_rng(0).normal(size=(3, 256, 256)).astype(np.float32)
+    x = np.random.default_rng(1).normal(size=(1, 1030, 256)).astype(np.float32)
+    convolve = jax.jit(lambda x: functional.temporal_conv(x, kernel, None))
+    shape = jax.export.symbolic_shape("batch, frames, 256", constraints=("frames >= 9",))
+    exported = jax.export.export(convolve)(jax.ShapeDtypeStruct(shape, jnp.float32))
+    np.testing.assert_allclose(exported.call(x), convolve(x), atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "window, stride, dilation", [(3, 3, 1), (3, 1, 4), (3, 2, 3), (1, 1, 1), (3, 3, 2), (5, 5, 1)]
 )

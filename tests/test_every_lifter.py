@@ -211,6 +211,7 @@ def test_the_benchmarks_run_it(lifter, monkeypatch):
         precision="float32",
         batch=CLIPS,
         frames=lifter.frames,
+        dropout=False,
     )
     model, variables = contest.create_model(arguments)
     keypoints, target = contest.create_clips(arguments, model)

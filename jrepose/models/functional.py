@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Float32

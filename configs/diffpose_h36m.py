@@ -53,8 +53,7 @@ one.  It zeroes the encoder's root, and so do we (`config.diffusion.context_root
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, diffusion_config, model_config
-from jrepose.errors import InputError
+from jrepose.config import default_config, diffusion_config, model_config, settings_of
 
 # Variant -> 2D detections, frames, preset, what differs from it, name of the published row.
 VARIANTS = {
@@ -76,12 +75,7 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/diffpose_h36m.py has no variant {variant!r}; "
-            f"it has {', '.join(filter(None, VARIANTS))}"
-        )
-    detections, frames, preset, changes, published = VARIANTS[variant]
+    detections, frames, preset, changes, published = settings_of("diffpose_h36m", VARIANTS, variant)
     is_paper = preset == "paper"
     config = default_config()
     config.name = f"diffpose_h36m_{variant}" if variant else "diffpose_h36m"

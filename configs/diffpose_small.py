@@ -21,8 +21,13 @@ comparison: `paper`, the paper's answer; `stand`, normal noise; `baseline_a`, no
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, diffusion_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import (
+    default_config,
+    diffusion_config,
+    model_config,
+    objective_weights,
+    settings_of,
+)
 
 # Variant -> what differs in the diffusion.
 VARIANTS = {
@@ -35,11 +40,6 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/diffpose_small.py has no variant {variant!r}; "
-            f"it has {', '.join(filter(None, VARIANTS))}"
-        )
     config = default_config()
     config.name = f"diffpose_small_{variant}" if variant else "diffpose_small"
     config.task = "diffpose"
@@ -65,7 +65,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.context.model = model_config("graformer", in_chans=3, **sizes)
     config.diffusion = diffusion_config("paper")
     config.diffusion.update(prediction="clean", components=1, samples=200)
-    config.diffusion.update(VARIANTS[variant])
+    config.diffusion.update(settings_of("diffpose_small", VARIANTS, variant))
     config.objective.weights = objective_weights(mean_squared=1)
     config.training.epochs = 8
     config.training.batch_size = 128

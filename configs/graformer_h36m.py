@@ -34,8 +34,7 @@ Ours: 17 joints as DiffPose, where GraFormer's own data have 16.
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 
 # Variant -> 2D detections, name of the published row.
 VARIANTS = {
@@ -46,12 +45,7 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/graformer_h36m.py has no variant {variant!r}; "
-            f"it has {', '.join(filter(None, VARIANTS))}"
-        )
-    detections, published = VARIANTS[variant]
+    detections, published = settings_of("graformer_h36m", VARIANTS, variant)
     config = default_config()
     config.name = f"graformer_h36m_{variant}" if variant else "graformer_h36m"
     config.published = published

@@ -33,8 +33,7 @@ subject:
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 
 # Variant -> 2D detections, frames, name of the published row.
 VARIANTS = {
@@ -48,12 +47,7 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/mhformer_h36m.py has no variant {variant!r}; "
-            f"it has {', '.join(filter(None, VARIANTS))}"
-        )
-    detections, frames, published = VARIANTS[variant]
+    detections, frames, published = settings_of("mhformer_h36m", VARIANTS, variant)
     config = default_config()
     config.name = f"mhformer_h36m_{variant}" if variant else "mhformer_h36m"
     config.published = published

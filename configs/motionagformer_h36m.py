@@ -31,8 +31,7 @@ release; to choose honestly hold out a training subject:
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 
 # Variant -> frames, layers, channels, name of the published row.
 VARIANTS = {
@@ -46,12 +45,7 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/motionagformer_h36m.py has no variant {variant!r}; "
-            f"it has {', '.join(filter(None, VARIANTS))}"
-        )
-    frames, depth, channels, published = VARIANTS[variant]
+    frames, depth, channels, published = settings_of("motionagformer_h36m", VARIANTS, variant)
     config = default_config()
     config.name = f"motionagformer_h36m_{variant}" if variant else "motionagformer_h36m"
     config.published = published

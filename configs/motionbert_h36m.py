@@ -43,8 +43,7 @@ subject:
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 
 # Variant -> model, whether it is pre-trained, what labels are relative to, published row.
 VARIANTS = {
@@ -57,12 +56,7 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/motionbert_h36m.py has no variant {variant!r}; "
-            f"it has {', '.join(filter(None, VARIANTS))}"
-        )
-    model, pretrained, root, published = VARIANTS[variant]
+    model, pretrained, root, published = settings_of("motionbert_h36m", VARIANTS, variant)
     config = default_config()
     config.name = f"motionbert_h36m_{variant}" if variant else "motionbert_h36m"
     config.published = published

@@ -43,8 +43,7 @@ subject:
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 
 # Variant -> 2D detections, frames, learning rate, name of the published row.
 VARIANTS = {
@@ -57,12 +56,7 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/poseformer_h36m.py has no variant {variant!r}; "
-            f"it has {', '.join(filter(None, VARIANTS))}"
-        )
-    detections, frames, rate, published = VARIANTS[variant]
+    detections, frames, rate, published = settings_of("poseformer_h36m", VARIANTS, variant)
     config = default_config()
     config.name = f"poseformer_h36m_{variant}" if variant else "poseformer_h36m"
     config.published = published

@@ -42,8 +42,7 @@ the test subjects; to choose honestly hold out a training subject:
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 
 # Variant -> frames, kept frames, kept coefficients, name of the published row.
 VARIANTS = {
@@ -58,12 +57,7 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/poseformerv2_h36m.py has no variant {variant!r}; "
-            f"it has {', '.join(filter(None, VARIANTS))}"
-        )
-    frames, kept, coefficients, published = VARIANTS[variant]
+    frames, kept, coefficients, published = settings_of("poseformerv2_h36m", VARIANTS, variant)
     config = default_config()
     config.name = f"poseformerv2_h36m_{variant}" if variant else "poseformerv2_h36m"
     config.published = published

@@ -52,8 +52,7 @@ Both choose the epoch on the test subjects; to choose honestly hold out a traini
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 from jrepose.models.pstmo import STRIDES
 
 # Variant -> model, 2D detections, frames, share of masked frames, masked keypoints of each frame,
@@ -68,12 +67,9 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/pstmo_h36m.py has no variant {variant!r}; "
-            f"it has {', '.join(filter(None, VARIANTS))}"
-        )
-    model, detections, frames, masked, joints, rate, published = VARIANTS[variant]
+    model, detections, frames, masked, joints, rate, published = settings_of(
+        "pstmo_h36m", VARIANTS, variant
+    )
     config = default_config()
     config.name = f"pstmo_h36m_{variant}" if variant else "pstmo_h36m"
     config.published = published

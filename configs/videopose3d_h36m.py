@@ -48,8 +48,7 @@ causal network too, where the release takes the window's centre.
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 
 # Variant -> 2D detections, convolutions of width 3, name of the published row.
 VARIANTS = {
@@ -65,12 +64,7 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/videopose3d_h36m.py has no variant {variant!r}; "
-            f"it has {', '.join(filter(None, VARIANTS))}"
-        )
-    detections, layers, published = VARIANTS[variant]
+    detections, layers, published = settings_of("videopose3d_h36m", VARIANTS, variant)
     config = default_config()
     config.name = f"videopose3d_h36m_{variant}" if variant else "videopose3d_h36m"
     config.published = published

@@ -192,6 +192,25 @@ def default_config() -> ConfigDict:
     return config
 
 
+def settings_of(config: str, variants: Mapping[str, Any], variant: str) -> Any:
+    """What a config's table says of a variant.
+
+    Args:
+        config: name of the config.
+        variants: name -> settings; the plain config's name is empty.
+        variant: chosen on the command line, after a colon.
+
+    Raises:
+        InputError: no such variant.
+    """
+    if variant not in variants:
+        raise InputError(
+            f"configs/{config}.py has no variant {variant!r}; "
+            f"it has {', '.join(filter(None, variants))}"
+        )
+    return variants[variant]
+
+
 def model_config(name: str, **changes: Any) -> ConfigDict:
     """The `model` section: a name and every hyperparameter, so that each can be set by a flag.
 

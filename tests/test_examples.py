@@ -4,11 +4,10 @@ import pathlib
 import runpy
 import sys
 
-import numpy as np
 import pytest
-from models import dstformer_oracle
+from test_documentation import torch_file
 
-from jrepose import cli, interop
+from jrepose import cli
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TINY = (
@@ -43,12 +42,7 @@ def test_a_file_and_a_camera(example, tmp_path, capsys):
 
 def test_public_weights(example, tmp_path, capsys):
     """A file in the layout of MotionBERT's, but small."""
-    sizes = {"dim_feat": 8, "dim_rep": 8, "depth": 1, "num_heads": 8, "mlp_ratio": 2.0}
-    weights = dstformer_oracle.random_state_dict(
-        np.random.default_rng(0), **sizes, maxlen=27, num_joints=17,
-        qkv_bias=True, att_fuse=True,
-    )  # fmt: skip
-    interop.write_state_dict(weights, tmp_path / "motionbert.bin")
+    torch_file(tmp_path / "motionbert.bin")
     example("simulated_detection", "walk")
     example("lift_a_file", "walk", "1000x1000", "30", "walk.json", "motionbert.bin")
     assert "do not say what they were trained for" in capsys.readouterr().out

@@ -62,6 +62,25 @@ def check_frames(
         raise InputError(f"clip of {frames} frames, the model expects exactly {expected} ({field})")
 
 
+def check_noisy(
+    noisy: Float[ArrayLike, "*batch joints channels"], joints: int, channels: int
+) -> None:
+    """Refuses other poses than a denoiser takes.
+
+    Args:
+        noisy: poses.
+        joints, channels: what the denoiser expects.
+
+    Raises:
+        InputError: other joints or channels.
+    """
+    if noisy.shape[-2:] != (joints, channels):
+        raise InputError(
+            f"noisy poses have {noisy.shape[-2]} joints of {noisy.shape[-1]} channels, the model "
+            f"expects {joints} joints of {channels}"
+        )
+
+
 def check_keypoints(
     keypoints: Float[ArrayLike, "*clips joints channels"], joints: int, channels: int
 ) -> None:

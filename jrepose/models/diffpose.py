@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Float32
 
 from jrepose.errors import InputError
 from jrepose.models import functional
-from jrepose.models.checks import check_hyperparameters
+from jrepose.models.checks import check_hyperparameters, check_noisy
 from jrepose.models.functional import in_rank_of
 from jrepose.models.graph_layers import ChebConv, ResidualConv, row_normalised_adjacency
 from jrepose.models.layers import (
@@ -99,12 +99,7 @@ class DiffPose(nn.Module):
         Raises:
             InputError: wrong joints or channels.
         """
-        if noisy.shape[-2:] != self.input_shape:
-            joints, channels = noisy.shape[-2:]
-            raise InputError(
-                f"noisy poses have {joints} joints of {channels} channels, the model expects "
-                f"{self.input_shape[0]} joints of {self.in_chans}"
-            )
+        check_noisy(noisy, *self.input_shape)
         embedding = functional.step_embedding(steps, self.hid_dim, interleaved=True)[..., None, :]
         pose = jnp.asarray(noisy)
         for copy in range(self.copies):

@@ -12,8 +12,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32
 
-from jrepose.errors import InputError
-from jrepose.models.checks import check_hyperparameters
+from jrepose.models.checks import check_hyperparameters, check_noisy
 from jrepose.models.graph_layers import GraphTransformer, StepEmbedding, row_normalised_adjacency
 from jrepose.skeleton import HUMAN36M_17
 
@@ -79,12 +78,7 @@ class GCNdiff(nn.Module):
         Raises:
             InputError: wrong joints or channels.
         """
-        if noisy.shape[-2:] != self.input_shape:
-            joints, channels = noisy.shape[-2:]
-            raise InputError(
-                f"noisy poses have {joints} joints of {channels} channels, the model expects "
-                f"{self.input_shape[0]} joints of {self.in_chans}"
-            )
+        check_noisy(noisy, *self.input_shape)
         embedding = StepEmbedding(self.hid_dim, dtype=self.dtype, name="temb")(jnp.asarray(steps))
         return GraphTransformer(
             features=self.out_chans,

@@ -28,7 +28,7 @@ from jrepose.frames import middle
 from jrepose.models.features import poses_and_features
 from jrepose.models.functional import in_rank_of
 from jrepose.skeleton import Skeleton
-from jrepose.tasks.lifting import Lifting, relative_labels
+from jrepose.tasks.lifting import Lifting, create_network, relative_labels
 from jrepose.tasks.task import CONTEXT, Clock, Outcome, Variables
 
 DEPTHS = "depths"
@@ -483,8 +483,8 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
             "those of the keypoints"
         )
     task = DiffPose(
-        model=models.create(**{"dtype": config.precision, **config.model.to_dict()}),
-        encoder=models.create(**{"dtype": config.precision, **config.context.model.to_dict()}),
+        model=create_network(config.model, config.precision),
+        encoder=create_network(config.context.model, config.precision),
         diffusion=diffusion,
         skeleton=dataset.skeleton,
         targets=config.clip.targets or config.clip.frames,

@@ -209,16 +209,23 @@ def create_model(config: ConfigDict) -> nn.Module:
     Raises:
         InputError: unknown model, one that is no lifter, or an unknown hyperparameter or precision.
     """
-    if config.precision not in ("float32", "bfloat16"):
-        raise InputError(
-            f"config.precision is {config.precision!r}, expected 'float32' or 'bfloat16'"
-        )
     if config.model.name in models.DENOISERS:
         raise InputError(
             f"config.model.name is {config.model.name!r}, a denoiser; expected a lifter, one of "
             + ", ".join(models.MODELS)
         )
-    return models.create(**{"dtype": config.precision, **config.model.to_dict()})
+    return create_network(config.model, config.precision)
+
+
+def create_network(model: ConfigDict, precision: str) -> nn.Module:
+    """The network that a part of a config describes, computing in a precision.
+
+    Raises:
+        InputError: unknown model, hyperparameter or precision.
+    """
+    if precision not in ("float32", "bfloat16"):
+        raise InputError(f"config.precision is {precision!r}, expected 'float32' or 'bfloat16'")
+    return models.create(**{"dtype": precision, **model.to_dict()})
 
 
 def batch_objective(config: ConfigDict, skeleton: Skeleton) -> Objective:

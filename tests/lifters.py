@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class Lifter(NamedTuple):
@@ -38,6 +39,9 @@ class Lifter(NamedTuple):
     in_front_of_norm: str = "none"
     rounding: float = 3e-2
     cancelled: str = "none"
+
+    def __hash__(self):
+        return hash(self.name)
 
 
 _DSTFORMER = {"dim_feat": 8, "dim_rep": 6, "depth": 1, "num_heads": 2, "mlp_ratio": 2.0,
@@ -151,6 +155,32 @@ LIFTERS = (
         "motionagformer",
     ),
 )
+
+
+def draw_variables(model: nn.Module, *inputs, seed: int = 0):
+    """Variables of the size that an initialisation gives, without its program, which is dear.
+
+    None is constant: biases are drawn too, scales and variances around 1.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(path, leaf):
+        values = rng.normal(size=leaf.shape)
+        if path[-1].key in ("scale", "var", "A_hat"):
+            values = np.exp(0.1 * values)
+        elif leaf.ndim < 2:
+            values *= 0.1
+        else:
+            values /= np.sqrt(np.prod(leaf.shape[:-1]))
+        return values.astype(leaf.dtype)
+
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)
+    return jax.tree_util.tree_map_with_path(draw, dict(shapes))
+
+
+def compute(model: nn.Module, variables, *inputs, **options):
+    """`model.apply` as one program: operations by themselves are a program each."""
+    return jax.jit(lambda *operands: model.apply(*operands, **options))(variables, *inputs)
 
 
 def rates_in_training(model: nn.Module) -> dict[str, float]:

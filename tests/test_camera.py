@@ -18,6 +18,11 @@ BOTH = pytest.mark.parametrize("xp", [np, jnp], ids=["numpy", "jax"])
 DISTORTED = np.array([1145, 1143, 512, 515, -0.2, 0.24, -0.003, -0.001, -0.0014], np.float64)
 
 
+def compiled(xp, *functions):
+    """With JAX each as one program: operation by operation, each would be one."""
+    return [jax.jit(function) if xp is jnp else function for function in functions]
+
+
 # --- first principles -----------------------------------------------------------------------
 
 
@@ -36,14 +41,15 @@ def rotation_matrix(q):
 @BOTH
 def test_rotation_equals_the_matrix(xp):
     rng = np.random.default_rng(0)
+    rotate, inverse = compiled(xp, cam.quaternion_rotate, cam.quaternion_inverse)
     for _ in range(5):
         q = rng.standard_normal(4)
         q /= np.linalg.norm(q)
         points = rng.standard_normal((3, 7, 3))
-        turned = cam.quaternion_rotate(xp.asarray(q), xp.asarray(points))
+        turned = rotate(xp.asarray(q), xp.asarray(points))
         assert isinstance(turned, jax.Array) == (xp is jnp)
         np.testing.assert_allclose(turned, points @ rotation_matrix(q).T, atol=1e-6)
-        back = cam.quaternion_rotate(cam.quaternion_inverse(xp.asarray(q)), turned)
+        back = rotate(inverse(xp.asarray(q)), turned)
         np.testing.assert_allclose(back, points, atol=1e-6)
 
 
@@ -58,8 +64,9 @@ def test_projection_without_distortion_is_the_linear_one(xp):
     rng = np.random.default_rng(1)
     points = xp.asarray(rng.uniform([-1, -1, 3], [1, 1, 6], (5, 4, 3)))
     intrinsics = xp.asarray([1145.0, 1143.0, 512.0, 515.0, 0, 0, 0, 0, 0])
-    full = cam.project_to_2d(points, intrinsics)
-    np.testing.assert_allclose(full, cam.project_to_2d_linear(points, intrinsics), atol=1e-4)
+    project, linear = compiled(xp, cam.project_to_2d, cam.project_to_2d_linear)
+    full = project(points, intrinsics)
+    np.testing.assert_allclose(full, linear(points, intrinsics), atol=1e-4)
     expected = np.asarray(points)[..., :2] / np.asarray(points)[..., 2:] * [1145, 1143]
     np.testing.assert_allclose(full, expected + [512, 515], rtol=1e-5)
 
@@ -83,14 +90,12 @@ def test_one_intrinsic_vector_per_batch_element():
         np.testing.assert_allclose(both[k], cam.project_to_2d(points[k], vectors[k]))
 
 
-@pytest.mark.parametrize(
-    ("ratio", "slope"), [(0.5, 1.0), (1.0, 1.0), (-1.0, 1.0), (1.5, 0.0), (-1.5, 0.0)]
-)
-def test_gradient_at_the_clamp_is_torchs(ratio, slope):
-    intrinsics = jnp.array([2.0, 2, 0, 0, 0, 0, 0, 0, 0])
+def test_gradient_at_the_clamp_is_torchs():
+    intrinsics = np.array([2.0, 2, 0, 0, 0, 0, 0, 0, 0], np.float32)
     # At depth 1 the slope of u by X is the focal length times the clamp's slope.
-    gradient = jax.grad(lambda x: cam.project_to_2d_linear(jnp.array([x, 0, 1]), intrinsics)[0])
-    assert gradient(ratio) == 2 * slope
+    project = lambda x: cam.project_to_2d_linear(jnp.stack([x, 0.0, 1.0]), intrinsics)[0]  # noqa: E731
+    gradient = jax.jit(jax.vmap(jax.grad(project)))(np.float32([0.5, 1, -1, 1.5, -1.5]))
+    np.testing.assert_array_equal(gradient, [2, 2, 2, 0, 0])
 
 
 def test_screen_units_by_hand():
@@ -101,8 +106,9 @@ def test_screen_units_by_hand():
 
 
 def test_works_under_jit_and_vmap():
-    points = jnp.ones((4, 3)).at[:, 2].set(jnp.arange(4.0) + 2)
-    vector = jnp.asarray(DISTORTED)
+    points = np.ones((4, 3), np.float32)
+    points[:, 2] = np.arange(4) + 2
+    vector = DISTORTED.astype(np.float32)
     out = jax.jit(jax.vmap(lambda p: cam.project_to_2d(p, vector)))(points)
     np.testing.assert_allclose(out, cam.project_to_2d(np.asarray(points), DISTORTED), rtol=1e-5)
 

@@ -156,9 +156,16 @@ DAMAGES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def three_saved(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("saved")
+    write_run(workdir, {1: None, 2: None, 3: None})
+    return workdir
+
+
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
-def test_damaged_newest_is_reported_and_the_one_before_used(tmp_path, damage):
-    write_run(tmp_path, {1: None, 2: None, 3: None})
+def test_damaged_newest_is_reported_and_the_one_before_used(three_saved, tmp_path, damage):
+    shutil.copytree(three_saved, tmp_path, dirs_exist_ok=True)
     damage(tmp_path / "checkpoints" / "3")
     with pytest.raises(checkpoints.DamagedCheckpoint):
         checkpoints.read(tmp_path / "checkpoints" / "3")

@@ -2,7 +2,6 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from training import tiny
@@ -25,11 +24,14 @@ KEYPOINTS = RNG.normal(size=(2, 9, 17, 3)).astype(np.float32)
 POSES = RNG.normal(size=(2, 9, 17, 3)).astype(np.float32)
 
 
+def drawn(seed, clips, frames) -> NoiseDraws:
+    draw = jax.jit(lambda key: draw_noise(NOISE, key, clips, frames, 17))
+    return jax.device_get(draw(jax.random.key(seed)))
+
+
 @pytest.mark.parametrize("frames", [1, 3, 9])
 def test_noise_and_confidence_by_numpy(frames):
-    draws = NoiseDraws(
-        *(np.asarray(draw) for draw in draw_noise(NOISE, jax.random.key(0), 2, frames, 17))
-    )
+    draws = drawn(0, 2, frames)
     normal = draws.normal * NOISE.std + NOISE.mean
     uniform = (draws.uniform - 0.5) * 0.06
     of_keys = np.where(draws.select < NOISE.weight[:, None], normal, uniform)
@@ -42,13 +44,14 @@ def test_noise_and_confidence_by_numpy(frames):
     length = np.linalg.norm(error, axis=-1)
     confidence = 0.028 / (length + 0.028) + 1.1 * length
     confidence = np.clip(confidence + 0.14310569 * draws.confidence - 0.0045856964, 0, 1)
-    found = add_noise(NOISE, KEYPOINTS[:, :frames], draws)
+    add = jax.jit(lambda keypoints, draws: add_noise(NOISE, keypoints, draws))
+    found = np.asarray(add(KEYPOINTS[:, :frames], draws))
     np.testing.assert_allclose(found[..., :2], KEYPOINTS[:, :frames, :, :2] + error, atol=1e-5)
     np.testing.assert_allclose(found[..., 2], confidence, atol=1e-5)
 
 
 def test_draws_are_what_they_are_called():
-    draws = draw_noise(NOISE, jax.random.key(1), 64, 9, 17)
+    draws = drawn(1, 64, 9)
     for uniform in (draws.select, draws.uniform):
         assert 0 <= uniform.min() and uniform.max() < 1 and abs(uniform.mean() - 0.5) < 0.02
     for normal in (draws.normal, draws.jitter, draws.confidence):
@@ -64,15 +67,14 @@ def test_masks_of_joints_and_of_whole_frames():
 
 
 def test_labels_seen_by_a_detector():
-    projected = Corruption(projected=True)(
-        jnp.asarray(KEYPOINTS), jnp.asarray(POSES), jax.random.key(0)
-    )
+    def seen(corruption, *seeds):
+        corrupt = jax.jit(lambda *arguments: corruption(*arguments))
+        return [np.asarray(corrupt(KEYPOINTS, POSES, jax.random.key(seed))) for seed in seeds]
+
+    (projected,) = seen(Corruption(projected=True), 0)
     np.testing.assert_array_equal(projected[..., :2], POSES[..., :2])
     assert (projected[..., 2] == 1).all()
-    both = Corruption(NOISE, 0.2, 0.3, projected=True)
-    once, again, other = (
-        both(jnp.asarray(KEYPOINTS), jnp.asarray(POSES), jax.random.key(seed)) for seed in (0, 0, 1)
-    )
+    once, again, other = seen(Corruption(NOISE, 0.2, 0.3, projected=True), 0, 0, 1)
     np.testing.assert_array_equal(once, again)
     assert np.any(once != other) and not once[(once == 0).any(-1)].any()
 
@@ -89,11 +91,13 @@ def test_only_the_model_sees_it_and_only_in_training():
         Copy(), HUMAN36M_17, HUMAN36M_17, objective, "frame",
         corruption=Corruption(projected=True),
     )  # fmt: skip
-    batch = {"keypoints": jnp.asarray(KEYPOINTS), "poses": jnp.asarray(POSES)}
-    variables = task.init(jax.random.key(0), batch)
-    _, outcome = task.loss(variables, batch, jax.random.key(1), jnp.int32(0))
+    batch = {"keypoints": KEYPOINTS, "poses": POSES}
+    variables = jax.jit(task.init)(jax.random.key(0), batch)
+    terms = jax.jit(lambda *arguments: task.loss(*arguments)[1].terms)(
+        variables, batch, jax.random.key(1), np.int32(0)
+    )
     expected = np.linalg.norm((POSES - KEYPOINTS)[..., :2] * KEYPOINTS[..., 2:], axis=-1).mean()
-    assert outcome.terms["reprojection_2d"] == pytest.approx(float(expected), rel=1e-5)
+    assert terms["reprojection_2d"] == pytest.approx(float(expected), rel=1e-5)
     keys = jax.random.split(jax.random.key(0), 2)
     np.testing.assert_array_equal(task.predict(variables, batch, keys, flip=False), KEYPOINTS)
 

@@ -8,6 +8,12 @@ from jrepose.errors import InputError
 from jrepose.losses import angle, limb_angles, limb_length, limb_lengths, limb_variance
 from jrepose.skeleton import HUMAN36M_17, Skeleton
 
+# Operation by operation, each would be a program.
+limb_lengths, limb_angles, limb_variance = (
+    jax.jit(function, static_argnums=1) for function in (limb_lengths, limb_angles, limb_variance)
+)
+limb_length, angle = (jax.jit(function, static_argnums=2) for function in (limb_length, angle))
+
 # Three joints: an upper limb from 0 to 1 and a lower one from 1 to 2.
 ARM = Skeleton("arm", ("a", "b", "c"), (-1, 0, 1), (), (), limb_angles=((0, 1),))
 

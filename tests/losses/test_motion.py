@@ -6,6 +6,12 @@ import pytest
 
 from jrepose.losses import angle_velocity, motion, temporal_consistency, velocity
 
+# Operation by operation, each would be a program.
+angle_velocity, temporal_consistency, velocity = map(
+    jax.jit, (angle_velocity, temporal_consistency, velocity)
+)
+motion = jax.jit(motion, static_argnums=2)
+
 losses = pytest.mark.parametrize("loss", [velocity, angle_velocity, motion])
 
 
@@ -65,7 +71,7 @@ def test_angles_that_keep_their_error_have_no_angle_velocity():
 
 @losses
 def test_one_frame_has_no_motion(loss):
-    value, gradient = jax.value_and_grad(loss)(random_poses(1), random_poses(1, seed=1))
+    value, gradient = jax.jit(jax.value_and_grad(loss))(random_poses(1), random_poses(1, seed=1))
     assert value == 0 and not np.any(gradient)
 
 

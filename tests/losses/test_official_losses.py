@@ -31,7 +31,7 @@ def test_objective_on_real_predictions(golden, clip):
     objective = losses.create_objective(
         {"mpjpe": 1, "spatial_ranking": 20, "temporal_ranking": 20, "n_mpjpe": 0}, HUMAN36M_17
     )
-    total, terms = objective(
+    total, terms = jax.jit(objective)(
         {}, arrays[f"output/pred{clip}"], arrays[f"target/y{clip}"], arrays[f"input/x{clip}"]
     )
     expected = {
@@ -54,7 +54,7 @@ def test_mixste_objective(golden):
         objective = losses.create_objective(weights, skeleton)
         joints = skeleton.num_joints
         poses = predicted[:, :, :joints], target[:, :, :joints]
-        total, terms = objective({}, *poses, arrays["input/keypoints_2d"][:, :, :joints])
+        total, terms = jax.jit(objective)({}, *poses, arrays["input/keypoints_2d"][:, :, :joints])
         suffix = "_first15" if prefix else ""
         for ours, theirs in (
             ("weighted_mpjpe", "weighted_mpjpe"),

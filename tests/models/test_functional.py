@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lifters import draw_variables
 from scipy import stats
 
 from jrepose.models import functional, layers
@@ -77,54 +78,71 @@ CASES = {
 }
 
 
+def pulled_back(functions, operands, seed=None):
+    """Of each: the value and the gradients of its sum, weighted at random where there is a seed."""
+
+    @jax.jit
+    def compute(*operands):
+        results = []
+        for function in functions:
+            value, pull = jax.vjp(function, *operands)
+            g = jnp.ones_like(value) if seed is None else normal(*value.shape, seed=seed)
+            results.append((value, pull(g)))
+        return results
+
+    return compute(*operands)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_values_and_gradients(case):
-    function, textbook, operands = CASES[case]
-    value, pull = jax.vjp(jax.jit(function), *operands)
-    expected, expected_pull = jax.vjp(textbook, *operands)
+    *functions, operands = CASES[case]
+    (value, gradients), (expected, wanted) = pulled_back(functions, operands, seed=9)
     np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
-    g = normal(*value.shape, seed=9)
-    for found, wanted in zip(pull(g), expected_pull(g), strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_second_derivatives(case):
     """Gradients can themselves be differentiated, as gradient penalties need."""
-    function, textbook, operands = CASES[case]
+    *functions, operands = CASES[case]
 
-    def penalty(function):
+    def penalty(function, operands):
         def squared(*operands):
             gradients = jax.grad(lambda *o: jnp.sum(jnp.sin(function(*o))))(*operands)
             return jnp.sum(gradients**2)
 
         return jax.grad(squared)(*operands)
 
-    np.testing.assert_allclose(penalty(function), penalty(textbook), rtol=1e-3, atol=1e-3)
+    found, wanted = jax.jit(lambda *o: [penalty(function, o) for function in functions])(*operands)
+    np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
 
 
 def test_gelu_far_from_zero():
     x = np.array([-40.0, -6.0, -1e-8, 0.0, 1e-8, 6.0, 40.0])
-    values, slopes = jax.vmap(jax.value_and_grad(functional.gelu))(jnp.asarray(x, np.float32))
+    slope = jax.jit(jax.vmap(jax.value_and_grad(functional.gelu)))
+    values, slopes = slope(jnp.asarray(x, np.float32))
     np.testing.assert_allclose(values, x * stats.norm.cdf(x), rtol=1e-6, atol=2e-6)
     expected = stats.norm.cdf(x) + x * stats.norm.pdf(x)
     np.testing.assert_allclose(slopes, expected, rtol=1e-6, atol=2e-6)
 
 
 def test_layer_norm_of_constant_rows_is_finite():
-    x = jnp.full((2, 4), 1e4)
-    value, pull = jax.vjp(lambda x: functional.layer_norm(x, jnp.ones(4), jnp.ones(4), 1e-6), x)
+    x = np.full((2, 4), 1e4, np.float32)
+    norm = lambda x: functional.layer_norm(x, jnp.ones(4), jnp.ones(4), 1e-6)  # noqa: E731
+    ((value, gradients),) = pulled_back([norm], [x], seed=0)
     np.testing.assert_array_equal(value, 1)
-    assert np.all(np.isfinite(pull(normal(2, 4))[0]))
+    assert np.all(np.isfinite(gradients[0]))
 
 
 def test_attention_to_a_single_key_of_enormous_score():
     """Scores beyond float32's exponential: the weights are exactly 0 and 1."""
-    q, k = jnp.full((3, 1), 1e3), jnp.array([[-1.0], [1.0]])
-    v = normal(2, 5)
-    out, pull = jax.vjp(lambda *o: functional.attention(*o, 1.0), q, k, v)
-    np.testing.assert_array_equal(out, jnp.tile(v[1], (3, 1)))
-    for gradient in pull(jnp.ones_like(out)):
+    q, k = np.full((3, 1), 1e3, np.float32), np.array([[-1], [1]], np.float32)
+    v = np.asarray(normal(2, 5))
+    attend = lambda *o: functional.attention(*o, 1.0)  # noqa: E731
+    ((out, gradients),) = pulled_back([attend], [q, k, v])
+    np.testing.assert_array_equal(out, np.tile(v[1], (3, 1)))
+    for gradient in gradients:
         assert np.all(np.isfinite(gradient))
 
 
@@ -133,21 +151,20 @@ def test_bfloat16_keeps_parameter_gradients_in_float32(case):
     function, textbook, operands = CASES[case]
     parameters = [x.ndim <= 2 and i > 0 for i, x in enumerate(operands)]
     half = [
-        x if is_parameter else x.astype(jnp.bfloat16)
+        x if is_parameter else np.asarray(x).astype(jnp.bfloat16)
         for x, is_parameter in zip(operands, parameters, strict=True)
     ]
-    value, pull = jax.vjp(function, *half)
-    expected, expected_pull = jax.vjp(textbook, *operands)
+    ((value, gradients),) = pulled_back([function], half)
+    ((expected, exact),) = pulled_back([textbook], operands)
     assert value.dtype == jnp.bfloat16
-    np.testing.assert_allclose(value, expected, rtol=0, atol=0.03 * np.abs(expected).max())
-    gradients = pull(jnp.ones_like(value))
-    for found, wanted, operand in zip(
-        gradients, expected_pull(jnp.ones_like(expected)), half, strict=True
-    ):
+    np.testing.assert_allclose(
+        value, expected, rtol=0, atol=0.03 * np.abs(np.asarray(expected)).max()
+    )
+    for found, wanted, operand in zip(gradients, map(np.asarray, exact), half, strict=True):
         assert found.dtype == operand.dtype
-        np.testing.assert_allclose(
-            found.astype(np.float32), wanted, rtol=0, atol=0.05 * np.abs(wanted).max() + 1e-2
-        )
+        found = np.asarray(found).astype(np.float32)
+        closeness = 0.05 * np.abs(wanted).max() + 1e-2
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=closeness)
 
 
 def test_the_kernel_gradient_is_the_same_on_other_devices():
@@ -194,15 +211,18 @@ def test_dropout_takes_the_same_path_as_its_absence(rate):
     """A rate too small to drop anything: only the code that applies it differs."""
     x = normal(2, 5, 8)
     still = layers.Block(num_heads=2)
-    variables = still.init(jax.random.key(0), x)
+    variables = draw_variables(still, x)
     dropping = layers.Block(num_heads=2, **{rate: 1e-9})
 
     def loss(block, variables, **options):
         return jnp.sum(jnp.sin(block.apply(variables, x, **options)))
 
-    value, gradients = jax.value_and_grad(lambda v: loss(still, v))(variables)
     rngs = {"dropout": jax.random.key(1)}
-    other, others = jax.value_and_grad(lambda v: loss(dropping, v, train=True, rngs=rngs))(
+    slopes = (
+        jax.value_and_grad(lambda v: loss(still, v)),
+        jax.value_and_grad(lambda v: loss(dropping, v, train=True, rngs=rngs)),
+    )
+    (value, gradients), (other, others) = jax.jit(lambda v: [slope(v) for slope in slopes])(
         variables
     )
     np.testing.assert_allclose(other, value, rtol=1e-5)

@@ -1,7 +1,8 @@
 """RIE against an independent NumPy version, its encodings, and its own promises."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from models import temporal_oracle
@@ -70,46 +71,67 @@ def test_independent_numpy_version(changes, encoded, train):
 
 @pytest.mark.parametrize("operator", TEMPORAL)
 def test_temporal_operators(operator):
-    keypoints = jnp.asarray(CLIPS[..., :2])
-    encoded = temporal_encoding(keypoints, operator)
+
+    @jax.jit
+    def both(keypoints):
+        whole = temporal_encoding(keypoints, operator)
+        return whole, temporal_encoding(keypoints, operator, frames=5)
+
+    encoded, near = map(np.asarray, both(CLIPS[..., :2]))
     np.testing.assert_allclose(encoded, TEMPORAL[operator], atol=1e-5)
-    near = temporal_encoding(keypoints, operator, frames=5)
     np.testing.assert_array_equal(near[:, 2:7], encoded[:, 2:7])
     assert not near[:, :2].any() and not near[:, 7:].any()
 
 
 def test_cosine_similarity_of_no_direction():
     """A keypoint at the origin has none: no NaN, neither in the value nor in the gradient."""
-    keypoints = jnp.asarray(CLIPS[..., :2]).at[0, :, 0].set(0.0).at[0, 1, 0].set(1.0)
-    value, gradient = jax.value_and_grad(lambda x: temporal_encoding(x, "cs").sum())(keypoints)
-    encoded = np.asarray(temporal_encoding(keypoints, "cs"))
+    keypoints = CLIPS[..., :2].copy()
+    keypoints[0, :, 0], keypoints[0, 1, 0] = 0, 1
+
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def compute(keypoints):
+        encoded = temporal_encoding(keypoints, "cs")
+        return encoded.sum(), encoded
+
+    (value, encoded), gradient = jax.device_get(compute(keypoints))
     np.testing.assert_allclose(encoded[:, 4, 1:], 1.0, rtol=1e-5)
     assert not encoded[0, :, 0].any() and np.abs(encoded).max() < 1 + 1e-5
     assert np.isfinite(value) and np.isfinite(gradient).all()
 
 
 def test_the_encodings_do_not_see_where_the_person_is():
-    keypoints = jnp.asarray(CLIPS[..., :2])
-    moved = jnp.asarray(CLIPS[..., :2] + np.float32([0.3, -0.2]))
-    for encoding in (positional_encoding, temporal_encoding):
-        np.testing.assert_allclose(encoding(moved), encoding(keypoints), atol=1e-6)
-    assert np.abs(temporal_encoding(moved, "ip") - temporal_encoding(keypoints, "ip")).max() > 0.1
+
+    @jax.jit
+    def encode(keypoints):
+        blind = positional_encoding(keypoints), temporal_encoding(keypoints)
+        return blind, temporal_encoding(keypoints, "ip")
+
+    blind, seen = encode(CLIPS[..., :2])
+    others, moved = encode(CLIPS[..., :2] + np.float32([0.3, -0.2]))
+    for found, other in zip(blind, others, strict=True):
+        np.testing.assert_allclose(other, found, atol=1e-6)
+    assert np.abs(np.asarray(moved) - np.asarray(seen)).max() > 0.1
 
 
 def test_channels_of_a_part():
     """Absolute, positional, temporal; each joint by joint, x before y."""
-    keypoints = jnp.asarray(CLIPS[..., :2])
-    pose, parts = create(temporal="sub_sub_s").encode(keypoints)
+
+    def encode(**changes):
+        return jax.device_get(jax.jit(create(**changes).encode)(keypoints))
+
+    keypoints = CLIPS[..., :2]
+    pose, parts = encode(temporal="sub_sub_s")
     np.testing.assert_array_equal(pose, keypoints[:, 4].reshape(6, -1))
     encodings = (XY, POSITIONAL, TEMPORAL["sub_sub_s"])
     expected = [encoding[:, :, 14:17].reshape(6, 9, -1) for encoding in encodings]
     np.testing.assert_allclose(parts["LArm"], np.concatenate(expected, axis=-1), atol=1e-5)
 
-    _, parts = create(absolute=False, positional=False).encode(keypoints)
+    _, parts = encode(absolute=False, positional=False)
     arm = parts["LArm"].reshape(6, 9, 3, 2)
     np.testing.assert_allclose(arm[:, 4], CENTRE[:, 0, 14:17], atol=1e-6)
     np.testing.assert_allclose(arm[:, 5], TEMPORAL["sub"][:, 5, 14:17], atol=1e-6)
-    _, parts = create(absolute=False, temporal="").encode(keypoints)
+    _, parts = encode(absolute=False, temporal="")
     np.testing.assert_allclose(
         parts["Torso"].reshape(6, 9, 5, 2), POSITIONAL[:, :, [0, 7, 8, 9, 10]], atol=1e-6
     )
@@ -171,6 +193,6 @@ def test_clips_that_do_not_fit_are_refused():
     model = create()
     variables = jax.eval_shape(model.init, jax.random.key(0), CLIPS)
     with pytest.raises(InputError, match="8 frames.*exactly its receptive field, 9"):
-        model.apply(variables, CLIPS[:, 1:])
+        jax.eval_shape(model.apply, variables, CLIPS[:, 1:])
     with pytest.raises(InputError, match="15 joints.*the 17 joints of human36m_17"):
-        model.apply(variables, CLIPS[:, :, 2:])
+        jax.eval_shape(model.apply, variables, CLIPS[:, :, 2:])

@@ -1,5 +1,6 @@
 """The training step against plain single-device computations."""
 
+import functools
 import re
 
 import flax.linen as nn
@@ -51,6 +52,8 @@ def assemble(arrays, selection):
     return {name: selection[name] for name in ("keypoints", "poses")}
 
 
+# Alike tasks are one: what is compiled for it serves all runs of it.
+@functools.cache
 def make_task(drop_rate=0.0, learn=(), root="clip_first", normalise=False, **options):
     objective = create_objective({"mpjpe": 1.0, "velocity": 0.5}, HUMAN36M_17, learn_weights=learn)
     model = Lifter(drop_rate, normalise)
@@ -60,8 +63,25 @@ def make_task(drop_rate=0.0, learn=(), root="clip_first", normalise=False, **opt
 def run(devices=1, steps=3, task=None, ema_decay=None, rate=1e-2, seed=0, freeze=(), optimizer=None,
         batches=make_batch, **options):  # fmt: skip
     """Final state and the metrics of every step."""
+    state, step = prepare(
+        devices, task or make_task(), ema_decay, rate, seed, freeze, optimizer, **options
+    )
     devices = parallel.select_devices(devices)
-    task = task or make_task()
+    state = parallel.replicate(state, devices)
+    history = []
+    for number in range(steps):
+        selection = parallel.shard(batches(number), devices)
+        selection["stop"] = parallel.replicate(np.int32(0), devices)
+        state, metrics = step(state, {}, selection)
+        history.append(parallel.unreplicate(metrics))
+        copies = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+        assert all((leaf == leaf[:1]).all() for leaf in copies), "devices disagree"
+    return parallel.unreplicate(state), history
+
+
+@functools.cache
+def prepare(devices, task, ema_decay, rate, seed, freeze, optimizer, **options):
+    """The first state and the step."""
     epochs = Epochs(BATCH, BATCH)
 
     def schedule(step):
@@ -82,17 +102,8 @@ def run(devices=1, steps=3, task=None, ema_decay=None, rate=1e-2, seed=0, freeze
         frozen=frozen,
         **options,
     )
-    step = parallel.data_parallel(step, devices=devices, donate=(0,))
-    state = parallel.replicate(state, devices)
-    history = []
-    for number in range(steps):
-        selection = parallel.shard(batches(number), devices)
-        selection["stop"] = parallel.replicate(np.int32(0), devices)
-        state, metrics = step(state, {}, selection)
-        history.append(parallel.unreplicate(metrics))
-        copies = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
-        assert all((leaf == leaf[:1]).all() for leaf in copies), "devices disagree"
-    return parallel.unreplicate(state), history
+    devices = parallel.select_devices(devices)
+    return state, parallel.data_parallel(step, devices=devices, donate=(0,))
 
 
 def reference(steps=3, **options):
@@ -101,20 +112,22 @@ def reference(steps=3, **options):
     model = Lifter()
     objective = create_objective({"mpjpe": 1.0, "velocity": 0.5}, HUMAN36M_17)
     optimizer = optax.adamw(lambda step: 1e-2 * 0.5**step, weight_decay=0.01)
-    params = jax.tree.map(jnp.asarray, state.params)
-    moments = optimizer.init(params)
-    totals = []
-    for number in range(steps):
-        batch = make_batch(number)
-        targets = relative_labels(jnp.asarray(batch["poses"]), "clip_first", 0)
 
-        def loss(params, batch=batch, targets=targets):
+    @jax.jit
+    def update(params, moments, batch):
+        targets = relative_labels(batch["poses"], "clip_first", 0)
+
+        def loss(params):
             predicted = model.apply({"params": params}, batch["keypoints"])
-            return objective({}, predicted, targets, jnp.asarray(batch["keypoints"]))[0]
+            return objective({}, predicted, targets, batch["keypoints"])[0]
 
         total, gradient = jax.value_and_grad(loss)(params)
         updates, moments = optimizer.update(gradient, moments, params)
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), moments, total
+
+    params, moments, totals = state.params, jax.jit(optimizer.init)(state.params), []
+    for number in range(steps):
+        params, moments, total = update(params, moments, make_batch(number))
         totals.append(float(total))
     return params, totals
 
@@ -150,14 +163,13 @@ def test_accumulation_equals_the_big_batch(devices, accumulate):
     assert_close(history, metrics)
 
 
-def sgd(scale=1.0):
-    """A step as long as the gradient, so that nothing hides its length."""
-    return optax.sgd(scale)
+# A step as long as the gradient, so that nothing hides its length.
+SGD = optax.sgd(1.0)
 
 
 def test_gradient_clipping():
     start = run(steps=0)[0].params
-    free, history = run(steps=1, optimizer=sgd())
+    free, history = run(steps=1, optimizer=SGD)
     norm = float(history[0]["gradient_norm"])
 
     def length(state):
@@ -165,11 +177,11 @@ def test_gradient_clipping():
         return float(sum(jax.tree.leaves(moves))) ** 0.5
 
     assert length(free) == pytest.approx(norm, rel=1e-4)
-    clipped, history = run(steps=1, optimizer=sgd(), gradient_clip=0.5 * norm)
+    clipped, history = run(steps=1, optimizer=SGD, gradient_clip=0.5 * norm)
     assert history[0]["gradient_norm"] == pytest.approx(norm)
     assert length(clipped) == pytest.approx(0.5 * norm, rel=1e-4)
     # A gradient below the limit is not scaled up to it.
-    loose, _ = run(steps=1, optimizer=sgd(), gradient_clip=2 * norm)
+    loose, _ = run(steps=1, optimizer=SGD, gradient_clip=2 * norm)
     assert length(loose) == pytest.approx(norm, rel=1e-4)
 
 

@@ -98,7 +98,8 @@ def test_the_parts_are_dropped_for_the_whole_batch(variables):
     scaled = lambda factor: jax.tree_util.tree_map_with_path(  # noqa: E731
         lambda path, leaf: leaf * factor if path[-1].key == "emb" else leaf, {"params": one}
     )
-    expected = {factor: same.apply(scaled(factor), KEYPOINTS) for factor in (0.0, 2.0)}
+    plain = jax.jit(same.apply)
+    expected = {factor: plain(scaled(factor), KEYPOINTS) for factor in (0.0, 2.0)}
     apply = jax.jit(
         lambda key: model.apply({"params": one}, KEYPOINTS, train=True, rngs={"dropout": key})
     )
@@ -113,13 +114,18 @@ def test_the_parts_are_dropped_for_the_whole_batch(variables):
 
 
 def test_rematerialisation_changes_nothing(variables):
+    one = {name: leaf for name, leaf in variables["params"].items() if name != "stc_block_1"}
+
     def gradient(model):
-        return jax.jit(jax.grad(lambda v: jnp.sum(model.apply(v, KEYPOINTS) ** 2)))(variables)
+        def loss(params):
+            return jnp.sum(model.apply({"params": params}, KEYPOINTS) ** 2)
+
+        return jax.jit(jax.grad(loss))(one)
 
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-4 * np.abs(a).max() + 1e-4),
-        gradient(create()),
-        gradient(create(remat=True)),
+        gradient(create(depth=1)),
+        gradient(create(depth=1, remat=True)),
     )
 
 
@@ -154,6 +160,6 @@ def test_create_refuses(changes, message):
 
 def test_other_joints_are_refused(variables):
     with pytest.raises(InputError, match="15 joints of 2 channels.*17 joints of at least 2"):
-        create().apply(variables, jnp.zeros((1, 4, 15, 2)))
+        jax.eval_shape(create().apply, variables, np.zeros((1, 4, 15, 2)))
     with pytest.raises(InputError, match="17 joints of 1 channels"):
-        create().apply(variables, jnp.zeros((1, 4, 17, 1)))
+        jax.eval_shape(create().apply, variables, np.zeros((1, 4, 17, 1)))

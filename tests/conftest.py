@@ -16,7 +16,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "xla"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Arrays of different ranks meet only where the code says so.
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
@@ -75,8 +75,11 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
-# Longest of those that start processes and wait for them: first, so that none runs on alone.
-_LONG = ("test_recovery.py", "test_benchmarks.py", "test_parity.py", "test_cli.py")
+# The longest, and those that wait for processes of their own: first, so that none runs on alone.
+_LONG = (
+    "test_recovery.py", "test_benchmarks.py", "test_parity.py", "test_cli.py",
+    "test_every_lifter.py", "test_official_batch_norm_steps.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):

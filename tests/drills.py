@@ -31,7 +31,7 @@ TESTS = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS.parent), str(TESTS / "training")]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(TESTS.parent / ".cache" / "xla"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 import compilation  # noqa: E402
 import jax  # noqa: E402
@@ -55,7 +55,12 @@ _ENDS = (0, 2, 130, -signal.SIGKILL)
 
 _STAGES = {
     "stage1": {"training": {"max_steps": 6}},
-    "stage2": {"training": {"init_only": ("params/.*",), "freeze": ("params/head/.*",)}},
+    "stage2": {
+        "training": {
+            "init_only": ("(params|batch_stats)/.*",),
+            "freeze": ("params/network/shrink/.*",),
+        }
+    },
     "stage3": {"training": {"max_steps": 6}},  # the first one's programs
 }
 _STAGED = ("--stages", json.dumps(_STAGES))

@@ -33,7 +33,7 @@ WEIGHTS = {"mpjpe": 1.0, "spatial_ranking": 20.0, "temporal_ranking": 20.0}
 @pytest.fixture(scope="module")
 def compared():
     """The comparison on a tiny model, with everything in it."""
-    return compare_gradients(tiny.config(), Options(steps=3), tiny.dataset())
+    return compare_gradients(tiny.ranking_config(), Options(steps=3), tiny.dataset())
 
 
 # ---- our rendition against what the official code computes -------------------------------
@@ -150,7 +150,7 @@ def test_a_wrong_gradient_is_found(monkeypatch, value):
 
     monkeypatch.setattr(JaxSide, "backward", spoiled)
     options = Options(steps=0, precisions=("float32",), reference=False)
-    found = compare_gradients(tiny.config(), options, tiny.dataset())
+    found = compare_gradients(tiny.ranking_config(), options, tiny.dataset())
     assert "head.weight" in found.complaints[0]
     assert found.precisions["float32"].parameters[0].name == "head.weight"
 
@@ -164,12 +164,12 @@ def test_another_loss_is_found(monkeypatch):
     wrong = {**losses.LOSSES, "spatial_ranking": relu_ranking}
     monkeypatch.setattr(losses, "LOSSES", wrong)
     options = Options(steps=0, precisions=("float32",), reference=False)
-    found = compare_gradients(tiny.config(), options, tiny.dataset())
+    found = compare_gradients(tiny.ranking_config(), options, tiny.dataset())
     assert found.complaints and all("edge case" in text for text in found.complaints)
 
 
 def test_weights_from_a_pytorch_file(compared, tmp_path):
-    config = tiny.config()
+    config = tiny.ranking_config()
     network = model.create(models.hyperparameters("repose") | config.model.to_dict())
     torch.save({"model_pos": network.state_dict()}, tmp_path / "best.bin")
     options = Options(
@@ -188,7 +188,7 @@ def test_weights_from_a_pytorch_file(compared, tmp_path):
     ],
 )
 def test_configs_without_counterpart(changes, message):
-    config = tiny.config()
+    config = tiny.ranking_config()
     with config.unlocked():
         for field, value in changes.items():
             section, name = field.split("__")
@@ -239,11 +239,11 @@ def test_the_comparison_takes_the_checkout(checkout):
         reference=False,
         steps=0,
     )
-    found = compare_gradients(tiny.config(), options, tiny.dataset())
+    found = compare_gradients(tiny.ranking_config(), options, tiny.dataset())
     assert found.complaints == []
     assert f"{package}.network:Theirs" in found.setup["PyTorch code"]
     wide = Options(torch_root=str(folder), torch_class=f"{package}.network:Theirs", steps=0)
-    config = tiny.config()
+    config = tiny.ranking_config()
     with config.unlocked():
         config.model.num_joints = 15  # which that class does not know
     with pytest.raises(InputError, match="weights do not fit Theirs"):

@@ -18,7 +18,7 @@ from jrepose.tasks.lifting import batch_objective, create_model
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_objective_of_a_batch_is_the_mean_of_its_parts(reduction):
-    config = tiny.config(objective__ranking_reduction=reduction)
+    config = tiny.ranking_config(objective__ranking_reduction=reduction)
     random = np.random.default_rng(0)
     batch = [jnp.asarray(random.normal(size=(8, 8, 17, 3)), jnp.float32) for _ in range(3)]
     given = config.objective.weights.to_dict()

@@ -44,8 +44,8 @@ class Staged(nn.Module):
 
 
 def create_staged(config):
-    """The width is the config's `model.dim_feat`; nothing else of the model is built."""
-    return Staged(config.model.dim_feat)
+    """The width is the config's `model.channels`; nothing else of the model is built."""
+    return Staged(config.model.channels)
 
 
 @pytest.fixture(autouse=True)
@@ -60,16 +60,16 @@ def config(**changes):
     with out.unlocked():
         out.stages = ConfigDict(
             {
-                "stage1": {"model": {"dim_feat": 8}},
+                "stage1": {"model": {"channels": 8}},
                 "stage2": {
-                    "model": {"dim_feat": 6},
+                    "model": {"channels": 6},
                     "training": {
                         "init_only": ("params/encoder/.*", "batch_stats/.*"),
                         "freeze": ("params/encoder/.*",),
                         "learning_rate": 1e-2,
                     },
                 },
-                "stage3": {"model": {"dim_feat": 6}, "training": {"learning_rate": 1e-4}},
+                "stage3": {"model": {"channels": 6}, "training": {"learning_rate": 1e-4}},
             }
         )
     return out
@@ -205,7 +205,7 @@ def test_names_that_the_weights_do_not_have(tmp_path):
 def test_configs_of_stages():
     stages = stage_configs(config())
     assert list(stages) == ["stage1", "stage2", "stage3"]
-    assert [stage.model.dim_feat for stage in stages.values()] == [8, 6, 6]
+    assert [stage.model.channels for stage in stages.values()] == [8, 6, 6]
     assert stages["stage3"].name == "tiny/stage3" and not stages["stage3"].stages
     back = from_json(to_json(config()))
     assert to_json(back) == to_json(config())

@@ -19,19 +19,37 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jrepose.command import run
-from jrepose.config import default_config, model_config
+from jrepose.config import default_config, model_config, objective_weights
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.skeleton import HUMAN36M_17
 
 
 def config(**changes) -> ConfigDict:
-    """A config; `changes` are fields with dots written as two underscores, and `stages`."""
+    """A config; `changes` are fields with dots written as two underscores, and `stages`.
+
+    VideoPose3D that looks at single frames: statistics beside the parameters, and soon compiled.
+    """
     out = default_config()
     out.name = "tiny"
     out.clip.update(frames=8, stride=4, evaluation_stride=8)
     out.model = model_config(
+        "videopose3d", filter_widths=(1, 1), channels=8, drop_rate=0.0, batch_norm_axis="devices"
+    )
+    out.objective.weights = objective_weights(mpjpe=1, velocity=0.5)
+    return _with(out, changes)
+
+
+def ranking_config(**changes) -> ConfigDict:
+    """The same of RePOSE with its losses."""
+    out = config()
+    out.model = model_config(
         "repose", dim_feat=8, dim_rep=8, depth=1, num_heads=2, mlp_ratio=2.0, maxlen=8
     )
+    out.objective = default_config().objective
+    return _with(out, changes)
+
+
+def _with(out: ConfigDict, changes: dict) -> ConfigDict:
     out.training.update(epochs=3, batch_size=8, learning_rate=3e-3, log_every=4)
     out.checkpoint.update(every_steps=5, keep=2)
     with out.unlocked():

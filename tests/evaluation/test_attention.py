@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 import pytest
+from lifters import compute, draw_variables
 from training import tiny
 
 from jrepose import models
@@ -24,9 +25,8 @@ def small():
         "repose", dim_feat=8, dim_rep=8, depth=2, num_heads=2, mlp_ratio=2, maxlen=FRAMES
     )
     keypoints = np.random.default_rng(0).normal(size=(FRAMES, 17, 3)).astype(np.float32)
-    variables = model.init(jax.random.key(0), keypoints[None])
-    # Attention of a model at its initialisation is almost uniform; this is not.
-    return model, jax.tree.map(lambda leaf: leaf * 5, variables), keypoints
+    # Attention of a model at its own initialisation is almost uniform; this is not.
+    return model, draw_variables(model, keypoints[None]), keypoints
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +37,15 @@ def maps(small):
 def test_weights_of_a_layer_are_the_softmax():
     heads, channels, scale = 2, 6, 0.7
     layer = layers.Attention(heads, qk_scale=scale)
-    x = jax.random.normal(jax.random.key(1), (2, 3, 5, channels))
-    variables = layer.init(jax.random.key(0), x)
+    x = np.random.default_rng(1).normal(size=(2, 3, 5, channels)).astype(np.float32)
+    variables = draw_variables(layer, x)
     assert set(variables) == {"params"}
-    variables = jax.tree.map(lambda leaf: leaf * 30, variables)
-    out, stored = layer.apply(variables, x, mutable="attention")
-    (weights,) = stored["attention"]["weights"]
-    np.testing.assert_array_equal(out, layer.apply(variables, x))
+    out, stored = compute(layer, variables, x, mutable="attention")
+    weights = np.asarray(stored["attention"]["weights"][0])
+    np.testing.assert_allclose(out, compute(layer, variables, x), rtol=1e-6, atol=1e-6)
 
-    q, k, _ = np.split(x @ np.asarray(variables["params"]["qkv"]["kernel"], np.float64), 3, -1)
+    qkv = variables["params"]["qkv"]
+    q, k, _ = np.split(x @ np.float64(qkv["kernel"]) + np.float64(qkv["bias"]), 3, -1)
     for row in range(6):
         for head in range(heads):
             part = slice(head * 3, (head + 1) * 3)

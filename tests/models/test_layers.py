@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lifters import compute, draw_variables
 
 from jrepose.errors import InputError
 from jrepose.models import functional
@@ -60,7 +61,7 @@ def test_devices_share_statistics(variables):
     def apply(features):
         return norm.apply(variables, features, False, mutable="batch_stats")
 
-    y, state = jax.vmap(apply, axis_name="devices")(FEATURES[:, None])
+    y, state = jax.jit(jax.vmap(apply, axis_name="devices"))(FEATURES[:, None])
     alone, expected = BatchNorm().apply(variables, FEATURES, False, mutable="batch_stats")
     np.testing.assert_allclose(y[:, 0], alone, atol=1e-5)
     for name, leaf in expected["batch_stats"].items():
@@ -76,8 +77,13 @@ def test_statistics_are_float32_in_bfloat16(variables):
     )
     rounded = np.asarray(features, np.float64)
     norm = BatchNorm(dtype=jnp.bfloat16)
-    fresh = norm.init(jax.random.key(0), features, True)
-    y, state = norm.apply(fresh, features, False, 1.0, mutable="batch_stats")
+
+    @jax.jit
+    def first(features):
+        fresh = norm.init(jax.random.key(0), features, True)
+        return norm.apply(fresh, features, False, 1.0, mutable="batch_stats")
+
+    y, state = first(features)
     assert y.dtype == jnp.bfloat16
     np.testing.assert_allclose(state["batch_stats"]["mean"], rounded.mean(0), rtol=1e-6)
     np.testing.assert_allclose(state["batch_stats"]["var"], rounded.var(0, ddof=1), rtol=1e-5)
@@ -130,9 +136,9 @@ def test_temporal_convolution(window, stride, dilation):
     """Against a loop over outputs and taps, also where the last frames do not fill a window."""
     x = np.random.default_rng(3).normal(size=(2, 16, 3)).astype(np.float32)
     layer = TemporalConv(4, window, stride, dilation, use_bias=True)
-    params = jax.tree.map(np.asarray, layer.init(jax.random.key(0), jnp.asarray(x))["params"])
+    params = draw_variables(layer, x)["params"]
     assert params["kernel"].shape == (window, 3, 4)
-    y = layer.apply({"params": params}, jnp.asarray(x))
+    y = compute(layer, {"params": params}, x)
     expected = [
         sum(x[:, first + dilation * tap] @ params["kernel"][tap] for tap in range(window))
         + params["bias"]

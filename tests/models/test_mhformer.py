@@ -126,6 +126,6 @@ def test_sizes_that_cannot_be(changes, message):
 def test_clips_that_do_not_fit_are_refused(small):
     model, variables = small
     with pytest.raises(InputError, match="clip of 5 frames.*exactly 6"):
-        model.apply(variables, KEYPOINTS[:, :5])
+        jax.eval_shape(model.apply, variables, KEYPOINTS[:, :5])
     with pytest.raises(InputError, match="2 joints of 3 channels.*3 joints of at least 2"):
-        model.apply(variables, KEYPOINTS[:, :, :2])
+        jax.eval_shape(model.apply, variables, KEYPOINTS[:, :, :2])

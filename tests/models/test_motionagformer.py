@@ -148,6 +148,6 @@ def test_sizes_that_cannot_be(changes, message):
 def test_clips_that_do_not_fit_are_refused(small):
     model, variables = small
     with pytest.raises(InputError, match="clip of 4 frames.*exactly 5"):
-        model.apply(variables, KEYPOINTS[:, :4])
+        jax.eval_shape(model.apply, variables, KEYPOINTS[:, :4])
     with pytest.raises(InputError, match="17 joints of 2 channels.*17 joints of at least 3"):
-        model.apply(variables, KEYPOINTS[..., :2])
+        jax.eval_shape(model.apply, variables, KEYPOINTS[..., :2])

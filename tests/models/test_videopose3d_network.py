@@ -1,7 +1,6 @@
 """VideoPose3D against an independent NumPy version, and its own promises."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from models import temporal_oracle
@@ -118,10 +117,10 @@ def test_lists_are_widths_too():
 
 
 def test_clips_that_do_not_fit_are_refused(variables):
-    apply = create().apply
+    apply = jax.jit(create().apply, static_argnames="train")
     with pytest.raises(InputError, match="clip of 44 frames.*receptive field is 45"):
         apply(variables, CLIPS[:, 1:])
     with pytest.raises(InputError, match="4 joints of 3 channels.*5 joints of at least 2"):
         apply(variables, CLIPS[:, :, 1:])
     with pytest.raises(InputError, match="one value per channel"):
-        apply(variables, jnp.asarray(CLIPS[:1]), train=True)
+        apply(variables, CLIPS[:1], train=True)

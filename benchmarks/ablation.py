@@ -7,11 +7,19 @@
     python benchmarks/ablation.py diffusion --config configs/diffpose_small.py:mocap \
         --config.data.path=PATH_TO_CMU_MOCAP --output runs/diffusion
 
+    python benchmarks/ablation.py finetuning --config CONFIG --init RUN \
+        --config.data.path=PATH_TO_CMU_MOCAP --output runs/finetuning
+    python benchmarks/ablation.py weights --config configs/repose_mocap.py:small \
+        --config.data.path=PATH_TO_CMU_MOCAP --output runs/weights
+
 `ranking` is RePOSE's Table 4: no ranking loss, spatial, temporal, both, beside a baseline without
 any depth.  `encodings` is RIE's Table 1: absolute keypoints, positional and temporal encoding,
 both, and both in three stages; what is not in stages trains as long as they do together.
 `diffusion` is DiffPose's Tables 4 and 6 and Figure 4: the context encoder alone, the network once
-(A) or five times (B), normal noise, mixtures, the paper's answer, K and N.
+(A) or five times (B), normal noise, mixtures, the paper's answer, K and N.  `finetuning` is
+RePOSE's Table 5, for any lifter: trained on from one checkpoint (`--init`) without the ranking
+losses, with each, and with both.  `weights` asks when the published weight of 20 does harm: from
+scratch, ramped in after a half of the epochs, and with margins.
 
 Evaluates the best checkpoint of each run on the test subjects and writes `table.md`,
 `scores.json` and `ablation.png`.  What is finished is not run again, so the command can be stopped
@@ -31,7 +39,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from jrepose import checkpoints, tasks
+from jrepose import checkpoints, interop, tasks
 from jrepose.command import run
 from jrepose.config import parse_flags, stage_configs
 from jrepose.data.sources import load_splits
@@ -59,6 +67,7 @@ class Study:
     columns: Sequence[str]
     drawn: Sequence[str]
     flat: bool = False
+    difference: bool = False  # a column of the first score's difference to the first row
 
 
 FLAT = "flat"  # the row of the baseline that every joint is at depth 0
@@ -67,6 +76,22 @@ FLAT = "flat"  # the row of the baseline that every joint is at depth 0
 def _ranking(spatial: float, temporal: float) -> Callable[[ConfigDict], None]:
     weights = {"spatial_ranking": spatial, "temporal_ranking": temporal}
     return lambda config: config.objective.weights.update(weights)
+
+
+def _ramped(config: ConfigDict) -> None:
+    """Both losses at 20, from nothing in the first half to all in three quarters of the time."""
+    _ranking(20.0, 20.0)(config)
+    epochs = config.training.epochs
+    for name in ("spatial_ranking", "temporal_ranking"):
+        config.objective.schedule[name] = ((epochs / 2, 0.0), (0.75 * epochs, 1.0))
+
+
+def _with_margin(margin: float, weight: float) -> Callable[[ConfigDict], None]:
+    def change(config):
+        _ranking(weight, weight)(config)
+        config.objective.ranking_margin = margin
+
+    return change
 
 
 def _encodings(positional: bool, temporal: bool) -> Callable[[ConfigDict], None]:
@@ -116,6 +141,30 @@ STUDIES = {
         ("mpjpe", "mpjpe_occluded", "spatial_order", "temporal_order"),
         flat=True,
     ),
+    "finetuning": Study(
+        {
+            "w/o": _ranking(0.0, 0.0),
+            "w/S": _ranking(20.0, 0.0),
+            "w/T": _ranking(0.0, 20.0),
+            "w/ST": _ranking(20.0, 20.0),
+        },
+        ("mpjpe", "pa_mpjpe", "mpjpe_occluded", "spatial_order", "temporal_order"),
+        ("mpjpe", "pa_mpjpe", "spatial_order", "temporal_order"),
+        difference=True,
+    ),
+    # Margins in the poses' unit, of which a person's height is about one.
+    "weights": Study(
+        {
+            "none": _ranking(0.0, 0.0),
+            "20": _ranking(20.0, 20.0),
+            "20_ramped": _ramped,
+            "20_margin": _with_margin(0.05, 20.0),
+            "1_margin": _with_margin(0.05, 1.0),
+        },
+        ("mpjpe", "pa_mpjpe", "mpjpe_occluded", "spatial_order", "temporal_order"),
+        ("mpjpe", "spatial_order", "temporal_order"),
+        flat=True,
+    ),
     "encodings": Study(
         {
             "baseline": _encodings(False, False),
@@ -155,33 +204,45 @@ def main(argv: Sequence[str]) -> int:
     flag_values = flags.FlagValues()
     flags.DEFINE_string("output", None, "Folder of all runs.", flag_values=flag_values)
     flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds.", flag_values=flag_values)
+    flags.DEFINE_string(
+        "init", None, "Weights that every run begins with.", flag_values=flag_values
+    )
     flags.DEFINE_list("rows", list(study.rows), "Rows to run.", flag_values=flag_values)
     base = parse_flags(flag_values, [argv[0], *argv[2:]])
     if flag_values["output"].value is None:
         raise InputError("--output DIR is missing")
     output = pathlib.Path(flag_values["output"].value)
     splits = load_splits(base.data)
+    initial = None
+    if flag_values["init"].value is not None:
+        initial, described = interop.load_run_or_file(
+            flag_values["init"].value, base.model.to_dict()
+        )
+        print(f"weights to begin with: {described}")
     for seed in map(int, flag_values["seeds"].value):
         for row in flag_values["rows"].value:
             if row not in study.rows:
                 raise InputError(f"unknown row {row!r}; known: {', '.join(study.rows)}")
-            workdir = output / f"{row}_seed{seed}"
+            workdir = output / f"{row.replace('/', '')}_seed{seed}"
             if (workdir / "test" / "scores.json").exists():
                 continue
             print(f"{row}, seed {seed}", flush=True)
             config = base.copy_and_resolve_references()
             config.seed = seed
             study.rows[row](config)
-            _run(config, workdir, splits)
+            if config.clip.targets == 1 and config.objective.weights.temporal_ranking:
+                print("  left out: with one pose per clip frames have no order")
+                continue
+            _run(config, workdir, splits, initial)
     if study.flat:
         _score_flat(base, splits["test"], output / FLAT / "test")
     _summarise(study, output)
     return 0
 
 
-def _run(config: ConfigDict, workdir: pathlib.Path, splits) -> None:
+def _run(config: ConfigDict, workdir: pathlib.Path, splits, initial) -> None:
     training = {name: splits[name] for name in ("train", "validation")}
-    if not train_stages(config, workdir, training).finished:
+    if not train_stages(config, workdir, training, initial=initial).finished:
         raise InputError("stopped; run the same command to continue")
     last, config = list((stage_configs(config) or {"": config}).items())[-1]
     variables = jax.device_put(checkpoints.load(workdir / last, "best").variables)
@@ -203,18 +264,22 @@ def _score_flat(config, dataset, output: pathlib.Path) -> None:
 def _summarise(study: Study, output: pathlib.Path) -> None:
     found: dict[str, list[Mapping[str, float]]] = {}
     for row in (*[FLAT] * study.flat, *study.rows):
-        pattern = row if row == FLAT else f"{row}_seed*"
+        pattern = row if row == FLAT else f"{row.replace('/', '')}_seed*"
         paths = sorted(output.glob(f"{pattern}/test/scores.json"))
         if paths:
             found[row] = [json.loads(path.read_text())["scores"] for path in paths]
     columns = [SCORE_LABELS[column].strip() for column in study.columns]
+    columns += ["difference"] * study.difference
     lines = [f"| | seeds | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
+    first = np.mean([run[study.columns[0]] for run in next(iter(found.values()))])
     for row, scores in found.items():
         cells = []
         for column in study.columns:
             values = np.array([run[column] for run in scores])
             spread = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
             cells.append(f"{values.mean():.2f}{spread}")
+        if study.difference:
+            cells.append(f"{np.mean([run[study.columns[0]] for run in scores]) - first:+.2f}")
         lines.append(f"| {row} | {len(scores)} | " + " | ".join(cells) + " |")
     (output / "table.md").write_text("\n".join(lines) + "\n")
     (output / "scores.json").write_text(json.dumps(found, indent=2) + "\n")

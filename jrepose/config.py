@@ -95,6 +95,8 @@ def default_config() -> ConfigDict:
     # Factors of the weights by epoch, ((epoch, factor), ...): straight lines between the points.
     config.objective.schedule = objective_schedule()
     config.objective.ranking_reduction = "mean"  # or sum: Eq. 2-3 as printed
+    # By how much depths must differ to be in order, at most by the true difference; 0 as published.
+    config.objective.ranking_margin = 0.0
     config.objective.learn_weights = ()  # terms whose weight is learned (homoscedastic)
 
     # What is done to a model's inputs in training, as MotionBERT's: data/corruption.py.

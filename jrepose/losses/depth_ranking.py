@@ -13,9 +13,16 @@ pair goes straight into two sums per depth: its loss and its derivative
 
 with step(0) = 1/2.  The derivative is a count of pairs, so it is exact, it is all that the
 backward pass needs, and nothing larger than the depths themselves is ever stored.
+
+The published losses have no margin: depths that are all equal satisfy them.  With one, which is
+ours, a pair counts until it is as far apart as the margin says, or as it truly is if that is less:
+
+    sum over i, j of  1[g_i < g_j] max(0, z_i - z_j + min(margin, g_j - g_i)).
 """
 
 from __future__ import annotations
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +41,7 @@ def spatial_ranking(
     predicted: Float[ArrayLike, "batch frames joints 3"],
     target: Float[ArrayLike, "batch frames joints 3"],
     reduction: str = "mean",
+    margin: float = 0.0,
 ) -> Float[Array, ""]:
     """Depth order of the joints within each frame.
 
@@ -41,6 +49,7 @@ def spatial_ranking(
         predicted, target: poses with depth in channel 2; x and y are not used.
         reduction: `"mean"` over all batch * frames * joints^2 ordered pairs, as in the released
             code, or `"sum"`.
+        margin: in the poses' unit, at least 0; 0 is the published loss.
 
     Equal true depths order nothing and pass no gradient; predicted ties of ordered joints have
     loss 0 and half the gradient.  The loss has the poses' unit and float32 precision.
@@ -56,13 +65,14 @@ def spatial_ranking(
     def joints_first(poses):
         return poses[..., 2].reshape(batch * frames, joints).T
 
-    return _reduce(joints_first(predicted), joints_first(target), reduction)
+    return _reduce(joints_first(predicted), joints_first(target), reduction, margin)
 
 
 def temporal_ranking(
     predicted: Float[ArrayLike, "batch frames joints 3"],
     target: Float[ArrayLike, "batch frames joints 3"],
     reduction: str = "mean",
+    margin: float = 0.0,
 ) -> Float[Array, ""]:
     """Depth order of the frames of each joint; 0 for clips of one frame.
 
@@ -70,6 +80,7 @@ def temporal_ranking(
         predicted, target: poses with depth in channel 2; x and y are not used.
         reduction: `"mean"` over all batch * joints * frames^2 ordered pairs, as in the released
             code, or `"sum"`.
+        margin: as of `spatial_ranking`.
 
     Ties are treated as in `spatial_ranking`.  Subtracting a constant per clip from the depths
     changes nothing; subtracting each frame's root depth does.
@@ -85,11 +96,11 @@ def temporal_ranking(
     def frames_first(poses):
         return poses[..., 2].swapaxes(0, 1).reshape(frames, batch * joints)
 
-    return _reduce(frames_first(predicted), frames_first(target), reduction)
+    return _reduce(frames_first(predicted), frames_first(target), reduction, margin)
 
 
-def _reduce(depths, true_depths, reduction):
-    total = _ranking_sum(depths, true_depths)
+def _reduce(depths, true_depths, reduction, margin):
+    total = _ranking_sum(depths, true_depths, margin)
     if reduction == "sum":
         return total
     if reduction == "mean":
@@ -98,32 +109,32 @@ def _reduce(depths, true_depths, reduction):
     raise InputError(f"unknown reduction {reduction!r} of a ranking loss; expected mean or sum")
 
 
-@jax.custom_jvp
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
 def _ranking_sum(
-    depths: Float[Array, "ranked lists"], true_depths: Float[Array, "ranked lists"]
+    depths: Float[Array, "ranked lists"], true_depths: Float[Array, "ranked lists"], margin: float
 ) -> Float[Array, ""]:
     """The loss summed over the pairs of every list; lists lie side by side in memory."""
-    (losses,) = _walk_pairs(depths, true_depths, (_pair_loss,))
+    (losses,) = _walk_pairs(depths, true_depths, margin, (_pair_loss,))
     return jnp.sum(losses)
 
 
 @_ranking_sum.defjvp
-def _ranking_sum_jvp(primals, tangents):
-    losses, derivative = _walk_pairs(*primals, (_pair_loss, _pair_derivative))
-    # The true depths only enter comparisons, hence no derivative.
+def _ranking_sum_jvp(margin, primals, tangents):
+    losses, derivative = _walk_pairs(*primals, margin, (_pair_loss, _pair_derivative))
+    # The true depths only enter comparisons and bound the margin, hence no derivative.
     return jnp.sum(losses), jnp.sum(derivative * tangents[0])
 
 
-def _pair_loss(difference, nearer, farther):
-    return jnp.where(nearer, jnp.maximum(difference, 0.0), 0.0)
+def _pair_loss(excess, nearer, farther):
+    return jnp.where(nearer, jnp.maximum(excess, 0.0), 0.0)
 
 
-def _pair_derivative(difference, nearer, farther):
-    step = 0.5 * (difference > 0) + 0.5 * (difference >= 0)
+def _pair_derivative(excess, nearer, farther):
+    step = 0.5 * (excess > 0) + 0.5 * (excess >= 0)
     return jnp.where(nearer, step, 0.0) - jnp.where(farther, 1.0 - step, 0.0)
 
 
-def _walk_pairs(depths, true_depths, functions):
+def _walk_pairs(depths, true_depths, margin, functions):
     """Sum every function over the pairs (i, j) of a list, for each i: [ranked, lists] each."""
     ranked = depths.shape[0]
     rows_per_block = max(1, min(BLOCK_ROWS, ranked // 2))
@@ -133,10 +144,12 @@ def _walk_pairs(depths, true_depths, functions):
         # Partial sums over the rows first: fewer roundings than adding pair by pair.
         partial_sums = [0.0] * len(functions)
         for row, true_row in zip(rows[:, None], true_rows[:, None], strict=True):
-            difference = depths - row
+            excess = depths - row
             nearer, farther = true_depths < true_row, true_row < true_depths
+            if margin:
+                excess = excess + jnp.clip(true_row - true_depths, -margin, margin)
             for k, function in enumerate(functions):
-                partial_sums[k] = partial_sums[k] + function(difference, nearer, farther)
+                partial_sums[k] = partial_sums[k] + function(excess, nearer, farther)
         return [total + partial for total, partial in zip(sums, partial_sums, strict=True)]
 
     def add_block(carry, _):

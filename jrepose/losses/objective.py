@@ -42,7 +42,7 @@ class Operands:
     target: Float[ArrayLike, "batch frames joints 3"]
     keypoints: Float[ArrayLike, "batch input_frames keypoints channels"]
     skeleton: Skeleton
-    ranking_reduction: str
+    ranking: tuple[str, float]  # reduction and margin of the ranking losses
 
     @property
     def poses(self) -> tuple[ArrayLike, ArrayLike]:
@@ -64,8 +64,8 @@ LOSSES: Mapping[str, Callable[[Operands], Float[Array, ""]]] = MappingProxyType(
         "joint_l1": lambda o: joint_l1(*o.poses),
         "mean_squared": lambda o: mean_squared(*o.poses),
         "reprojection_2d": _reprojection_onto_keypoints,
-        "spatial_ranking": lambda o: spatial_ranking(*o.poses, o.ranking_reduction),
-        "temporal_ranking": lambda o: temporal_ranking(*o.poses, o.ranking_reduction),
+        "spatial_ranking": lambda o: spatial_ranking(*o.poses, *o.ranking),
+        "temporal_ranking": lambda o: temporal_ranking(*o.poses, *o.ranking),
         "velocity": lambda o: velocity(*o.poses),
         "temporal_consistency": lambda o: temporal_consistency(
             o.predicted, joint_weights(o.skeleton)
@@ -97,6 +97,7 @@ class Objective:
     weights: Mapping[str, float]
     skeleton: Skeleton
     ranking_reduction: str
+    ranking_margin: float
     learn_weights: tuple[str, ...]
     schedules: Mapping[str, Points]
 
@@ -168,7 +169,7 @@ class Objective:
             middle(jnp.asarray(target), frames),
             middle(jnp.asarray(keypoints), frames),
             self.skeleton,
-            self.ranking_reduction,
+            (self.ranking_reduction, self.ranking_margin),
         )
 
 
@@ -204,6 +205,7 @@ def create_objective(
     skeleton: Skeleton,
     *,
     ranking_reduction: str = "mean",
+    ranking_margin: float = 0.0,
     learn_weights: Sequence[str] = (),
     schedules: Mapping[str, Points] | None = None,
 ) -> Objective:
@@ -220,6 +222,7 @@ def create_objective(
         skeleton: joint order of the poses.
         ranking_reduction: `"mean"` (the released RePOSE code, for which 20 is meant) or `"sum"`
             (the paper's equations) over the pairs of the ranking losses.
+        ranking_margin: of the ranking losses, in the poses' unit; 0 as published.
         learn_weights: names whose weight is learned by homoscedastic uncertainty (Kendall et
             al., CVPR 2018): the term enters as exp(-s) * loss + s with a trained scalar s, the
             log variance of that loss.  exp(-s) starts at the configured weight and settles where
@@ -229,8 +232,8 @@ def create_objective(
     Raises:
         InputError: an unknown loss, a weight that is not a finite number of at least 0, nothing
             to minimise, a learned weight that is not configured, starts at 0 or has a schedule, a
-            schedule of no weight or whose epochs do not ascend, an unknown reduction, or a loss
-            that the skeleton has no numbers for.
+            schedule of no weight or whose epochs do not ascend, an unknown reduction, a negative
+            margin, or a loss that the skeleton has no numbers for.
     """
     weights = dict(weights.items())
     for name, weight in weights.items():
@@ -258,12 +261,17 @@ def create_objective(
         raise InputError(
             f"objective: unknown ranking_reduction {ranking_reduction!r}; expected mean or sum"
         )
+    if not 0 <= ranking_margin < math.inf:
+        raise InputError(
+            f"objective: ranking_margin is {ranking_margin!r}; expected a finite number >= 0"
+        )
     if {"weighted_mpjpe", "temporal_consistency"} & {loss_of(name) for name in weights}:
         joint_weights(skeleton)  # refuses a skeleton without
     return Objective(
         MappingProxyType({name: float(weight) for name, weight in weights.items()}),
         skeleton,
         ranking_reduction,
+        float(ranking_margin),
         tuple(dict.fromkeys(learn_weights)),
         MappingProxyType(schedules),
     )

@@ -252,6 +252,7 @@ def batch_objective(config: ConfigDict, skeleton: Skeleton) -> Objective:
         weights,
         skeleton,
         ranking_reduction=reduction,
+        ranking_margin=config.objective.ranking_margin,
         learn_weights=config.objective.learn_weights,
         schedules=config.objective.schedule.to_dict(),
     )

@@ -20,13 +20,15 @@ value_and_grads = {
 both = pytest.mark.parametrize("loss", [spatial_ranking, temporal_ranking])
 
 
-def all_pairs(loss, predicted, target):
+def all_pairs(loss, predicted, target, margin=0.0):
     """Mean over ordered pairs and its derivative by depth, [batch, frames, joints]."""
     depths, true_depths = (poses[..., 2].astype(np.float64) for poses in (predicted, target))
     if loss is temporal_ranking:
         depths, true_depths = depths.swapaxes(1, 2), true_depths.swapaxes(1, 2)
     difference = depths[..., :, None] - depths[..., None, :]
-    ordered = true_depths[..., :, None] < true_depths[..., None, :]
+    gap = true_depths[..., None, :] - true_depths[..., :, None]
+    ordered = gap > 0
+    difference = difference + np.minimum(margin, gap)
     # Half a step at equal predictions.
     slope = ordered * (1 + np.sign(difference)) / 2 / difference.size
     value = np.sum(ordered * np.maximum(difference, 0)) / difference.size
@@ -43,6 +45,18 @@ def assert_equals_all_pairs(loss, predicted, target):
     np.testing.assert_allclose(gradient[..., 2], expected_gradient, rtol=1e-6, atol=1e-12)
     assert not np.any(gradient[..., :2]), "x and y must not matter"
     assert not np.any(target_gradient)
+
+
+@both
+def test_a_margin_asks_for_a_distance(loss):
+    predicted, target = random_poses((3, 6, 5))
+    value, gradient = jax.value_and_grad(loss)(predicted, target, "mean", 0.7)
+    expected, expected_gradient = all_pairs(loss, predicted, target, 0.7)
+    np.testing.assert_allclose(value, expected, rtol=2e-6)
+    np.testing.assert_allclose(gradient[..., 2], expected_gradient, rtol=1e-6, atol=1e-12)
+    # Equal depths no longer satisfy it, true ones do however near they are.
+    assert loss(np.zeros_like(target), target, "mean", 0.7) > 0.1
+    np.testing.assert_allclose(loss(target, target, "mean", 0.7), 0, atol=1e-7)
 
 
 def random_poses(shape, seed=0):

@@ -101,6 +101,14 @@ def test_reprojection_is_onto_the_keypoints(batch):
     np.testing.assert_allclose(without_confidence, expected, rtol=1e-5)
 
 
+def test_margin_reaches_the_ranking_losses(batch):
+    weights = {"spatial_ranking": 1, "temporal_ranking": 2}
+    total, _ = create_objective(weights, HUMAN36M_17, ranking_margin=0.5)({}, *batch)
+    expected = losses.spatial_ranking(*batch[:2], margin=0.5)
+    expected += 2 * losses.temporal_ranking(*batch[:2], margin=0.5)
+    np.testing.assert_allclose(total, expected, rtol=1e-6)
+
+
 def test_sum_reduction_reaches_the_ranking_losses(batch):
     objective = create_objective({"spatial_ranking": 1}, HUMAN36M_17, ranking_reduction="sum")
     total, _ = jax.jit(objective)({}, *batch)
@@ -144,6 +152,7 @@ def test_learned_weights_settle_at_one_over_the_loss(batch):
         ({"mpjpe": 1}, {"learn_weights": ["velocity"]}, "'velocity', which has no weight"),
         ({"mpjpe": 1, "velocity": 0}, {"learn_weights": ["velocity"]}, "'velocity', which has"),
         ({"mpjpe": 1}, {"ranking_reduction": "max"}, "'max'; expected mean or sum"),
+        ({"mpjpe": 1}, {"ranking_margin": -0.1}, "ranking_margin is -0.1"),
     ],
 )
 def test_mistakes_are_named_in_one_line(weights, options, message):

@@ -112,6 +112,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "model.temporal_frames": _NOT_NEGATIVE,
         "model.parents": Range(-1, 1000),
         "model.*": _POSITIVE,
+        "objective.ranking_margin": _NOT_NEGATIVE,
         "objective.weights.*": _NOT_NEGATIVE,
         "corruption.*": _PART,
         "diffusion.noise_scale": _NOT_NEGATIVE,

@@ -1,6 +1,7 @@
 """What a registered model promises, whatever its architecture."""
 
 import argparse
+import functools
 import importlib.util
 import json
 import pathlib
@@ -33,12 +34,12 @@ each = pytest.mark.parametrize(
 def create(lifter, **changes):
     """The small model with weights of which none is 0; variances and graphs are positive."""
     model = models.create(lifter.name, **lifter.small, **changes)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *model.input_shape)))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *model.input_shape)))
     rng = np.random.default_rng(1)
 
     def draw(path, leaf):
-        values = jnp.asarray(rng.normal(size=leaf.shape) * 0.5, jnp.float32)
-        return jnp.exp(values) if path[-1].key in ("var", "A_hat") else values
+        values = (rng.normal(size=leaf.shape) * 0.5).astype(np.float32)
+        return np.exp(values) if path[-1].key in ("var", "A_hat") else values
 
     return model, jax.tree_util.tree_map_with_path(draw, dict(shapes))
 
@@ -48,8 +49,27 @@ def keypoints_for(lifter):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-def poses_of(model, variables, keypoints):
-    return models.main_output(jax.jit(model.apply)(variables, keypoints))
+def cotangent_for(lifter):
+    shape = (CLIPS, lifter.frames_out, 17, 3)
+    return np.random.default_rng(2).normal(size=shape).astype(np.float32)
+
+
+# The programs of a lifter that several tests run: compiling them is what takes the time.
+
+
+@functools.cache
+def poses_and_gradients(lifter):
+    """A function of variables and keypoints: poses, and gradients of them times the cotangent."""
+    model, _ = create(lifter)
+
+    @jax.jit
+    def compute(variables, keypoints):
+        poses, pull = jax.vjp(
+            lambda variables: models.main_output(model.apply(variables, keypoints)), variables
+        )
+        return poses, pull(cotangent_for(lifter))[0]
+
+    return compute
 
 
 def gradients_in_training(model, variables, loss):
@@ -83,13 +103,18 @@ def test_the_list_is_complete():
 def test_poses(lifter):
     model, variables = create(lifter)
     keypoints = keypoints_for(lifter)
-    poses = poses_of(model, variables, keypoints)
+    poses, _ = poses_and_gradients(lifter)(variables, keypoints)
     assert poses.shape == (CLIPS, lifter.frames_out, 17, 3) and poses.dtype == jnp.float32
-    alone = poses_of(model, variables, keypoints[1:2])
+    # A clip's poses are its own: in company of others, in another place, and of a batch of one.
+    others = np.roll(keypoints[::-1], 3, axis=2)
+    others[3] = keypoints[1]
+    among_others, _ = poses_and_gradients(lifter)(variables, others)
     closeness = 1e-5 * max(1.0, float(np.abs(poses).max()))
-    np.testing.assert_allclose(alone[0], poses[1], rtol=0, atol=closeness)
+    np.testing.assert_allclose(among_others[3], poses[1], rtol=0, atol=closeness)
+    alone = jax.eval_shape(model.apply, variables, keypoints[1:2])
+    assert models.main_output(alone).shape == (1, lifter.frames_out, 17, 3)
     half, _ = create(lifter, dtype="bfloat16")
-    rounded = poses_of(half, variables, keypoints)
+    rounded = models.main_output(jax.jit(half.apply)(variables, keypoints))
     assert rounded.dtype == jnp.float32
     assert 0 < np.abs(rounded - poses).max() < 0.2 * np.abs(poses).max()
 
@@ -167,19 +192,9 @@ def test_size_is_counted(lifter):
 @each
 def test_a_recorded_fixture_of_the_model(lifter, tmp_path):
     """The form that docs/adding_a_model.md records."""
-    model, variables = create(lifter)
-    keypoints = keypoints_for(lifter)
-    cotangent = np.random.default_rng(2).normal(size=(CLIPS, lifter.frames_out, 17, 3))
-    cotangent = cotangent.astype(np.float32)
-
-    @jax.jit
-    def results(variables):
-        poses, pull = jax.vjp(
-            lambda variables: models.main_output(model.apply(variables, keypoints)), variables
-        )
-        return poses, pull(cotangent)[0]
-
-    poses, gradients = results(variables)
+    _, variables = create(lifter)
+    keypoints, cotangent = keypoints_for(lifter), cotangent_for(lifter)
+    poses, gradients = poses_and_gradients(lifter)(variables, keypoints)
     content = {"input/keypoints": keypoints, "input/cotangent": cotangent, "output/poses": poses}
     for group, values in (("param", variables), ("grad", gradients)):
         named = interop.to_torch(lifter.name, values, **lifter.small)

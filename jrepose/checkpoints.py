@@ -9,7 +9,6 @@ damaged and is not used.
 from __future__ import annotations
 
 import errno
-import gc
 import json
 import logging
 import math
@@ -252,16 +251,9 @@ def read(path: Path) -> Checkpoint:
     """
     path = pathlib.Path(path).absolute()
     _ignore_late_answers()
-    # A collection of all there is takes seconds in a process that has compiled much.
-    gc.freeze()
-    try:
-        found = _verified(path)
-        if isinstance(found, str):
-            with _quiet_orbax():
-                gc.collect()  # tasks that failed beside the first complain when they are collected
-            raise DamagedCheckpoint(f"damaged checkpoint {path}: {found}")
-    finally:
-        gc.unfreeze()
+    found = _verified(path)
+    if isinstance(found, str):
+        raise DamagedCheckpoint(f"damaged checkpoint {path}: {found}")
     state, meta = found
     return Checkpoint(
         path=path,

@@ -221,12 +221,14 @@ def test_all_damaged_stops_and_stays(tmp_path):
         checkpoints.newest_intact(tmp_path)
 
 
-def test_damage_is_told_in_one_line_only(tmp_path, caplog, capfd):
+@pytest.mark.parametrize("damage", [truncate, lose_arrays], ids=lambda damage: damage.__name__)
+def test_damage_is_told_in_one_line_only(tmp_path, caplog, capfd, damage):
+    """Nor do reads that fail beside the first one speak up later."""
     state = {"params": {str(k): np.ones((20, 20), np.float32) * k for k in range(40)}, "ema": {}}
     writer = checkpoints.CheckpointWriter(tmp_path, 1, "mpjpe")
     writer.save(1, state, config={}, data={}, validation=None, log={})
     writer.close()
-    truncate(tmp_path / "checkpoints" / "1")
+    damage(tmp_path / "checkpoints" / "1")
     with pytest.raises(checkpoints.DamagedCheckpoint):
         checkpoints.read(tmp_path / "checkpoints" / "1")
     gc.collect()

@@ -9,29 +9,33 @@ import sys
 
 import compilation
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from interop.torch_writer import Tensor, zip_file
+from lifters import draw_variables
 
 from jrepose import checkpoints, cli, interop, models
 from jrepose.commands import COMMANDS, command
+from jrepose.config import load_config, model_config, objective_weights, to_json
 from jrepose.host_memory import return_freed_memory, reuse_freed_memory
 from jrepose.training import stages
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEMO = f"--config={ROOT / 'configs/demo.py'}"
-TINY = (
+SHORT = (
     "--config.data.seconds=4.0",
     "--config.data.rig.cameras=2",
     "--config.data.split.train=('ada',)",
+    "--config.training.batch_size=4",
+    "--config.training.max_steps=2",
+    "--config.training.log_every=1",
+)
+TINY = (
+    *SHORT,
     "--config.model.dim_feat=8",
     "--config.model.dim_rep=8",
     "--config.model.depth=1",
     "--config.model.num_heads=2",
-    "--config.training.batch_size=4",
-    "--config.training.max_steps=2",
-    "--config.training.log_every=1",
 )
 
 
@@ -109,46 +113,58 @@ def test_train_then_evaluate(tmp_path, capsys):
 
 
 def test_a_pytorch_file(tmp_path, capsys):
-    model = models.create("repose", dim_feat=8, dim_rep=8, depth=1, num_heads=2, maxlen=27,
-                          mlp_ratio=2)  # fmt: skip
-    variables = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 27, 17, 3)))
-    weights = interop.to_torch("repose", variables)
+    sizes = {"num_frame": 27, "embed_dim_ratio": 8, "depth": 1, "num_heads": 1, "mlp_ratio": 1.0,
+             "drop_path_rate": 0.0}  # fmt: skip
+    small = load_config("demo")  # with a network that is sooner compiled
+    small.model = model_config("mixste", **sizes)
+    small.objective.weights = objective_weights(mpjpe=1)
+    (tmp_path / "config.json").write_text(to_json(small))
+    config = f"--config={tmp_path / 'config.json'}"
+    model = models.create("mixste", **sizes)
+    variables = draw_variables(model, np.zeros((1, 27, 17, 3), np.float32))
+    weights = interop.to_torch("mixste", variables)
     file = tmp_path / "best_epoch.bin"
     tensors = {"module." + name: Tensor(array) for name, array in weights.items()}
     file.write_bytes(zip_file({"epoch": 1, "model_pos": tensors}))
 
-    evaluate = ["evaluate.py", DEMO, f"--checkpoint={file}", *TINY]
+    evaluate = ["evaluate.py", config, f"--checkpoint={file}", *SHORT]
     assert cli.run(command("evaluate"), evaluate) == 0
     assert (tmp_path / "best_epoch" / "evaluation" / "test" / "scores.json").is_file()
 
     # Training begins with it: a first step at rate 0 leaves the weights as they are.
     still = ("--config.training.learning_rate=0.0", "--config.training.max_steps=1")
     workdir = tmp_path / "run"
-    train = ["train.py", DEMO, f"--workdir={workdir}", f"--init={file}", *TINY, *still]
+    train = ["train.py", config, f"--workdir={workdir}", f"--init={file}", *SHORT, *still]
     assert cli.run(command("train"), [*train, "--devices=1"]) == 0
     trained = checkpoints.load(workdir, "latest").variables
-    jax.tree.map(np.testing.assert_array_equal, trained, dict(variables))
+    jax.tree.map(np.testing.assert_array_equal, trained, variables)
 
     # A deeper network begins with what fits, if asked to.
-    deeper = (*TINY, *still, "--config.model.depth=2", "--devices=1", f"--workdir={tmp_path / 'b'}")
-    assert cli.run(command("train"), ["train", DEMO, *deeper, f"--init={file}"]) == 2
-    assert "missing blocks_st.1" in capsys.readouterr().err
-    partially = ["train", DEMO, *deeper, f"--init={file}", "--init_partial"]
+    deeper = (
+        *SHORT,
+        *still,
+        "--config.model.depth=2",
+        "--devices=1",
+        f"--workdir={tmp_path / 'b'}",
+    )
+    assert cli.run(command("train"), ["train", config, *deeper, f"--init={file}"]) == 2
+    assert "missing STEblocks.1." in capsys.readouterr().err
+    partially = ["train", config, *deeper, f"--init={file}", "--init_partial"]
     assert cli.run(command("train"), partially) == 0
     said = capsys.readouterr()
-    assert "missing there (blocks_st_1/" in said.out and "holds a run" not in said.err
+    assert "missing there (STEblocks_1/" in said.out and "holds a run" not in said.err
     assert cli.run(command("train"), partially) == 0
     assert f"{tmp_path / 'b'} holds a run" in capsys.readouterr().err
     trained = checkpoints.load(tmp_path / "b", "latest").variables["params"]
-    first = variables["params"]["blocks_st_0"]
-    jax.tree.map(np.testing.assert_array_equal, trained["blocks_st_0"], first)
-    assert np.ptp(trained["blocks_st_1"]["spatial"]["attn"]["qkv"]["kernel"]) > 0
-    assert cli.run(command("train"), ["train", DEMO, *deeper, "--init_partial"]) == 2
+    first = variables["params"]["STEblocks_0"]
+    jax.tree.map(np.testing.assert_array_equal, trained["STEblocks_0"], first)
+    assert np.ptp(trained["STEblocks_1"]["attn"]["qkv"]["kernel"]) > 0
+    assert cli.run(command("train"), ["train", config, *deeper, "--init_partial"]) == 2
     assert "--init_partial needs --init" in capsys.readouterr().err
 
     capsys.readouterr()
     assert cli.run(command("evaluate"), [*evaluate, "--config.model.depth=2"]) == 2
-    assert "missing blocks_st.1.attn_s.proj.bias" in capsys.readouterr().err
+    assert "missing STEblocks.1.attn.proj.bias" in capsys.readouterr().err
 
 
 def test_a_run_stopped_before_its_first_record_says_130(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ def config(**changes):
         frames=FRAMES, stride=1, evaluation_stride=FRAMES, windows="centred",
         evaluation_windows="centred",
     )  # fmt: skip
-    sizes = {"depth": 2, "channel": 4, "num_heads": 1, "mlp_ratio": 1.0, "stride_num": (2, 3)}
+    sizes = {"depth": 2, "channel": 4, "num_heads": 1, "mlp_ratio": 1.0, "stride_num": (5,)}
     out.model = model_config("pstmo", frames=FRAMES, batch_norm_axis="devices", **sizes)
     out.masking.frames, out.masking.joints = 0.5, 3
     out.evaluation.batch_size = 32

@@ -42,11 +42,11 @@ def _run(devices: int, steps: int, shown: set[int], changed: bool = False) -> di
     state, found = experiment.state, {}
     if changed:
         state = dataclasses.replace(state, params=jax.tree.map(_last_bit, state.params))
-    state = parallel.replicate(state, experiment.devices)
+    state, train_step = parallel.replicate(state, experiment.devices), experiment.make_step(1)
     for step in range(steps):
         selection = experiment.batches.selection(step)
         selection["stop"] = parallel.replicate(np.int32(0), experiment.devices)
-        state, _ = experiment.step(state, experiment.batches.arrays, selection)
+        state, _ = train_step(state, experiment.batches.arrays, selection)
         if step + 1 in shown:
             found[step + 1] = jax.tree.leaves(parallel.unreplicate(state.params))
     experiment.batches.close()

@@ -7,6 +7,7 @@ A config file is a small program with a `get_config(variant="")` that starts fro
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import logging
@@ -27,6 +28,28 @@ from jrepose.errors import InputError, listed
 from jrepose.losses.objective import LOSSES, loss_of
 
 _LOG = logging.getLogger(__name__)
+
+
+AUTO = "auto"
+"""Value of `training.accumulate`: what the memory needs."""
+
+
+class _CountOrAutoParser(flags.ArgumentParser):
+    def parse(self, argument: str | int) -> str | int:
+        try:
+            return AUTO if argument == AUTO else int(argument)
+        except ValueError:
+            raise ValueError(f"expected a whole number or '{AUTO}'") from None
+
+
+class _CountOrAutoType(type):
+    def __instancecheck__(cls, value: Any) -> bool:
+        return value == AUTO or (isinstance(value, int) and not isinstance(value, bool))
+
+
+@config_flags.register_flag_parser(parser=_CountOrAutoParser())
+class CountOrAuto(metaclass=_CountOrAutoType):
+    """Type of a field that is a whole number or `AUTO`."""
 
 
 def default_config() -> ConfigDict:
@@ -160,7 +183,8 @@ def default_config() -> ConfigDict:
     config.training.root = "clip_first"  # or frame: labels relative to each frame's root
     config.training.gradient_times_loss = False  # MixSTE's code
     config.training.gradient_clip = config_dict.placeholder(float)  # global norm
-    config.training.accumulate = 1  # micro-batches a step
+    # Micro-batches a step; "auto": the fewest whose step fits into memory.
+    config.training.accumulate = config_dict.FieldReference(1, field_type=CountOrAuto)
     config.training.ema_decay = config_dict.placeholder(float)
     config.training.log_every = 20  # steps
 
@@ -494,7 +518,7 @@ def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
     for name, changes in config.stages.items():
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise InputError(f"config.stages has {name!r}; expected the name of a folder")
-        stage = config.copy_and_resolve_references()
+        stage = copy.deepcopy(config)  # with the types of the fields
         stage.stages = ConfigDict()
         stage.name = f"{config.name}/{name}"
         changed = changes.get("model", {}).get("name")

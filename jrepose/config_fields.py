@@ -33,7 +33,7 @@ MAIN_FIELDS: Mapping[str, str] = MappingProxyType(
         "training.epochs": "Passes over the training clips.",
         "training.max_steps": "Stop after so many steps.",
         "training.batch_size": "Clips of a step, over all devices together.",
-        "training.accumulate": "Parts in which a step's clips are computed one after another.",
+        "training.accumulate": "Parts in which a step's clips are computed; auto: as memory needs.",
         "training.learning_rate": "Of the first epoch.",
         "evaluation.batch_size": "Clips predicted at a time, over all devices together.",
         "evaluation.flip": "Average with the prediction for the mirrored input.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import pathlib
 import platform
 
 # glibc's malloc.h
@@ -41,3 +43,66 @@ def return_freed_memory() -> bool:
         Whether any was returned; False where the C library is not glibc.
     """
     return platform.libc_ver()[0] == "glibc" and ctypes.CDLL(None).malloc_trim(0) == 1
+
+
+def available_bytes() -> int | None:
+    """Memory that this process can take more than it has.
+
+    On Linux what the system has available without swapping, or what control groups (containers,
+    Slurm) leave if that is less; on macOS all of the machine's.
+
+    Returns:
+        None where the system does not say.
+    """
+    try:
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        found = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    except OSError:
+        names = getattr(os, "sysconf_names", {})  # Windows has none
+        if "SC_PHYS_PAGES" not in names:
+            return None
+        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    return min([*found, *_left_by_groups()], default=None)
+
+
+def _left_by_groups(system: pathlib.Path = pathlib.Path("/")) -> list[int]:
+    """Bytes that the process's control group, and every one that it is in, leaves.
+
+    Args:
+        system: where `proc` and `sys` are.
+    """
+    try:
+        memberships = (system / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    left = []
+    for membership in memberships:
+        _, controllers, path = membership.split(":", 2)
+        if controllers == "":
+            top, names = "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            top = "sys/fs/cgroup/memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        # A container sees its own group as the topmost, whatever its path says.
+        parts = pathlib.PurePosixPath(path.lstrip("/"))
+        for folder in {system / top / part for part in (parts, *parts.parents)}:
+            left += _left_by_group(folder, *names)
+    return left
+
+
+def _left_by_group(folder: pathlib.Path, limit: str, used: str, reclaimable: str) -> list[int]:
+    """The bytes that one group leaves; none where it has no limit or there is no such group."""
+    try:
+        most = (folder / limit).read_text().strip()
+        if most == "max":
+            return []
+        present = int((folder / used).read_text())
+        statistics = dict(
+            line.split() for line in (folder / "memory.stat").read_text().splitlines()
+        )
+    except (OSError, ValueError):
+        return []
+    # File caches that the system drops before it ends a process.
+    return [max(int(most) - present + int(statistics.get(reclaimable, 0)), 0)]

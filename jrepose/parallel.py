@@ -165,7 +165,7 @@ def data_parallel(
 
     Returns:
         A function whose every argument and result has a leading axis of this process's
-        devices.
+        devices; `.lower(*arguments).compile()` gives its program without running it.
     """
     return jax.pmap(
         function,
@@ -184,6 +184,15 @@ def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
         return np.broadcast_to(host, (count, *host.shape))
 
     return place(jax.tree.map(repeat, tree), devices)
+
+
+def shapes_of_replicated(tree: PyTree, devices: Devices | None = None) -> PyTree:
+    """Shapes and dtypes of what `replicate` makes, to compile a program for."""
+    count = len(local_devices(devices))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype),
+        jax.tree.map(np.asarray, tree),
+    )
 
 
 def unreplicate(tree: PyTree) -> PyTree:

@@ -180,6 +180,23 @@ def test_what_may_be_absent_is_taken_out_by_none():
             parse("--config=demo", f"--config.{field}=None")
 
 
+def test_micro_batches_are_a_number_or_auto(tmp_path):
+    flag = "--config.training.accumulate"
+    assert parse("--config=demo", f"{flag}=4").training.accumulate == 4
+    config = parse("--config=demo", flag, "auto")
+    assert config.training.accumulate == "auto"
+    assert from_json(to_json(config)).training.accumulate == "auto"
+    with config.unlocked():
+        config.stages = ConfigDict({"a": {"training": {"accumulate": 2}}, "b": {}})
+    assert [stage.training.accumulate for stage in stage_configs(config).values()] == [2, "auto"]
+    for given in ("1.5", "none", "0"):
+        with pytest.raises(InputError, match="accumulate"):
+            parse("--config=demo", f"{flag}={given}")
+    for given in ("1.5", '"2"', "true"):
+        with pytest.raises(InputError, match="config.training.accumulate"):
+            from_json(to_json(config).replace('"accumulate": "auto"', f'"accumulate": {given}'))
+
+
 def test_a_denoiser_is_no_lifter(tmp_path):
     config = default_config()
     config.model = model_config("gcndiff")

@@ -11,6 +11,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from jrepose import parallel, tasks
+from jrepose.config import AUTO
 from jrepose.data.batches import Batches, ClipOrder, JoinedBatches, create_batches
 from jrepose.data.columns import by_split, columns_of
 from jrepose.data.dataset import PoseDataset
@@ -37,9 +38,9 @@ class Experiment:
         state: before the first step, on the host.
         order: clips of each step.
         batches: the clips themselves; must be closed.
-        step: the data-parallel step, `(state, batches.arrays, selection) -> (state, metrics)`;
-            `selection` is `batches.selection(step)` and `stop`, an int32 on every device.
-            The state is donated.
+        make_step: micro-batches -> the data-parallel step, `(state, batches.arrays, selection)
+            -> (state, metrics)`; `selection` is `batches.selection(step)` and `stop`, an int32
+            on every device.  The state is donated.
         total_steps: steps of the whole run.
         devices: of all processes.
         description: what its checkpoints say of themselves.
@@ -51,7 +52,7 @@ class Experiment:
     state: TrainState
     order: ClipOrder
     batches: Batches
-    step: Callable[..., Any]
+    make_step: Callable[[int], Callable[..., Any]]
     total_steps: int
     devices: tuple[jax.Device, ...]
     description: Mapping[str, Any]
@@ -81,7 +82,8 @@ def create_experiment(
     """
     devices = parallel.select_devices() if devices is None else tuple(devices)
     dataset, clip, training = splits["train"], config.clip, config.training
-    parallel.parts_of(training.batch_size, len(devices), "training.batch_size", training.accumulate)
+    accumulate = 1 if training.accumulate == AUTO else training.accumulate
+    parallel.parts_of(training.batch_size, len(devices), "training.batch_size", accumulate)
     windows = clips_for_training(dataset, clip)
     order = ClipOrder(len(windows.inputs), training.batch_size, config.seed, training.flip)
     epochs = Epochs(training.batch_size, order.clips)
@@ -106,18 +108,22 @@ def create_experiment(
     )
     batches = create_batches(columns, windows, order, devices, config.data.resident_bytes)
     batches = _with_other_splits(batches, task, splits, config, devices)
-    step = make_train_step(
-        task,
-        optimizer,
-        batches.assemble,
-        schedule,
-        seed=config.seed,
-        accumulate=training.accumulate,
-        gradient_clip=training.gradient_clip,
-        ema_decay=training.ema_decay,
-        gradient_times_loss=training.gradient_times_loss,
-        frozen=frozen,
-    )
+
+    def make_step(accumulate):
+        step = make_train_step(
+            task,
+            optimizer,
+            batches.assemble,
+            schedule,
+            seed=config.seed,
+            accumulate=accumulate,
+            gradient_clip=training.gradient_clip,
+            ema_decay=training.ema_decay,
+            gradient_times_loss=training.gradient_times_loss,
+            frozen=frozen,
+        )
+        return parallel.data_parallel(step, devices=devices, donate=(0,))
+
     total_steps = order.steps(training.epochs)
     if training.max_steps is not None:
         total_steps = min(total_steps, training.max_steps)
@@ -134,7 +140,7 @@ def create_experiment(
         state=state,
         order=order,
         batches=batches,
-        step=parallel.data_parallel(step, devices=devices, donate=(0,)),
+        make_step=make_step,
         total_steps=total_steps,
         devices=devices,
         description=describe(dataset, config),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import copy
 import json
 import logging
 import pathlib
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from ml_collections import ConfigDict
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from jrepose import checkpoints, parallel, tasks
-from jrepose.config import to_json
+from jrepose.config import AUTO, to_json
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import check_settings
@@ -29,6 +30,7 @@ from jrepose.progress import Progress
 from jrepose.training import metric_log
 from jrepose.training.compilation_cache import enable_compilation_cache
 from jrepose.training.experiment import Experiment, create_experiment
+from jrepose.training.memory import compile_step
 from jrepose.training.metric_log import DivergedError, MetricLog
 from jrepose.training.resume import check_same_config, check_same_data, sole_run
 from jrepose.training.state import TrainState, from_plain, to_plain, variables_of
@@ -128,7 +130,11 @@ def _train(
     found, complaints = checkpoints.newest_intact(workdir)
     for complaint in complaints:
         _say(logging.WARNING, "%s; moved to %s", complaint, checkpoints.DAMAGED_FOLDER)
+    begun = None
     if found is not None:
+        begun = found.config["training"]["accumulate"]
+        if config.training.accumulate == AUTO:  # the run has found how many
+            resolved = {**resolved, "training": {**resolved["training"], "accumulate": begun}}
         check_same_config(found.config, resolved, workdir)
         check_same_data(found.data, fingerprints, workdir)
         if initial is not None:
@@ -147,7 +153,12 @@ def _train(
         interrupts = stack.enter_context(Interrupts())
         if parallel.is_primary():
             stack.enter_context(logging_redirect_tqdm())
-        run = _Run(config, workdir, experiment, resolved, fingerprints, found)
+        step = compile_step(experiment, config, first=found.step if found else 0, begun=begun)
+        if step.room is not None:
+            _say(logging.INFO, "a training step needs %s", step.room)
+        config = copy.deepcopy(config)
+        config.training.accumulate = step.accumulate
+        run = _Run(config, workdir, experiment, step.run, fingerprints, found)
         return run.run(interrupts)
 
 
@@ -159,7 +170,8 @@ def _describe(config: ConfigDict, experiment: Experiment) -> str:
     order = experiment.order
     return (
         f"{config.model.name}, {parameters:,} parameters, on {devices}; {order.clips} clips of "
-        f"{config.clip.frames} frames, {experiment.total_steps} steps of {order.batch_size} clips"
+        f"{config.clip.frames} frames an epoch, {experiment.total_steps} steps of "
+        f"{order.batch_size} clips"
     )
 
 
@@ -171,13 +183,13 @@ class _Run:
         config: ConfigDict,
         workdir: pathlib.Path,
         experiment: Experiment,
-        resolved: Mapping[str, Any],
+        train_step: Callable[..., Any],
         fingerprints: Mapping[str, str],
         found: checkpoints.Checkpoint | None,
     ):
         self._config, self._workdir = config, workdir
-        self._experiment = experiment
-        self._resolved, self._fingerprints = resolved, fingerprints
+        self._experiment, self._train_step = experiment, train_step
+        self._fingerprints = fingerprints
         self._validation: Mapping[str, float] | None = None
         self._compiled = False
 
@@ -226,7 +238,7 @@ class _Run:
             asked = np.int32(interrupts.received is not None)
             selection = experiment.batches.selection(self._step)
             selection["stop"] = parallel.replicate(asked, experiment.devices)
-            self._state, metrics = experiment.step(
+            self._state, metrics = self._train_step(
                 self._state, experiment.batches.arrays, selection
             )
             self._step += 1
@@ -307,7 +319,7 @@ class _Run:
         self._writer.save(
             self._step,
             to_plain(state),
-            config=self._resolved,
+            config=json.loads(to_json(self._config)),
             data=self._fingerprints,
             validation=self._validation if validated else None,
             log=self._log.pending,

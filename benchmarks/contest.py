@@ -25,10 +25,13 @@ from jrepose.precision import multiply_float32_in_full
 # Dense peak in TFLOP/s as the vendor states it; float32 there means TF32 off.
 KNOWN_PEAKS = {
     ("NVIDIA H200", "bfloat16"): 989.0,
+    ("NVIDIA H200", "tf32"): 494.0,
     ("NVIDIA H200", "float32"): 67.0,
     ("NVIDIA H100 80GB HBM3", "bfloat16"): 989.0,
+    ("NVIDIA H100 80GB HBM3", "tf32"): 494.0,
     ("NVIDIA H100 80GB HBM3", "float32"): 67.0,
     ("NVIDIA A100-SXM4-80GB", "bfloat16"): 312.0,
+    ("NVIDIA A100-SXM4-80GB", "tf32"): 156.0,
     ("NVIDIA A100-SXM4-80GB", "float32"): 19.5,
 }
 
@@ -169,10 +172,11 @@ def official_model(arguments: argparse.Namespace, state: Mapping[str, np.ndarray
     return torch.compile(built) if arguments.torch_compile else built
 
 
-def compiled(function: Callable, *operands, donate: Sequence[int] = ()) -> tuple[Callable, float]:
-    """The compiled function and the seconds that compiling took."""
+def compiled(function: Callable, *operands) -> tuple[Callable, float]:
+    """The compiled function, which may be a mapped one, and the seconds that compiling took."""
     started = time.perf_counter()
-    program = jax.jit(function, donate_argnums=donate).lower(*operands).compile()
+    mapped = function if hasattr(function, "lower") else jax.jit(function)
+    program = mapped.lower(*operands).compile()
     return program, time.perf_counter() - started
 
 
@@ -192,10 +196,14 @@ def peak_flops(arguments: argparse.Namespace) -> tuple[float, str]:
     if known:
         return known * 1e12, "vendor"
     size = 2048
-    matrix = jnp.ones((size, size), arguments.precision)
+    matrix = jnp.ones((size, size), _dtype(arguments.precision))
     product, _ = compiled(jnp.matmul, matrix, matrix)
     best = min(seconds(lambda: jax.block_until_ready(product(matrix, matrix))) for _ in range(10))
     return 2 * size**3 / best, f"best of ten {size} x {size} products"
+
+
+def _dtype(precision: str) -> str:
+    return "float32" if precision == "tf32" else precision
 
 
 def model_flops(model, clips: np.ndarray) -> float:

@@ -38,16 +38,22 @@ def main() -> None:
 
 
 def _official_forward(arguments, state, keypoints):
+    official = contest.official_model(arguments, state)
+    run = torch_forward(official, keypoints, reduced=arguments.precision == "bfloat16")
+    return lambda: run().cpu().numpy()
+
+
+def torch_forward(network, keypoints, *, reduced: bool):
+    """A forward pass in PyTorch; `reduced`: under autocast to bfloat16."""
     import torch
 
-    model = contest.official_model(arguments, state).eval()
-    device = next(model.parameters()).device
+    network.eval()
+    device = next(network.parameters()).device
     batch = torch.tensor(keypoints, device=device)
-    reduced = arguments.precision == "bfloat16"
 
-    def run() -> np.ndarray:
+    def run() -> torch.Tensor:
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=reduced):
-            return model(batch).float().cpu().numpy()
+            return network(batch).float()
 
     return run
 

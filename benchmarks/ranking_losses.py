@@ -52,13 +52,9 @@ def broadcast_form(predicted, target):
 
 
 def torch_broadcast_form(predicted, target):
-    def pairs(depths, true_depths):
-        difference = depths.unsqueeze(-1) - depths.unsqueeze(-2)
-        ordered = true_depths.unsqueeze(-1) < true_depths.unsqueeze(-2)
-        return (torch.maximum(difference, torch.zeros_like(difference)) * ordered).mean()
+    from jrepose.interop.gradients.pytorch import losses
 
-    depths, true_depths = predicted[..., 2], target[..., 2]
-    return pairs(depths, true_depths) + pairs(depths.mT, true_depths.mT)
+    return losses.spatial_ranking(predicted, target) + losses.temporal_ranking(predicted, target)
 
 
 def official_form(root: pathlib.Path):
@@ -82,7 +78,7 @@ def torch_contestant(form, predicted, target):
         (gradient,) = torch.autograd.grad(value, predicted)
         if device == "cuda":
             torch.cuda.synchronize()
-        return value.detach().cpu().numpy(), gradient.cpu().numpy()
+        return value.detach(), gradient
 
     return run, f"PyTorch {torch.__version__} {device}, {torch.get_num_threads()} threads"
 
@@ -130,7 +126,9 @@ def compare(args):
 
     reference, reference_gradient = jax.device_get(fast(*on_device))
     for name, run in contestants.items():
-        value, gradient = run()
+        value, gradient = (
+            np.asarray(result.cpu() if hasattr(result, "cpu") else result) for result in run()
+        )
         np.testing.assert_allclose(value, reference, rtol=1e-5, err_msg=name)
         largest = np.abs(reference_gradient).max()
         np.testing.assert_allclose(gradient, reference_gradient, atol=1e-5 * largest, err_msg=name)

@@ -1,4 +1,4 @@
-"""One training step (the system's objective and optimiser), against the official PyTorch code.
+"""The trainer's step, with the system's objective and optimiser, against the official PyTorch code.
 
     python benchmarks/train_step.py --model repose --batch 2 --frames 243 \
         --torch-root CHECKOUT_OF_REPOSE
@@ -12,14 +12,17 @@ import importlib
 
 import contest
 import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
 
-from jrepose import models
+from jrepose import models, parallel
 from jrepose.interop.fixtures.mixste import OBJECTIVE
 from jrepose.losses import create_objective, joint_weights
 from jrepose.skeleton import HUMAN36M_17
+from jrepose.tasks.lifting import Lifting
 from jrepose.training.optimizer import adamw
+from jrepose.training.state import create_state
+from jrepose.training.step import make_train_step
 
 REPOSE = {"mpjpe": 1.0, "spatial_ranking": 20.0, "temporal_ranking": 20.0}
 # Models of other systems train with RePOSE's.
@@ -48,42 +51,21 @@ def main() -> None:
     arguments = contest.parse_arguments(__doc__)
     model, variables = contest.create_model(arguments)
     keypoints, target = contest.create_clips(arguments, model)
-    objective = create_objective(OBJECTIVES[arguments.model], HUMAN36M_17)
-    optimizer = adamw(lambda step: 5e-4, **OPTIMIZERS[arguments.model])
-    draws = jax.random.key(0)
-
-    def step(trainable, moments, collections, keypoints, target):
-        # The count of steps makes the draws differ, as in training.
-        rngs = {"dropout": jax.random.fold_in(draws, moments[0].count)}
-
-        def loss(trainable):
-            predicted, updated = model.apply(
-                {"params": trainable["params"], **collections},
-                keypoints,
-                train=True,
-                mutable=list(collections),
-                rngs=rngs,
-            )
-            return objective({}, predicted, target, keypoints)[0], updated
-
-        (value, collections), gradients = jax.value_and_grad(loss, has_aux=True)(trainable)
-        updates, moments = optimizer.update(gradients, moments, trainable)
-        return optax.apply_updates(trainable, updates), moments, collections, value
-
-    # A copy: the step gives its state's memory away, the comparison still needs the weights.
-    collections = jax.tree.map(lambda leaf: leaf.copy(), dict(variables))
-    trainable = {"params": collections.pop("params"), "objective": {}}
-    state = [trainable, optimizer.init(trainable), collections]
-    batch = jax.device_put((keypoints, target))
-    program, compile_seconds = contest.compiled(step, *state, *batch, donate=(0, 1, 2))
+    # As the trainer makes labels relative to the root.
+    target[..., 2] -= target[:, :1, :1, 2]
+    devices = jax.devices()[:1]
+    step, *operands = create_step(arguments.model, model, variables, keypoints, target, devices)
+    state, selection = (parallel.replicate(operand, devices) for operand in operands)
+    program, compile_seconds = contest.compiled(step, state, {}, selection)
 
     def ours():
-        *state[:], value = program(*state, *batch)
-        return jax.block_until_ready(value)
+        nonlocal state
+        state, metrics = program(state, {}, selection)
+        return jax.block_until_ready(metrics["total"])
 
     theirs = contest.official(_official_step, arguments, variables, keypoints, target)
     if theirs:
-        first, other = float(ours()), theirs()
+        first, other = float(ours()[0]), theirs()
         print(f"loss of the first step: {first:.6f}, PyTorch {other:.6f}")
         if not arguments.dropout:
             np.testing.assert_allclose(first, other, rtol=1e-4 if _exact(arguments) else 5e-2)
@@ -97,22 +79,51 @@ def main() -> None:
     )
 
 
+def create_step(name: str, model, variables, keypoints, target, devices):
+    """The trainer's step, and the state and the selection that it begins with, on the host."""
+    objective = create_objective(OBJECTIVES[name], HUMAN36M_17)
+    task = Lifting(model, HUMAN36M_17, HUMAN36M_17, objective)
+
+    def rate(step):
+        return jnp.full((), 5e-4)
+
+    optimizer = adamw(rate, **OPTIMIZERS[name])
+    state = create_state(
+        {**jax.device_get(variables), "objective": objective.init()}, optimizer, average=False
+    )
+    step = make_train_step(task, optimizer, lambda _, chosen: chosen["batch"], rate, seed=0)
+    batch = {"keypoints": keypoints, "poses": target}
+    return (
+        parallel.data_parallel(step, devices=devices, donate=(0,)),
+        state,
+        {"batch": batch, "stop": np.int32(0)},
+    )
+
+
 def _exact(arguments) -> bool:
     return arguments.precision == "float32"
 
 
 def _official_step(arguments, state, keypoints, target):
+    official = contest.official_model(arguments, state)
+    objective, settings = _OFFICIAL[arguments.model], OPTIMIZERS[arguments.model]
+    return torch_step(
+        official, objective, keypoints, target, reduced=not _exact(arguments), **settings
+    )
+
+
+def torch_step(network, objective, keypoints, target, *, reduced: bool, **settings):
+    """A step of PyTorch's AdamW; `reduced`: under autocast to bfloat16."""
     import torch
 
-    official = contest.official_model(arguments, state).train()
-    objective = _OFFICIAL[arguments.model]
-    device = next(official.parameters()).device
-    optimizer = torch.optim.AdamW(official.parameters(), lr=5e-4, **OPTIMIZERS[arguments.model])
+    network.train()
+    device = next(network.parameters()).device
+    optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4, **settings)
     inputs, labels = (torch.tensor(array, device=device) for array in (keypoints, target))
 
     def run() -> float:
-        with torch.autocast(device.type, torch.bfloat16, enabled=not _exact(arguments)):
-            poses = official(inputs)
+        with torch.autocast(device.type, torch.bfloat16, enabled=reduced):
+            poses = network(inputs)
         poses = poses.float()
         loss = objective(poses, labels)
         optimizer.zero_grad()

@@ -1,0 +1,73 @@
+"""benchmarks/gpu.py as a whole, with tiny networks and on a CPU."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = pathlib.Path(__file__).resolve().parent.parent / "benchmarks" / "gpu.py"
+
+# A machine with JAX and Flax alone: these cannot be found.
+ABSENT = """
+from importlib.machinery import PathFinder
+
+_find = PathFinder.find_spec
+
+
+def find_spec(name, path=None, target=None):
+    return None if name in ("jaxtyping", "ml_collections") else _find(name, path, target)
+
+
+PathFinder.find_spec = staticmethod(find_spec)
+"""
+
+
+def start(folder, *arguments):
+    (folder / "sitecustomize.py").write_text(ABSENT)
+    command = [sys.executable, str(SCRIPT), "--smoke", f"--out={folder / 'out'}", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((folder / "out" / "gpu.json").read_text())
+    assert "| model | what |" in done.stdout
+    assert done.stdout.strip().endswith((folder / "out" / "gpu.md").read_text().strip())
+    return results
+
+
+def test_all_parts(tmp_path):
+    report = start(tmp_path)
+    results = report["results"]
+    assert report["machine"]["device"] == "cpu" and report["machine"]["jax"]
+    with_torch = "torch" in report["machine"]
+    wanted = {"repose", "mixste", "others", "losses", "sampler", "torch"}
+    assert {result["part"] for result in results} == wanted
+    failed = [result for result in results if "failed" in result]
+    assert (
+        not failed if with_torch else [r["failed"] for r in failed] == ["PyTorch is not installed"]
+    )
+    for result in results:
+        if result not in failed:
+            assert result["ms"] > 0
+    of_repose = [result for result in results if result["part"] == "repose"]
+    first, _, largest = of_repose
+    assert (first["what"], first["precision"], first["batch"]) == ("step", "bfloat16", 4)
+    assert first["compile_s"] > 0 and first["from_cache_s"] > 0 and first["mfu"] > 0
+    # Twice the clips, more memory.
+    assert largest["batch"] == 8 and largest["memory_mib"] > 1.3 * first["memory_mib"]
+    assert {r["side"] for r in results} == ({"jax", "eager", "compile"} if with_torch else {"jax"})
+    assert not (tmp_path / "out" / "xla").exists()
+
+
+def test_what_there_is_no_time_for_is_said(tmp_path):
+    report = start(tmp_path, "--parts=losses", "--seconds=0")
+    assert {result["failed"] for result in report["results"]} == {"time ran out"}
+
+
+@pytest.mark.parametrize("given, said", [(["--parts=all"], "unknown part 'all'")])
+def test_wrong_arguments(given, said, tmp_path):
+    command = [sys.executable, str(SCRIPT), f"--out={tmp_path}", *given]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and said in done.stderr

@@ -334,6 +334,8 @@ def measure_torch(groups: list[list[Case]], run: Run) -> None:
     from jrepose.interop.gradients.pytorch import losses, model, official
 
     cuda = torch.cuda.is_available()
+    if run.smoke:
+        torch.set_num_threads(1)
     wait = torch.cuda.synchronize if cuda else lambda: None
 
     def measure(case: Case) -> dict[str, Any]:

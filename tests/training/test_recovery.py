@@ -103,24 +103,36 @@ def test_sigterm_saves_and_stops(undisturbed, tmp_path):
     assert_same_run(tmp_path, undisturbed)
 
 
-def test_two_processes_train_as_one(undisturbed, tmp_path):
-    def together(*arguments):
+def test_processes_train_as_one_and_go_on_with_fewer(undisturbed, tmp_path):
+    def together(count, *arguments, killed=None):
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
             address = f"localhost:{probe.getsockname()[1]}"
-        fleet = ("--coordinator", address, "--processes", 2, "--process")
-        processes = [start(tmp_path, *fleet, k, *arguments, devices=2) for k in range(2)]
+        fleet = ("--coordinator", address, "--processes", count, "--process")
+        victim = {killed: ("--kill_before", 12)}
+        processes = [
+            start(tmp_path, *fleet, k, *arguments, *victim.get(k, ()), devices=4 // count)
+            for k in range(count)
+        ]
         outputs = [process.communicate(timeout=240)[0] for process in processes]
         return [process.returncode for process in processes], outputs
 
     # One process is told to stop: both do, after the same step, and save.
-    codes, outputs = together("--terminate_before", 6)
+    codes, outputs = together(2, "--terminate_before", 6)
     assert codes == [130, 130], outputs
     stopped_at = final(tmp_path).step
-    assert 7 <= stopped_at < 14
-    codes, outputs = together()
-    assert codes == [0, 0], outputs
+    assert 7 <= stopped_at < 12
+    # One of four is killed: the others end, each with a line, and what was saved is good.
+    codes, outputs = together(4, killed=2)
+    assert codes == [2, 2, -signal.SIGKILL, 2], outputs
     assert f"step {stopped_at}" in outputs[0]
+    for k in (0, 1, 3):
+        assert "error: process 2 " in outputs[k] and "Traceback" not in outputs[k], outputs[k]
+    newest = checkpoints.steps_in(tmp_path / "checkpoints")[-1]
+    assert newest in (9, 10)  # writing 10 may not have ended
+    codes, outputs = together(2)
+    assert codes == [0, 0], outputs
+    assert f"step {newest}" in outputs[0]
     one, two = final(undisturbed), final(tmp_path)
     for left, right in zip(
         jax.tree.leaves(one.state["params"]), jax.tree.leaves(two.state["params"]), strict=True

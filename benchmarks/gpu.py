@@ -154,7 +154,9 @@ def networks(part: str, models: Iterable[str], smoke: bool) -> list[list[Case]]:
     rest += [Case(part, part, "step", kind) for kind in kinds[1:]]
     full = [replace(case, batch=0, alone=False) for case in (first[0], rest[0])]
     full += [Case(part, part, "forward", "bfloat16", batch=1)]
-    return [first, rest[2:3], full[:1]] if smoke else [first, rest, full]
+    if smoke:
+        return [first, rest[2:3], full[:1]] if part == "repose" else [rest[2:3]]
+    return [first, rest, full]
 
 
 def prepare(case: Case, run: Run) -> tuple[Any, Callable[[Any], Callable[[], Any]], dict[str, Any]]:

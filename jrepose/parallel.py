@@ -165,7 +165,7 @@ def data_parallel(
 
     Returns:
         A function whose every argument and result has a leading axis of this process's
-        devices; `.lower(*arguments).compile()` gives its program without running it.
+        devices; `compiled` gives its program without running it.
     """
     return jax.pmap(
         function,
@@ -173,6 +173,38 @@ def data_parallel(
         devices=None if devices is None else tuple(devices),
         donate_argnums=tuple(donate),
     )
+
+
+def compiled(
+    function: Callable, *arguments: PyTree, devices: Devices | None = None
+) -> tuple[Callable, Any]:
+    """Compiles a `data_parallel` function ahead of its first call.
+
+    Args:
+        function: from `data_parallel`, of the same devices.
+        arguments: as it is called with, or their shapes from `shapes_of_replicated`.
+        devices: of all processes; None takes all.
+
+    Returns:
+        What to call in its place, which never compiles; its results are for it and `unreplicate`.
+        And the program's `memory_analysis()`.
+    """
+    program = function.lower(*arguments).compile()
+    analysis = program.memory_analysis()
+    if jax.process_count() == 1:
+        return program, analysis
+    devices = select_devices() if devices is None else tuple(devices)
+    sharding = _sharding(devices)
+
+    def of_all(leaf):
+        """The array of all processes that this process has a part of; nothing is copied."""
+        if not leaf.is_fully_addressable:
+            return leaf
+        parts = [part.data for part in leaf.addressable_shards]
+        shape = (len(devices), *leaf.shape[1:])
+        return jax.make_array_from_single_device_arrays(shape, sharding, parts)
+
+    return lambda *arguments: program(*jax.tree.map(of_all, arguments)), analysis
 
 
 def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
@@ -187,7 +219,13 @@ def replicate(tree: PyTree, devices: Devices | None = None) -> PyTree:
 
 
 def shapes_of_replicated(tree: PyTree, devices: Devices | None = None) -> PyTree:
-    """Shapes and dtypes of what `replicate` makes, to compile a program for."""
+    """What `compiled` may be given in place of `replicate`'s arrays: their shapes and dtypes.
+
+    Of several processes it is the arrays, as JAX compiles for nothing else there; they may be
+    gone afterwards.
+    """
+    if jax.process_count() > 1:
+        return replicate(tree, devices)
     count = len(local_devices(devices))
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype),

@@ -57,7 +57,9 @@ def test_all_parts(tmp_path):
     assert first["compile_s"] > 0 and first["from_cache_s"] > 0 and first["mfu"] > 0
     # Twice the clips, more memory.
     assert largest["batch"] == 8 and largest["memory_mib"] > 1.3 * first["memory_mib"]
-    assert {r["side"] for r in results} == ({"jax", "eager", "compile"} if with_torch else {"jax"})
+    assert {r["side"] for r in results if r not in failed} == (
+        {"jax", "eager", "compile"} if with_torch else {"jax"}
+    )
     assert not (tmp_path / "out" / "xla").exists()
 
 

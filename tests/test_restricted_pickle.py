@@ -387,7 +387,7 @@ def test_hostile_pickles(write, tmp_path, monkeypatch, raw, message):
         (np.random.default_rng(0), "numpy.random"),
         (np.dtype("f4"), "holds a class or function"),
         (np.float32, "numpy.float32"),
-        (pathlib.PurePosixPath("a"), "pathlib.PurePosixPath"),
+        (pathlib.PurePosixPath("a"), r"pathlib(\._local)?\.PurePosixPath"),
         (range(3), "range"),
         (slice(3), "slice"),
         (test_one_array, "test_one_array"),

@@ -102,16 +102,18 @@ def compile_step(
     """
     devices, batch = experiment.devices, config.training.batch_size
     clips = parallel.parts_of(batch, len(devices), "training.batch_size")
-    state = parallel.shapes_of_replicated(experiment.state, devices)
     selection = experiment.batches.selection(first)
     selection["stop"] = parallel.replicate(np.int32(0), devices)
 
     def compiled(accumulate: int) -> CompiledStep:
-        lowered = experiment.make_step(accumulate).lower(
-            state, experiment.batches.arrays, selection
+        program, analysis = parallel.compiled(
+            experiment.make_step(accumulate),
+            parallel.shapes_of_replicated(experiment.state, devices),
+            experiment.batches.arrays,
+            selection,
+            devices=devices,
         )
-        program = lowered.compile()
-        return CompiledStep(program, accumulate, _room(program, experiment))
+        return CompiledStep(program, accumulate, _room(analysis, experiment))
 
     def fewest(tried: CompiledStep) -> CompiledStep | None:
         """The first step of more micro-batches that fits; None: not even clip by clip."""
@@ -173,10 +175,9 @@ def _complaint(
     )
 
 
-def _room(program: jax.stages.Compiled, experiment: Experiment) -> Room | None:
+def _room(analysis: Any, experiment: Experiment) -> Room | None:
     """The narrowest place of all processes; None where a compiler does not say."""
     here = parallel.local_devices(experiment.devices)
-    analysis = program.memory_analysis()
     place = None
     if analysis is not None:
         resident = jax.tree.leaves(experiment.batches.arrays)

@@ -120,7 +120,7 @@ def test_processes_of_a_machine_share_its_memory_and_decide_together(free, monke
 
 def fit_of(parts):
     made, _ = experiment()
-    return memory._room(made.make_step(parts).lower().compile(), made)
+    return memory._room(made.make_step(parts).lower().compile().memory_analysis(), made)
 
 
 def test_a_run_that_goes_on_keeps_its_parts(free, caplog):

@@ -526,7 +526,9 @@ def write_report(out: pathlib.Path) -> None:
     """`gpu.json` and `gpu.md` of what has been measured so far."""
     lines = (out / _LINES).read_text(encoding="utf-8").splitlines()
     results = [json.loads(line) for line in lines]
-    known = json.loads((out / "machine.json").read_text(encoding="utf-8"))
+    known = {}
+    if (out / "machine.json").exists():
+        known = json.loads((out / "machine.json").read_text(encoding="utf-8"))
     _replace(out / "gpu.json", json.dumps({"machine": known, "results": results}, indent=1))
     text = ["# GPU figures", "", ", ".join(f"{name} {value}" for name, value in known.items()), ""]
     for part in dict.fromkeys(result["part"] for result in results):
@@ -610,6 +612,11 @@ def main() -> int:
 
 def _start(parts: list[str], until: float, out: pathlib.Path, arguments: Any) -> int:
     """Measures parts in a process of its own, which is ended when time is out."""
+    if time.time() >= until:
+        run = Run(out, until, arguments.smoke, arguments.torch_root)
+        for part in parts:
+            run.record(Case(part, "–", "–", "–"), failed="time ran out")
+        return 0
     command = [sys.executable, __file__, "--out", str(out), "--parts", ",".join(parts),
                "--worker", str(until)]  # fmt: skip
     command += ["--smoke"] * arguments.smoke

@@ -37,6 +37,7 @@ def start(folder, *arguments):
     return results
 
 
+@pytest.mark.timeout(1500)
 def test_all_parts(tmp_path):
     report = start(tmp_path)
     results = report["results"]

@@ -23,7 +23,8 @@ scratch, ramped in after a half of the epochs, and with margins.
 
 Evaluates the best checkpoint of each run on the test subjects and writes `table.md`,
 `scores.json` and `ablation.png`.  What is finished is not run again, so the command can be stopped
-and repeated, and `--rows` lets several processes share the work.
+and repeated, and `--rows` lets several processes share the work.  DiffPose's rows build on the
+encoder of the first, if it is trained.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Study:
         columns: scores of the table.
         drawn: those of the picture.
         flat: begin with the row `FLAT`.
+        shared: a row and one of its stages, which the rows after it build on instead of training
+            it again.
     """
 
     rows: Mapping[str, Callable[[ConfigDict], None]]
@@ -68,6 +71,7 @@ class Study:
     drawn: Sequence[str]
     flat: bool = False
     difference: bool = False  # a column of the first score's difference to the first row
+    shared: tuple[str, str] | None = None
 
 
 FLAT = "flat"  # the row of the baseline that every joint is at depth 0
@@ -115,7 +119,8 @@ def _diffusion(**changes) -> Callable[[ConfigDict], None]:
 
 
 def _encoder_alone(config: ConfigDict) -> None:
-    del config.stages["2_diffusion"]
+    with config.unlocked():
+        del config.stages["2_diffusion"]
 
 
 def _stacked(config: ConfigDict) -> None:
@@ -193,6 +198,7 @@ STUDIES = {
         },
         ("mpjpe", "pa_mpjpe", "mpjpe_occluded", "spatial_order"),
         ("mpjpe", "pa_mpjpe", "spatial_order"),
+        shared=("encoder", "1_encoder"),
     ),
 }  # fmt: skip
 
@@ -233,6 +239,9 @@ def main(argv: Sequence[str]) -> int:
             if config.clip.targets == 1 and config.objective.weights.temporal_ranking:
                 print("  left out: with one pose per clip frames have no order")
                 continue
+            if study.shared and row != study.shared[0]:
+                shared_row, stage = study.shared
+                _build_on(config, stage, output / f"{shared_row}_seed{seed}" / stage)
             _run(config, workdir, splits, initial)
     if study.flat:
         _score_flat(base, splits["test"], output / FLAT / "test")
@@ -240,9 +249,26 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _build_on(config: ConfigDict, stage: str, trained: pathlib.Path) -> None:
+    """Takes a stage as another row has trained it, if it has."""
+    if not trained.exists():
+        return
+    with config.unlocked():
+        del config.stages[stage]
+    for later in config.stages.values():
+        if later.context.path == stage:
+            later.context.path = str(trained)
+
+
 def _run(config: ConfigDict, workdir: pathlib.Path, splits, initial) -> None:
     training = {name: splits[name] for name in ("train", "validation")}
-    if not train_stages(config, workdir, training, initial=initial).finished:
+    contexts = {
+        name: interop.load_context(stage.context.to_dict(), splits["train"])[0]
+        for name, stage in stage_configs(config).items()
+        if stage.task in tasks.WITH_CONTEXT and stage.context.path not in config.stages
+    }
+    result = train_stages(config, workdir, training, initial=initial, contexts=contexts)
+    if not result.finished:
         raise InputError("stopped; run the same command to continue")
     last, config = list((stage_configs(config) or {"": config}).items())[-1]
     variables = jax.device_put(checkpoints.load(workdir / last, "best").variables)

@@ -51,23 +51,62 @@ class Fit(NamedTuple):
 
 def cholesky(mixture: Mixture) -> Float[Array, "*batch components dim dim"]:
     """Lower factors of the covariances: a factor times standard normal noise is a component's."""
-    return jnp.linalg.cholesky(mixture.covariances)
+    return cholesky_and_inverse(mixture.covariances)[0]
+
+
+def cholesky_and_inverse(
+    matrices: Float[Array, "*batch dim dim"],
+) -> tuple[Float[Array, "*batch dim dim"], Float[Array, "*batch dim dim"]]:
+    """Lower Cholesky factors of symmetric matrices, and the factors' inverses.
+
+    Written out, as LAPACK's routines stop for ever where several simulated CPU devices wait for
+    threads of the one pool, and take longer for many small matrices.  A matrix that is not positive
+    definite has factors of NaN, like `jnp.linalg.cholesky`'s.
+    """
+    dim = matrices.shape[-1]
+    columns, identity = jnp.arange(dim), jnp.eye(dim, dtype=matrices.dtype)
+
+    def following(row, found):
+        # One row of the factor's transpose and one of its inverse, from those before.
+        transposed, inverse = found
+        before = jax.lax.dynamic_slice_in_dim(transposed, row, 1, -1).swapaxes(-1, -2)
+        rest = jax.lax.dynamic_slice_in_dim(matrices, row, 1, -2) - before @ transposed
+        pivot = jax.lax.dynamic_slice_in_dim(rest, row, 1, -1)
+        scale = jnp.where(pivot > 0, 1 / jnp.sqrt(pivot), jnp.nan)
+        unit = in_rank_of(jax.lax.dynamic_slice_in_dim(identity, row, 1, 0), rest)
+        return tuple(
+            jax.lax.dynamic_update_slice_in_dim(rows, values * scale, row, -2)
+            for rows, values in (
+                (transposed, jnp.where(columns >= row, rest, 0)),
+                (inverse, unit - before @ inverse),
+            )
+        )
+
+    zeros = jnp.zeros_like(matrices)
+    transposed, inverse = jax.lax.fori_loop(0, dim, following, (zeros, zeros))
+    failed = jnp.isnan(transposed[..., -1:, -1:])
+    return tuple(
+        jnp.tril(jnp.where(failed, jnp.nan, found))
+        for found in (transposed.swapaxes(-1, -2), inverse)
+    )
 
 
 def log_joint(
     mixture: Mixture, samples: Float[Array, "samples dim"]
 ) -> Float[Array, "samples components"]:
     """Logarithm of a component's weight times its density, at each sample."""
-    dim = samples.shape[-1]
-    factors = cholesky(mixture)
-    identity = jnp.broadcast_to(jnp.eye(dim, dtype=factors.dtype), factors.shape)
+    components, dim = mixture.means.shape
     # Inverted once, as products with a thousand samples are faster than solving for them.
-    whitening = jax.lax.linalg.triangular_solve(factors, identity, left_side=True, lower=True)
-    centred = samples[None] - mixture.means[:, None]
-    distances = jnp.sum(jnp.square(centred @ whitening.swapaxes(-1, -2)), axis=-1)
+    factors, whitening = cholesky_and_inverse(mixture.covariances)
+    # One product for all components, so their means are subtracted behind it.
+    middle = samples.mean(axis=0, keepdims=True)
+    white = (samples - middle) @ whitening.reshape(components * dim, dim).T
+    white_means = jnp.einsum("kij,kj->ki", whitening, mixture.means - middle)
+    white = white.reshape(-1, components, dim) - white_means[None]
+    distances = jnp.sum(jnp.square(white), axis=-1)
     log_determinants = jnp.sum(jnp.log(jnp.diagonal(factors, axis1=-2, axis2=-1)), axis=-1)
     constant = jnp.log(mixture.weights) - log_determinants - dim / 2 * math.log(2 * math.pi)
-    return (constant[:, None] - distances / 2).T
+    return constant[None] - distances / 2
 
 
 def log_likelihoods(
@@ -92,8 +131,8 @@ def maximised(
     """The likeliest mixture where each sample is of the components to these parts."""
     counts = responsibilities.sum(axis=0) + 10 * jnp.finfo(samples.dtype).eps
     means = responsibilities.T @ samples / counts[:, None]
-    centred = samples[None] - means[:, None]
-    scatter = (centred * responsibilities.T[..., None]).swapaxes(-1, -2) @ centred
+    centred = (samples[None] - means[:, None]) * jnp.sqrt(responsibilities).T[..., None]
+    scatter = centred.swapaxes(-1, -2) @ centred
     identity = jnp.eye(samples.shape[-1], dtype=samples.dtype)
     covariances = scatter / counts[:, None, None] + regulariser * identity[None]
     return Mixture(counts / counts.sum(), means, covariances)
@@ -182,6 +221,12 @@ def fit_one(
     count, dim = samples.shape
     if not 1 <= components <= count:
         raise InputError(f"a mixture of {components} components, expected 1 to {count} (samples)")
+    if components == 1:
+        # Nothing to expect: the first step is at the maximum already.
+        whole = jnp.ones((count, 1), samples.dtype)
+        mixture = maximised(samples, whole, regulariser)
+        likelihood = log_likelihoods(mixture, samples).mean()
+        return Fit(mixture, likelihood, jnp.ones((), jnp.int32))
     begin = initial(samples, jax.random.choice(key, count, (components,), replace=False))
     # Under no covariance at all the samples have no likelihood.
     identity = jnp.eye(dim, dtype=samples.dtype)

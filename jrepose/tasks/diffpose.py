@@ -449,12 +449,6 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
     """
     del clock
     diffusion = Diffusion(**config.diffusion.to_dict())
-    if diffusion.components and jax.default_backend() == "cpu" and jax.local_device_count() > 1:
-        # Their factorisations wait for each other in the thread pool that the devices share.
-        raise InputError(
-            f"config.diffusion.components is {diffusion.components}, and mixtures are fitted on "
-            f"one CPU device, of which XLA_FLAGS makes {jax.local_device_count()}"
-        )
     if "name" not in config.context.model:
         raise InputError(
             "config.context.model.name is missing: the lifter that config.task 'diffpose' builds on"

@@ -60,6 +60,25 @@ def test_poses_are_fitted_by_themselves(samples, fitted):
         np.testing.assert_allclose(ours[:2], theirs[:2], rtol=1e-5, atol=1e-5)
 
 
+def test_factors_are_those_of_linear_algebra():
+    """In 51 dimensions, one of which never varies; what is not positive definite has none."""
+    samples = np.random.default_rng(0).normal(size=(2, 3, 80, 51), scale=np.logspace(-3, 0, 51))
+    samples[..., 20] = 0.0
+    matrices = np.einsum("...na,...nb->...ab", samples, samples) / 80
+    matrices += mixture.REGULARISER * np.eye(51)
+    matrices[1, 2, 30, 30] = 0.0
+    matrices[0, 1] = 0.0
+    found, inverses = jax.jit(mixture.cholesky_and_inverse)(jnp.asarray(matrices, jnp.float32))
+    given = jnp.asarray(matrices, jnp.float32)
+    expected = np.array(jax.jit(jnp.linalg.cholesky)(given))
+    failed = np.isnan(expected[..., 0, 0])
+    assert failed.tolist() == [[False, True, False], [False, False, True]]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)  # NaN and above the diagonal
+    assert np.isnan(inverses[failed][:, -1]).all()
+    exact = np.linalg.inv(np.linalg.cholesky(matrices[~failed]))
+    np.testing.assert_allclose(inverses[~failed], exact, rtol=1e-3, atol=1e-4 * np.abs(exact).max())
+
+
 def test_no_step_is_downhill(samples, fitted):
     current = mixture.initial(samples[0], jnp.array([0, 1]))
     current = current._replace(covariances=current.covariances + 1e-6 * jnp.eye(3)[None])

@@ -43,7 +43,12 @@ def config(preset="paper", **changes) -> ConfigDict:
     out.diffusion = diffusion_config(preset)
     if preset == "paper":
         out.diffusion.update(
-            prediction="clean", hypotheses=3, samples=12, components=0, sampling_steps=2
+            prediction="clean",
+            hypotheses=3,
+            samples=12,
+            components=1,
+            fit_iterations=2,
+            sampling_steps=2,
         )
     out.clip.update(frames=1, stride=1, evaluation_stride=1)
     out.data.target_space = "camera_m"
@@ -137,6 +142,8 @@ def test_evaluation_keeps_hypotheses_which_depend_on_seed_and_clip_only(
     chosen = config(evaluation__batch_size=7)
     given = checkpoints.load(folder / "run", "latest").variables
     task, test = tasks.create(chosen, commands_see_tiny_data["test"]), commands_see_tiny_data
+    # The command had four devices, and other clips beside each.
+    assert len(jax.devices()) == 4
     result = evaluate_dataset(task, given, test["test"], chosen, devices=parallel.select_devices(1))
     np.testing.assert_allclose(result.hypotheses.per_frame.poses_mm, kept, rtol=1e-3, atol=0.2)
 
@@ -248,23 +255,6 @@ def test_the_loss_is_equation_nine():
     np.testing.assert_allclose(found, np.mean(expected), rtol=1e-4)
 
 
-def test_released_training_step_is_the_official_one(golden):
-    arrays, fixture = golden("diffpose_gcndiff")
-    weights = below(arrays, "param/")
-    model = models.create("gcndiff", **sizes_of(fixture))
-    variables = interop.from_torch("gcndiff", weights, **sizes_of(fixture))
-    task, _ = of(model, PRESETS["released"])
-    clean = jnp.asarray(arrays["input/x0"])[:, None]
-    noise = jnp.asarray(arrays["input/raw_noise"] * arrays["input/noise_scale"])[:, None]
-    steps = jnp.asarray(arrays["input/t"])[:, None]
-
-    @jax.jit
-    def of_step(params):
-        return task.denoising_loss({"params": params}, clean, noise, 0.0, steps, None, None)
-
-    np.testing.assert_allclose(of_step(variables["params"]), arrays["loss/noise"], rtol=1e-5)
-
-
 def test_mixtures_are_of_the_joints_places():
     settings = dataclasses.replace(
         PRESETS["paper"],
@@ -351,7 +341,6 @@ def test_a_stage_takes_the_encoder_of_the_one_before(tmp_path, monkeypatch):
         ({}, {"keypoint_skeleton": COCO_17}, "the keypoints those of 'coco_17'"),
         ({"corruption__joints": 0.5}, {}, "config.corruption is set"),
         ({"diffusion__hypotheses": 0}, {}, "diffusion.hypotheses is 0, expected at least 1"),
-        ({"diffusion__components": 2}, {}, "on one CPU device, of which XLA_FLAGS makes 4"),
         ({"diffusion__steps": 0}, {}, "diffusion.steps is 0, expected at least 1"),
         ({"diffusion__components": 99}, {}, "components is 99, expected at most the 12"),
         ({"diffusion__noise_scale": (1.0,)}, {}, "has 1 numbers, expected one for each of 3"),

@@ -170,3 +170,24 @@ def test_fine_tuning_from_another_skeleton(tmp_path, capsys):
     jax.tree.map(
         np.testing.assert_array_equal, params["TTEblocks_0"], variables["params"]["TTEblocks_0"]
     )
+
+
+def test_speed_of_diffusion(monkeypatch, capsys):
+    """What is timed, without the other sides."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import diffusion
+
+    sizes = {"hid_dim": 4, "depth": 1, "num_heads": 1}
+    monkeypatch.setattr(diffusion, "NETWORKS", {"gcndiff": sizes, "graformer": sizes})
+    monkeypatch.setattr(diffusion, "LEVELS", 2)
+    monkeypatch.setattr(diffusion, "_version", lambda package: None)
+    common = ["--rounds=1", "--keep-malloc"]
+    diffusion.main(["mixtures", "--poses=2", "--samples=60", "--components=1", *common])
+    said = capsys.readouterr().out
+    assert "2 mixtures of 1 components in 51 dimensions" in said
+    assert "1.0 steps each" in said and "scikit-learn is not installed" in said
+    diffusion.main(["evaluation", "--frames=2", "--hypotheses=2", "--steps=1", *common])
+    said = capsys.readouterr().out
+    assert "DDIM: 2 frames, each from 2 hypotheses of 1 steps (2 passes" in said
+    assert "without DDIM: 1 frames, each from 2 hypotheses of 2 steps (4 passes" in said
+    assert said.count("frames/s") == 2

@@ -4,11 +4,13 @@ at a norm of 1, and the moving average."""
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tasks.test_diffpose_task import of, sizes_of
+from tasks.test_diffpose_task import FlatLifter, sizes_of
 
 from jrepose import interop, models, parallel
 from jrepose.diffusion.presets import PRESETS
 from jrepose.interop.fixtures.arrays import below
+from jrepose.skeleton import HUMAN36M_17
+from jrepose.tasks.diffpose import DiffPose
 from jrepose.tasks.task import Outcome
 from jrepose.training.optimizer import adam
 from jrepose.training.state import create_state
@@ -23,18 +25,14 @@ AVERAGED = 186.28491
 MOVED, AVERAGE_MOVED = 0.24021458, 3.6329648e-4
 
 
-class GivenNoise:
-    """The task's loss, where noise and steps are the batch's."""
-
-    def __init__(self, model):
-        self.task, _ = of(model, PRESETS["released"])
+class GivenNoise(DiffPose):
+    """The task, where noise and steps are the batch's."""
 
     def loss(self, variables, batch, key, step):
         del key, step
         clean, noise = batch["clean"][:, None], batch["noise"][:, None]
-        total = self.task.denoising_loss(
-            variables, clean, noise, 0.0, batch["t"][:, None], None, None
-        )
+        steps = batch["t"][:, None]
+        total = self.denoising_loss(variables, clean, noise, 0.0, steps, None, None)
         return total, Outcome({}, {})
 
 
@@ -61,7 +59,8 @@ def test_two_steps(golden):
     }
     optimizer, devices = adam(lambda step: RATE, 0.0), parallel.select_devices(1)
     step = make_train_step(
-        GivenNoise(model), optimizer,
+        GivenNoise(model, FlatLifter(), PRESETS["released"], HUMAN36M_17, targets=1),
+        optimizer,
         lambda arrays, selection: {name: jnp.asarray(selection[name]) for name in batch},
         lambda step: RATE, seed=0, gradient_clip=1.0, ema_decay=0.999,
     )  # fmt: skip

@@ -366,17 +366,18 @@ def _check_values(config: ConfigDict) -> None:
     stage_configs(config)
     models.create(**config.model.to_dict())
     denoises = config.task in DENOISING_TASKS
-    known, wanted = (models.DENOISERS if denoises else models.MODELS), ("lifter", "denoiser")
+    known, wanted = (models.DENOISERS, "a denoiser") if denoises else (models.MODELS, "a lifter")
     if config.model.name not in known:
         raise InputError(
-            f"config.model.name is {config.model.name!r}, a {wanted[not denoises]}; "
-            f"expected a {wanted[denoises]}, one of {', '.join(known)}"
+            f"config.model.name is {config.model.name!r}, {models.kind(config.model.name)}; "
+            f"expected {wanted}, one of {', '.join(known)}"
         )
     if "name" in config.context.model:
         models.create(**config.context.model.to_dict())
         if config.context.model.name not in models.MODELS:
+            name = config.context.model.name
             raise InputError(
-                f"config.context.model.name is {config.context.model.name!r}, a denoiser; "
+                f"config.context.model.name is {name!r}, {models.kind(name)}; "
                 f"expected a lifter, one of {', '.join(models.MODELS)}"
             )
     Diffusion(**config.diffusion.to_dict())

@@ -197,12 +197,13 @@ def test_micro_batches_are_a_number_or_auto(tmp_path):
             from_json(to_json(config).replace('"accumulate": "auto"', f'"accumulate": {given}'))
 
 
-def test_a_denoiser_is_no_lifter(tmp_path):
+@pytest.mark.parametrize("name, kind", [("gcndiff", "a denoiser"), ("swin", "an image encoder")])
+def test_other_networks_are_no_lifters(tmp_path, name, kind):
     config = default_config()
-    config.model = model_config("gcndiff")
+    config.model = model_config(name)
     path = tmp_path / "config.json"
     path.write_text(config.to_json_best_effort())
-    with pytest.raises(InputError, match="'gcndiff', a denoiser; expected a lifter, one of repose"):
+    with pytest.raises(InputError, match=f"{name!r}, {kind}; expected a lifter, one of repose"):
         parse(f"--config={path}")
 
 

@@ -69,8 +69,21 @@ def no_constants(model: nn.Module) -> Mapping[str, np.ndarray]:
     return {}
 
 
+def as_they_are(state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
+    """For networks whose weights are published under one set of names."""
+    return state_dict
+
+
+def as_it_fits(
+    state_dict: Mapping[str, Any], model: nn.Module
+) -> tuple[Mapping[str, Any], list[str]]:
+    """For networks whose weights fit as they are, or not at all."""
+    del model
+    return state_dict, []
+
+
 class NameMap(NamedTuple):
-    """What a name map's module defines; the last two only where they differ from these.
+    """What a name map's module defines; the last four only where they differ from these.
 
     Attributes:
         torch_key: PyTorch's key of the array at a path in its collection, `("fc1", "kernel")`
@@ -81,12 +94,20 @@ class NameMap(NamedTuple):
         constants: the buffers of a network that are no weights (position tables, adjacency,
             indices), PyTorch's key -> value.  A file may lack them, but not differ; a file that is
             written has them.
+        renamed: a state dict of the same network by others, entry by entry under the keys of
+            `torch_key`; any other as it is.
+        fitted: a state dict without what only others' networks have, and what depends on the size
+            of the input brought to the model's; and a line about each.
     """
 
     torch_key: Callable[[tuple[str, ...]], str]
     hyperparameters: Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
     layout: Callable[[tuple[str, ...]], Layout] = usual_layout
     constants: Callable[[nn.Module], Mapping[str, np.ndarray]] = no_constants
+    renamed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = as_they_are
+    fitted: Callable[[Mapping[str, Any], nn.Module], tuple[Mapping[str, Any], list[str]]] = (
+        as_it_fits
+    )
 
 
 def name_map(model_name: str) -> NameMap:

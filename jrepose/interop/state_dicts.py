@@ -5,8 +5,10 @@ Paths of arrays begin with the collection: `("params", "head", "kernel")`.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import flax.linen as nn
@@ -22,9 +24,9 @@ from jrepose.interop.wrappers import network_in
 
 _LOG = logging.getLogger(__name__)
 
-# PyTorch's count of the batches that a BatchNorm has seen, beside its statistics.
 # How name maps say that weights are not their network's.
 _NOT_ITS = (KeyError, IndexError, ValueError, ZeroDivisionError)
+# PyTorch's count of the batches that a BatchNorm has seen, beside its statistics.
 _MEAN, _COUNTER = "running_mean", "num_batches_tracked"
 
 
@@ -58,14 +60,15 @@ def from_torch(
         found = len(wanted & part.keys())
         return found if 2 * found >= len(wanted) else 0
 
-    state_dict, note = network_in(state_dict, score)
+    given, note = network_in(state_dict, lambda part: score(names.renamed(part)))
+    state_dict, theirs, notes = _adapted(names, given, model)
     constants = names.constants(model)
 
     problems = []
     if missing := sorted(wanted - set(state_dict)):
         problems.append(f"missing {listed(missing)}")
     known = {*keys.values(), *counters(keys.values()), *constants}
-    if unknown := sorted(set(state_dict) - known):
+    if unknown := sorted(theirs[key] for key in set(state_dict) - known):
         problems.append(f"unexpected {listed(unknown)}")
     variables, misfits = {}, []
     for path, shape in shapes.items():
@@ -77,25 +80,30 @@ def from_torch(
         if value is None or not jnp.issubdtype(found.dtype, jnp.floating) or value.shape != shape:
             expected = layout.to_torch(np.broadcast_to(np.float32(0), shape)).shape
             misfits.append(
-                f"{keys[path]} is {found.dtype} {list(found.shape)}, "
+                f"{theirs[keys[path]]} is {found.dtype} {list(found.shape)}, "
                 f"expected float32 {list(expected)}"
             )
             continue
         with np.errstate(over="ignore"):
             variables[path] = np.array(value, dtype=np.float32, order="C")
         if wrong := np.count_nonzero(~np.isfinite(variables[path])):
-            misfits.append(f"{keys[path]} has {wrong} of {found.size} values that are not finite")
+            misfits.append(
+                f"{theirs[keys[path]]} has {wrong} of {found.size} values that are not finite"
+            )
     if misfits:
         problems.append(listed(misfits))
-    others = [key for key in constants if not _same(state_dict.get(key), constants[key])]
+    others = [
+        theirs.get(key, key) for key in constants if not _same(state_dict.get(key), constants[key])
+    ]
     if others:
         problems.append(f"{listed(others)}: not the constant of this network")
     if problems:
         if missing and (other := another_model(model_name, state_dict)):
             problems = [f"it is a {other}'s"]
+        elif missing or unknown or len(misfits) > 1:
+            problems = [*_other_sizes(names, given, model), *problems]
         raise InputError(f"state dict does not fit {model_name}: {'; '.join(problems)}")
-    if note:
-        _LOG.info("%s", note)
+    _say(note, *notes)
     return unflatten_dict(variables)
 
 
@@ -184,6 +192,30 @@ def _sizes(names: NameMap, state_dict: Mapping[str, Any]) -> dict[str, Any] | No
         return None
 
 
+def _other_sizes(names: NameMap, state_dict: Mapping[str, Any], model: nn.Module) -> list[str]:
+    """In what the network that the shapes tell is another one than the model."""
+    told = _sizes(names, state_dict) or {}
+    return [
+        f"its {field} is {theirs!r}, here {getattr(model, field)!r}"
+        for field, theirs in told.items()
+        if getattr(model, field) != theirs
+    ]
+
+
+def _adapted(
+    names: NameMap, given: Mapping[str, Any], model: nn.Module
+) -> tuple[Mapping[str, Any], dict[str, str], list[str]]:
+    """Weights as the name map has them, the keys that they are given by, and what was done."""
+    renamed = names.renamed(given)
+    weights, notes = names.fitted(renamed, model)
+    return weights, dict(zip(renamed, given, strict=True)), notes
+
+
+def _say(*notes: str) -> None:
+    if said := "; ".join(filter(None, notes)):
+        _LOG.info("%s", said)
+
+
 def known_variables(
     model_name: str, state_dict: Mapping[str, Any], **hyperparameters: Any
 ) -> tuple[dict[tuple[str, ...], np.ndarray], list[str]]:
@@ -206,9 +238,9 @@ def known_variables(
         found = len(wanted & part.keys())
         return found if 2 * found >= len(part) else 0
 
-    weights, note = network_in(state_dict, score)
-    if note:
-        _LOG.info("%s", note)
+    given, note = network_in(state_dict, lambda part: score(names.renamed(part)))
+    weights, theirs, notes = _adapted(names, given, model)
+    _say(note, *notes)
     state_dict, found = {key: np.asarray(value) for key, value in weights.items()}, {}
     for path, key in keys.items():
         if key in state_dict and jnp.issubdtype(state_dict[key].dtype, jnp.floating):
@@ -217,13 +249,15 @@ def known_variables(
                 found[path] = np.array(value, dtype=np.float32, order="C")
                 del state_dict[key]
     constants = names.constants(model)
-    return found, [key for key in state_dict if key not in {*counters(wanted), *constants}]
+    known = {*counters(wanted), *constants}
+    return found, [theirs[key] for key in state_dict if key not in known]
 
 
-def variable_shapes(model: nn.Module) -> dict[tuple[str, ...], tuple[int, ...]]:
+@functools.lru_cache(maxsize=16)
+def variable_shapes(model: nn.Module) -> Mapping[tuple[str, ...], tuple[int, ...]]:
     """Path in the variables -> shape, of all parameters and BatchNorm statistics."""
     variables = jax.eval_shape(model.init, jax.random.key(0), *models.example_inputs(model))
-    return {path: leaf.shape for path, leaf in flatten_dict(variables).items()}
+    return MappingProxyType({path: leaf.shape for path, leaf in flatten_dict(variables).items()})
 
 
 def counters(keys: Iterable[str]) -> set[str]:

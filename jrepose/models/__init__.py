@@ -1,7 +1,7 @@
 """The networks, found by name: `create("repose", maxlen=81)`.
 
 One file per published system on the shared `layers.py`.  Most are lifters; denoisers take a noisy
-pose and a diffusion step.
+pose and a diffusion step, image encoders take images.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from jrepose.models.pstmo import PSTMO
 from jrepose.models.rie import RIE
 from jrepose.models.stcformer import STCFormer
 from jrepose.models.stcformer_3dhp import STCFormer3DHP
+from jrepose.models.swin import Swin
 from jrepose.models.videopose3d import VideoPose3D
 
 MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
@@ -61,10 +62,28 @@ DENOISERS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProx
 noisy poses `[*batch, *model.input_shape]`, whose last axes are joints and channels, and their
 diffusion steps `[*batch]`; some take `context=` besides, features of the poses' joints."""
 
+IMAGE_ENCODERS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
+    {"swin": (Swin, {})}
+)
+"""The same for the networks that are called `model.apply(variables, images)`, `[images, height,
+width, channels]`.  Public weights of theirs are converted; no task trains one yet."""
+
 
 def networks() -> dict[str, tuple[type[nn.Module], Mapping[str, Any]]]:
-    """Lifters and denoisers."""
-    return {**MODELS, **DENOISERS}
+    """Lifters, denoisers and image encoders."""
+    return {**MODELS, **DENOISERS, **IMAGE_ENCODERS}
+
+
+def kind(name: str) -> str:
+    """What the model of that name is: a lifter, a denoiser or an image encoder.
+
+    Raises:
+        InputError: no such model.
+    """
+    _registered(name)
+    if name in IMAGE_ENCODERS:
+        return "an image encoder"
+    return "a denoiser" if name in DENOISERS else "a lifter"
 
 
 def example_inputs(model: nn.Module) -> tuple[jax.ShapeDtypeStruct, ...]:
@@ -104,7 +123,7 @@ def create(name: str, **changes: Any) -> nn.Module:
     """Builds the model of that name; from a config: `create(**config.model)`.
 
     Args:
-        name: a key of `MODELS` or `DENOISERS`.
+        name: a key of `networks()`.
         **changes: hyperparameters that differ from the published ones (`hyperparameters`
             lists them).  `dtype` may be a name, such as `"bfloat16"`.
 

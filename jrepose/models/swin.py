@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Float32, Int
 
 from jrepose.errors import InputError
 from jrepose.models import functional
+from jrepose.models.checks import check_hyperparameters
 from jrepose.models.layers import (
     ATTENTION,
     TORCH_DEFAULT,
@@ -37,6 +38,8 @@ class Swin(nn.Module):
     The defaults are those of Swin-T (27,519,354 parameters).
 
     Attributes:
+        img_size: pixels of the images' sides for which variables are made.  Others go as well, but
+            a map that is smaller than a window has a smaller table of biases.
         patch_size: pixels of a patch's side.
         in_chans: channels of the images.
         embed_dim: channels of a patch; they double from stage to stage.
@@ -53,6 +56,7 @@ class Swin(nn.Module):
         InputError: stages that do not go together.
     """
 
+    img_size: int = 224
     patch_size: int = 4
     in_chans: int = 3
     embed_dim: int = 96
@@ -66,10 +70,13 @@ class Swin(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.depths or len(self.depths) != len(self.num_heads):
+        check_hyperparameters(
+            self, ("img_size", "patch_size", "in_chans", "embed_dim", "window_size")
+        )
+        if min(self.depths, default=0) < 1 or len(self.depths) != len(self.num_heads):
             raise InputError(
                 f"Swin: depths {self.depths} and num_heads {self.num_heads}, expected a number of "
-                "each for every stage"
+                "each for every stage, at least 1"
             )
         for stage, heads in enumerate(self.num_heads):
             if heads < 1 or self.embed_dim * 2**stage % heads:
@@ -77,6 +84,11 @@ class Swin(nn.Module):
                     f"Swin: stage {stage} has {self.embed_dim * 2**stage} channels, which do not "
                     f"divide over num_heads {heads}"
                 )
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Rows, columns and channels of an image."""
+        return self.img_size, self.img_size, self.in_chans
 
     @nn.compact
     def __call__(
@@ -204,6 +216,10 @@ class SwinBlock(nn.Module):
         window, shift = self.window_size, self.shift_size
         if min(rows, columns) <= window:
             window, shift = min(rows, columns), 0
+        if rows % window or columns % window:
+            raise InputError(
+                f"a map of {rows} x {columns} patches does not divide into windows of {window}"
+            )
 
         def drop_path(branch: Array) -> Array:
             return nn.Dropout(self.drop_path_rate, broadcast_dims=(1, 2, 3))(

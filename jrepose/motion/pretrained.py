@@ -178,9 +178,9 @@ def _of_archive(path: pathlib.Path) -> Pretrained:
 def _of_checkpoint(path: pathlib.Path) -> Pretrained:
     checkpoint = checkpoints.load(path)
     model = dict(checkpoint.config["model"])
-    if model["name"] in models.DENOISERS:
+    if model["name"] not in models.MODELS:
         raise InputError(
-            f"{path}: a {model['name']}, which only jrepose evaluate can use; expected a lifter, "
+            f"{path}: {model['name']}, {models.kind(model['name'])}; expected a lifter, "
             f"one of {', '.join(models.MODELS)}"
         )
     variables = variables_of(checkpoint, model)

@@ -209,10 +209,10 @@ def create_model(config: ConfigDict) -> nn.Module:
     Raises:
         InputError: unknown model, one that is no lifter, or an unknown hyperparameter or precision.
     """
-    if config.model.name in models.DENOISERS:
+    if models.kind(config.model.name) != "a lifter":
         raise InputError(
-            f"config.model.name is {config.model.name!r}, a denoiser; expected a lifter, one of "
-            + ", ".join(models.MODELS)
+            f"config.model.name is {config.model.name!r}, {models.kind(config.model.name)}; "
+            f"expected a lifter, one of {', '.join(models.MODELS)}"
         )
     return create_network(config.model, config.precision)
 

@@ -252,11 +252,12 @@ class Camera:
 
 
 def look_at(
-    position: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"]
+    position: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"], roll: float = 0.0
 ) -> tuple[float, float, float, float]:
-    """Orientation (w, x, y, z) of a level camera at `position` that looks at `target`.
+    """Orientation (w, x, y, z) of a camera at `position` that looks at `target`.
 
-    Level: the image's x axis is horizontal in the world.
+    Level: the image's x axis is horizontal in the world.  `roll`: radians by which the camera is
+    then turned clockwise about its view.
 
     Raises:
         InputError: the target is straight above or below, where no such orientation exists.
@@ -267,7 +268,9 @@ def look_at(
         raise InputError("look_at: the target lies straight above or below the camera")
     away /= np.linalg.norm(away)
     right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(away, right), away], axis=1)
+    down = np.cross(away, right)
+    cos, sin = np.cos(roll), np.sin(roll)
+    rotation = np.stack([cos * right + sin * down, cos * down - sin * right, away], axis=1)
     return _quaternion_from_matrix(rotation)
 
 

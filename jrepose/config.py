@@ -83,9 +83,13 @@ def default_config() -> ConfigDict:
     config.data.scaling = "screen"
     config.data.label = "univ_annot3"  # mpi_inf_3dhp: or annot3, the subjects' true size
     config.data.frame_rate = 50.0  # Hz; motion is resampled to it
-    config.data.seconds = 20.0  # procedural only: length of each recording
-    # procedural, mocap: standard deviation by which trained bodies' proportions vary.
+    config.data.seconds = 20.0  # procedural motion: length of each recording
+    # procedural, mocap, training only: how often each recording is performed, by other bodies
+    # (standard deviation of proportions) that hold their limbs otherwise (degrees).
+    config.data.procedural_people = 0  # mocap, training only: made-up people besides
+    config.data.copies = 1
     config.data.body_spread = 0.0
+    config.data.limb_spread_deg = 0.0
     config.data.seed = 0  # cameras, detector noise, procedural motion
     # Whose depth a label's z is relative to: this frame's root (LCN's script) or the root in
     # the video's first frame, which keeps the trajectory.

@@ -25,7 +25,7 @@ from jrepose.data.formats.videopose3d import (
 from jrepose.data.labels import check_depth_reference
 from jrepose.data.mocap.folder import read_mocap
 from jrepose.data.mocap.recording import Recording
-from jrepose.data.simulation.bodies import with_other_body
+from jrepose.data.simulation.bodies import performances
 from jrepose.data.simulation.capture import capture
 from jrepose.data.simulation.procedural import generate_motion
 from jrepose.errors import InputError
@@ -288,8 +288,11 @@ def _film(data: ConfigDict, splits: Sequence[str]) -> dict[str, PoseDataset]:
                 f"config.data.split.{split}: no recording of subject {', '.join(missing)} "
                 f"in {data.path or data.source}"
             )
-        if split == "train" and data.body_spread:
-            chosen = [with_other_body(r, data.body_spread, data.seed) for r in chosen]
+        if split == "train":
+            chosen += _procedural(data, [f"procedural{k}" for k in range(data.procedural_people)])
+            chosen = performances(
+                chosen, data.copies, data.body_spread, data.limb_spread_deg, data.seed
+            )
         out[split] = capture(
             chosen,
             rig=data.rig.to_dict(),
@@ -302,9 +305,15 @@ def _film(data: ConfigDict, splits: Sequence[str]) -> dict[str, PoseDataset]:
 
 def _load_recordings(data: ConfigDict, subjects: Sequence[str]) -> list[Recording]:
     if data.source == "procedural":
-        return generate_motion(
-            subjects, seconds=data.seconds, frame_rate=data.frame_rate, seed=data.seed
-        )
+        return _procedural(data, subjects)
     if data.path is None:
         raise InputError("config.data.path is not set; expected a folder of motion capture")
     return read_mocap(data.path, frame_rate=data.frame_rate, subjects=subjects)
+
+
+def _procedural(data: ConfigDict, subjects: Sequence[str]) -> list[Recording]:
+    if not subjects:
+        return []
+    return generate_motion(
+        subjects, seconds=data.seconds, frame_rate=data.frame_rate, seed=data.seed
+    )

@@ -41,6 +41,7 @@ class RigConfig(Settings):
         margin_px: what counts as inside: this far from the image's border.
         focal_range_px, distance_range_mm, height_range_mm: ranges of the `"random"` rig;
             distances are horizontal, heights above the floor.
+        roll_deg: standard deviation by which `"random"` cameras are not level.
 
     Raises:
         InputError: an impossible value.
@@ -59,6 +60,7 @@ class RigConfig(Settings):
     focal_range_px: tuple[float, float] = (900.0, 1500.0)
     distance_range_mm: tuple[float, float] = (3500.0, 6500.0)
     height_range_mm: tuple[float, float] = (600.0, 2400.0)
+    roll_deg: float = 0.0
 
     def __post_init__(self):
         if self.kind not in ("human36m", "random"):
@@ -70,6 +72,8 @@ class RigConfig(Settings):
             raise InputError(f"rig: margin_px {self.margin_px} leaves nothing of the image")
         if not 0 < self.in_view <= 1:
             raise InputError(f"rig: in_view {self.in_view}, expected a share in (0, 1]")
+        if not 0 <= self.roll_deg <= 90:
+            raise InputError(f"rig: roll_deg {self.roll_deg}, expected 0 to 90")
         if self.focal_px <= 0:
             raise InputError(f"rig: focal_px {self.focal_px}, expected a positive number")
         for name in ("focal_range_px", "distance_range_mm", "height_range_mm"):
@@ -95,13 +99,14 @@ def place_cameras(recording: Recording, config: RigConfig, seed: int = 0) -> tup
         azimuths = np.array(_HUMAN36M_AZIMUTH_DEG[:count]) + turn
         distances = np.array(_HUMAN36M_DISTANCE_MM[:count])
         heights = np.array(_HUMAN36M_HEIGHT_MM[:count])
-        focals = np.full(count, config.focal_px)
+        focals, rolls = np.full(count, config.focal_px), np.zeros(count)
     else:
         # One camera per sector: all sides are covered however few there are.
         azimuths = (np.arange(count) + rng.uniform(0, 1, count)) * (360 / count)
         distances = rng.uniform(*config.distance_range_mm, count)
         heights = rng.uniform(*config.height_range_mm, count)
         focals = rng.uniform(*config.focal_range_px, count)
+        rolls = np.radians(config.roll_deg) * rng.standard_normal(count)
     return tuple(
         _back_off(
             f"camera_{k}",
@@ -111,6 +116,7 @@ def place_cameras(recording: Recording, config: RigConfig, seed: int = 0) -> tup
             distance=float(distances[k]),
             height=float(heights[k]),
             focal=float(focals[k]),
+            roll=float(rolls[k]),
         )
         for k in range(count)
     )
@@ -125,6 +131,7 @@ def _back_off(
     distance: float,
     height: float,
     focal: float,
+    roll: float,
 ) -> Camera:
     """A camera on the given azimuth, at `distance` or as much further as the view needs."""
     points = np.asarray(recording.positions_mm, np.float64)
@@ -142,7 +149,7 @@ def _back_off(
             height=config.height,
             focal_px=(focal, focal),
             centre_px=(config.width / 2, config.height / 2),
-            orientation_wxyz=look_at(position, middle),
+            orientation_wxyz=look_at(position, middle, roll),
             translation_mm=tuple(position.tolist()),
             radial=config.radial,
             tangential=config.tangential,

@@ -122,6 +122,20 @@ def test_random_rig_draws_from_its_ranges_and_covers_all_sides():
     assert len({camera.focal_px for camera in cameras}) == 8
 
 
+def test_cameras_that_are_not_level():
+    level = place_cameras(stander(), RigConfig(kind="random", cameras=40))
+    rolled = place_cameras(stander(), RigConfig(kind="random", cameras=40, roll_deg=10.0))
+    turned = []
+    for camera, other in zip(rolled, level, strict=True):
+        assert other.focal_px == camera.focal_px
+        # The image's right, in the world: level if it has no height.
+        origin, right = camera.to_world(np.array([[0.0, 0, 1000], [1000, 0, 1000]]))
+        turned.append(np.degrees(np.arcsin((right - origin)[2] / 1000)))
+        origin, right = other.to_world(np.array([[0.0, 0, 1000], [1000, 0, 1000]]))
+        assert abs((right - origin)[2]) < 1e-6
+    assert 6 < np.std(turned) < 14 and abs(np.mean(turned)) < 5
+
+
 def test_seed_and_name_decide():
     config = RigConfig(kind="random")
     one = place_cameras(stander(), config, seed=1)

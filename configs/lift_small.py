@@ -56,7 +56,7 @@ def get_config() -> ConfigDict:
     config.clip.evaluation_stride = 27
     config.model.update(dim_feat=64, dim_rep=64, depth=2, num_heads=4, mlp_ratio=2, maxlen=27)
     config.objective.weights = objective_weights(mpjpe=1, velocity=1)
-    config.training.epochs = 1
+    config.training.epochs = 2
     config.training.batch_size = 8
     config.training.optimizer.name = "adam"
     config.training.learning_rate = 1.2e-3

@@ -38,8 +38,6 @@ class VideoPose3D(nn.Module):
             statistics, which then are of fewer frames.  Longer clips are always dilated.
         channels: of the features.
         drop_rate: dropout in the blocks.
-        from_keypoints: x and y are what the network adds to the keypoints of the same joint and
-            frame, which asks for `num_joints_out` like `num_joints_in`; ours, for 2.5D poses.
         batch_norm_axis: mapped axis whose devices share the batch's statistics; empty: each has
             its own.
         dtype: compute dtype, float32 or bfloat16; parameters and outputs are float32.
@@ -56,7 +54,6 @@ class VideoPose3D(nn.Module):
     strided: bool = True
     channels: int = 1024
     drop_rate: float = 0.25
-    from_keypoints: bool = False
     batch_norm_axis: str = ""
     dtype: DTypeLike = jnp.float32
 
@@ -65,11 +62,6 @@ class VideoPose3D(nn.Module):
         sizes = ("num_joints_in", "num_joints_out", "in_features", "channels")
         check_hyperparameters(self, sizes)
         check_filter_widths(self)
-        if self.from_keypoints and self.num_joints_in != self.num_joints_out:
-            raise InputError(
-                f"{type(self).__name__}: from_keypoints with {self.num_joints_in} keypoints and "
-                f"{self.num_joints_out} joints; expected as many"
-            )
 
     @property
     def receptive_field(self) -> int:
@@ -124,13 +116,7 @@ class VideoPose3D(nn.Module):
             name="network",
         )(x, train, batch_norm_momentum)
         # The last layer computes in float32: its rounding is the poses'.
-        poses = x.reshape(batch, -1, self.num_joints_out, 3)
-        if not self.from_keypoints:
-            return poses
-        context = self.receptive_field - 1
-        first = context if self.causal else context // 2
-        seen = jnp.asarray(keypoints)[:, first : first + poses.shape[1], :, :2]
-        return poses.at[..., :2].add(seen)
+        return x.reshape(batch, -1, self.num_joints_out, 3)
 
 
 def check_filter_widths(module: nn.Module) -> None:

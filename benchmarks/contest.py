@@ -36,8 +36,10 @@ KNOWN_PEAKS = {
 }
 
 
-def parse_arguments(description: str | None) -> argparse.Namespace:
-    """The common flags; also fixes how the process uses memory."""
+def parse_arguments(
+    description: str | None, extend: Callable[[argparse.ArgumentParser], None] = lambda _: None
+) -> argparse.Namespace:
+    """The common flags and what `extend` adds; also fixes how the process uses memory."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--model", default="repose", choices=list(models.MODELS))
     parser.add_argument(
@@ -63,6 +65,7 @@ def parse_arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument(
         "--keep-malloc", action="store_true", help="leave the C library's allocation as it is"
     )
+    extend(parser)
     arguments = parser.parse_args()
     if not arguments.keep_malloc:
         reuse_freed_memory()

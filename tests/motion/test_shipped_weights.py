@@ -19,7 +19,7 @@ def lifter() -> Lifter:
 
 @pytest.fixture(scope="module")
 def walk():
-    """Procedural motion, of which nothing was trained on, as four cameras see it."""
+    """Somebody made up who was not trained on, as four cameras see it."""
     return capture(generate_motion(["zoe"], seconds=4.0, frame_rate=30.0, actions=["walking"]))
 
 

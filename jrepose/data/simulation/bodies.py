@@ -47,7 +47,10 @@ _AXIS_UNKNOWN, _AXIS_KNOWN = np.deg2rad((4, 15))
 
 
 def performances(
-    recordings: Sequence[Recording], copies: int, body_spread: float, limb_spread_deg: float,
+    recordings: Sequence[Recording],
+    copies: int,
+    body_spread: float,
+    limb_spread_deg: float,
     seed: int,
 ) -> list[Recording]:
     """Each recording several times, by other bodies (`with_other_body`) and otherwise
@@ -98,9 +101,7 @@ def with_other_limbs(recording: Recording, spread_deg: float, seed: int) -> Reco
             known = np.clip((bend - _AXIS_UNKNOWN) / (_AXIS_KNOWN - _AXIS_UNKNOWN), 0, 1)
             wanted = bend + known * spread * _slow(rng, recording, 1)[:, 0]
             change = np.clip(wanted, np.minimum(bend, _AXIS_UNKNOWN), _LARGEST_BEND) - bend
-            _turn_below(
-                poses, skeleton, joint, axis * (change / np.maximum(area, 1e-9))[:, None]
-            )
+            _turn_below(poses, skeleton, joint, axis * (change / np.maximum(area, 1e-9))[:, None])
     return dataclasses.replace(recording, positions_mm=poses.astype(np.float32))
 
 

@@ -61,9 +61,7 @@ def test_other_limbs_keep_lengths_and_the_way_that_hinges_bend(walk):
 
 def test_limbs_turn_slowly(walk):
     other = with_other_limbs(walk, 20.0, seed=0)
-    steps = [
-        np.linalg.norm(np.diff(r.positions_mm, axis=0), axis=-1).max() for r in (walk, other)
-    ]
+    steps = [np.linalg.norm(np.diff(r.positions_mm, axis=0), axis=-1).max() for r in (walk, other)]
     assert steps[1] < 2 * steps[0]
 
 
@@ -114,6 +112,4 @@ def test_only_training_is_varied():
     assert len(varied["train"].videos) == 4 * len(plain["train"].videos)
     assert {video.subject for video in varied["train"].videos} == {"ada", "procedural0"}
     for split in ("validation", "test"):
-        np.testing.assert_array_equal(
-            varied[split].poses_camera_mm, plain[split].poses_camera_mm
-        )
+        np.testing.assert_array_equal(varied[split].poses_camera_mm, plain[split].poses_camera_mm)

@@ -184,7 +184,7 @@ def call_in_the_second_stage(call, replace):
 
     def indices_after_call(self, step):
         asked.append(step)
-        if len(asked) == 4 + 4:
+        if asked[-1] == 3 and asked.count(3) == 2:
             call()
         return indices(self, step)
 

@@ -229,7 +229,7 @@ def main(argv: Sequence[str]) -> int:
         for row in flag_values["rows"].value:
             if row not in study.rows:
                 raise InputError(f"unknown row {row!r}; known: {', '.join(study.rows)}")
-            workdir = output / f"{row.replace('/', '')}_seed{seed}"
+            workdir = output / _folder(row, seed)
             if (workdir / "test" / "scores.json").exists():
                 continue
             print(f"{row}, seed {seed}", flush=True)
@@ -241,12 +241,16 @@ def main(argv: Sequence[str]) -> int:
                 continue
             if study.shared and row != study.shared[0]:
                 shared_row, stage = study.shared
-                _build_on(config, stage, output / f"{shared_row}_seed{seed}" / stage)
+                _build_on(config, stage, output / _folder(shared_row, seed) / stage)
             _run(config, workdir, splits, initial)
     if study.flat:
         _score_flat(base, splits["test"], output / FLAT / "test")
     _summarise(study, output)
     return 0
+
+
+def _folder(row: str, seed: int | str) -> str:
+    return f"{row.replace('/', '')}_seed{seed}"
 
 
 def _build_on(config: ConfigDict, stage: str, trained: pathlib.Path) -> None:
@@ -290,7 +294,7 @@ def _score_flat(config, dataset, output: pathlib.Path) -> None:
 def _summarise(study: Study, output: pathlib.Path) -> None:
     found: dict[str, list[Mapping[str, float]]] = {}
     for row in (*[FLAT] * study.flat, *study.rows):
-        pattern = row if row == FLAT else f"{row.replace('/', '')}_seed*"
+        pattern = row if row == FLAT else _folder(row, "*")
         paths = sorted(output.glob(f"{pattern}/test/scores.json"))
         if paths:
             found[row] = [json.loads(path.read_text())["scores"] for path in paths]

@@ -84,9 +84,9 @@ def default_config() -> ConfigDict:
     config.data.label = "univ_annot3"  # mpi_inf_3dhp: or annot3, the subjects' true size
     config.data.frame_rate = 50.0  # Hz; motion is resampled to it
     config.data.seconds = 20.0  # procedural motion: length of each recording
+    config.data.procedural_people = 0  # made-up people who join those that are filmed for training
     # procedural, mocap, training only: how often each recording is performed, by other bodies
     # (standard deviation of proportions) that hold their limbs otherwise (degrees).
-    config.data.procedural_people = 0  # mocap, training only: made-up people besides
     config.data.copies = 1
     config.data.body_spread = 0.0
     config.data.limb_spread_deg = 0.0

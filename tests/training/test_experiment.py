@@ -31,6 +31,11 @@ def test_objective_of_a_batch_is_the_mean_of_its_parts(reduction):
         assert whole > 1e4
 
 
+def test_the_objective_has_the_configured_margin():
+    config = tiny.ranking_config(objective__ranking_margin=0.25)
+    assert batch_objective(config, HUMAN36M_17).ranking_margin == 0.25
+
+
 def test_model_computes_in_the_configured_precision():
     assert create_model(tiny.config()).dtype == np.dtype("float32")
     assert create_model(tiny.config(precision="bfloat16")).dtype == np.dtype("bfloat16")

@@ -45,7 +45,11 @@ def test_another_body_has_other_lengths_and_the_same_directions(walk):
     np.testing.assert_allclose(factor, factor[:1].repeat(len(factor), 0), rtol=1e-3)
     ends = [child for _, child in HUMAN36M_17.limbs]
     of_joint = dict(zip((HUMAN36M_17.joint_names[end] for end in ends), factor[0], strict=True))
-    assert of_joint["left_wrist"] == pytest.approx(of_joint["right_wrist"], rel=1e-3)
+    for joint in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist"):
+        assert of_joint[f"left_{joint}"] == pytest.approx(of_joint[f"right_{joint}"], rel=1e-3)
+    for one, other in (("left_knee", "left_ankle"), ("spine", "thorax"), ("neck", "head")):
+        assert of_joint[one] == pytest.approx(of_joint[other], rel=1e-3)
+    assert not any(abs(factor - 1) < 1e-3 for factor in of_joint.values())
     assert len({round(float(f), 3) for f in of_joint.values()}) >= 6
 
 

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Shaped
 
-from jrepose.data.dataset import PoseDataset
+from jrepose.data.dataset import Dataset, PoseDataset
 from jrepose.data.flip import flip_poses
+from jrepose.data.images.dataset import ImageDataset, mirrored_images, mirrored_joints
 from jrepose.errors import InputError
 
 Batch = Mapping[str, Shaped[ArrayLike, "clips _ ..."]]
@@ -86,6 +87,22 @@ def _heatmap_boxes(dataset: PoseDataset) -> Column:
     return Column(dataset.heatmap_boxes(), INPUTS, mirror)
 
 
+def _images(dataset: ImageDataset) -> Column:
+    return Column(dataset.images, INPUTS, mirrored_images)
+
+
+def _joints_px(dataset: ImageDataset) -> Column:
+    skeleton, width = dataset.skeleton, dataset.images.shape[-2]
+    return Column(
+        dataset.joints_px, INPUTS, lambda joints: mirrored_joints(joints, skeleton, width)
+    )
+
+
+def _joints_seen(dataset: ImageDataset) -> Column:
+    order = dataset.skeleton.flip_permutation
+    return Column(dataset.joints_seen, INPUTS, lambda seen: seen[..., order])
+
+
 # Of a lens: the principal point's x, and the tangential coefficient that goes with x.
 _SIDEWAYS = np.array([2, 7])
 
@@ -106,17 +123,31 @@ target space; the keypoints of the frames that are labelled; the root's position
 corners."""
 
 
-def columns_of(dataset: PoseDataset, names: Iterable[str]) -> dict[str, Column]:
+IMAGE_COLUMNS: Mapping[str, Callable[[ImageDataset], Column]] = {
+    "images": _images,
+    "joints_px": _joints_px,
+    "joints_seen": _joints_seen,
+    "views_seen": lambda dataset: Column(dataset.views_seen),
+}
+"""Columns that an image dataset has, fields of `ImageDataset`, all at the frames of the inputs:
+`images [clips, frames, views, height, width, 3]` of uint8, `joints_px [clips, frames, views,
+joints, 2]` in crop pixels, `joints_seen [clips, frames, views, joints]`, `views_seen [clips,
+frames, views]`."""
+
+
+def columns_of(dataset: Dataset, names: Iterable[str]) -> dict[str, Column]:
     """The named columns of a dataset.
 
     Raises:
         InputError: there is no such column, or the dataset lacks what it is made of.
     """
+    of_images = isinstance(dataset, ImageDataset)
+    known, kind = (IMAGE_COLUMNS, "image") if of_images else (COLUMNS, "pose")
     names = tuple(names)
     for name in names:
-        if name not in COLUMNS:
-            raise InputError(f"no column {name!r} in pose datasets; known: {', '.join(COLUMNS)}")
-    return {name: COLUMNS[name](dataset) for name in names}
+        if name not in known:
+            raise InputError(f"no column {name!r} in {kind} datasets; known: {', '.join(known)}")
+    return {name: known[name](dataset) for name in names}
 
 
 def by_split(names: Iterable[str]) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int8
@@ -19,6 +20,48 @@ from jrepose.errors import InputError
 from jrepose.skeleton import Skeleton
 
 TARGET_SPACES = ("image", "camera_m", "camera_mm", "camera_by_width")
+
+
+@runtime_checkable
+class FrameRange(Protocol):
+    """The frames `start:stop` of a dataset, which no clip leaves."""
+
+    name: str
+    subject: str
+    action: str
+    frame_rate: float
+    start: int
+    stop: int
+
+    @property
+    def frames(self) -> int: ...
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """What windows, training and checkpoints ask of a dataset, of poses (`PoseDataset`) or of
+    images (`images.dataset.ImageDataset`)."""
+
+    skeleton: Skeleton
+    target_space: str
+    scaling: str
+
+    @property
+    def frames(self) -> int: ...
+
+    @property
+    def videos(self) -> Sequence[FrameRange]: ...
+
+    @property
+    def valid(self) -> Bool[np.ndarray, " frames"]: ...
+
+    @property
+    def keypoint_skeleton(self) -> Skeleton: ...
+
+    @property
+    def labelled(self) -> bool: ...
+
+    def fingerprint(self) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jrepose.data.dataset import PoseDataset
+from jrepose.data.dataset import Dataset
 from jrepose.errors import InputError
 from jrepose.skeleton import Skeleton
 
 _LOG = logging.getLogger(__name__)
 
 
-def describe(dataset: PoseDataset, config: ConfigDict) -> dict[str, Any]:
+def describe(dataset: Dataset, config: ConfigDict) -> dict[str, Any]:
     """What a checkpoint says of itself, besides its config and step.
 
     Args:
@@ -52,7 +52,7 @@ def _structure(skeleton: Skeleton, of: str) -> dict[str, Any]:
     }
 
 
-def check_fits(description: Mapping[str, Any], dataset: PoseDataset, origin: object) -> None:
+def check_fits(description: Mapping[str, Any], dataset: Dataset, origin: object) -> None:
     """Checks that a checkpoint can be evaluated on a dataset.
 
     Another frame rate is possible and is warned of.
@@ -105,5 +105,5 @@ def check_fits(description: Mapping[str, Any], dataset: PoseDataset, origin: obj
         )
 
 
-def _frame_rates(dataset: PoseDataset) -> list[float]:
+def _frame_rates(dataset: Dataset) -> list[float]:
     return sorted({float(video.frame_rate) for video in dataset.videos})

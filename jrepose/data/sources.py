@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ml_collections import ConfigDict
 
 from jrepose.data import cache
-from jrepose.data.dataset import PoseDataset, Video
+from jrepose.data.dataset import Dataset, PoseDataset, Video
 from jrepose.data.formats.custom import custom_files, read_custom
 from jrepose.data.formats.human36m_sh import human36m_sh_file, read_human36m_sh
 from jrepose.data.formats.mpi_inf_3dhp import read_mpi_inf_3dhp, source_files
@@ -177,7 +177,7 @@ def _check_names(field: str, names: object) -> None:
         raise InputError(f"{field} is {names!r}; expected names, such as \"('a', 'b')\"")
 
 
-def describe(dataset: PoseDataset) -> str:
+def describe(dataset: Dataset) -> str:
     """One line: subjects, videos, frames."""
     subjects = sorted({video.subject for video in dataset.videos})
     return (

@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 from ml_collections import ConfigDict
 
-from jrepose.data.dataset import PoseDataset, Video
+from jrepose.data.dataset import Dataset, FrameRange
 from jrepose.errors import InputError
 from jrepose.frames import middle
 
@@ -80,7 +80,7 @@ class EvaluationWindows(NamedTuple):
     scored: Bool[np.ndarray, "clips targets"]
 
 
-def clips_for_training(dataset: PoseDataset, clip: ConfigDict) -> Windows:
+def clips_for_training(dataset: Dataset, clip: ConfigDict) -> Windows:
     """`training_windows` of a dataset as a config's `clip` section wants them."""
     _say_what_is_short(dataset.videos, clip, clip.windows)
     return training_windows(
@@ -89,7 +89,7 @@ def clips_for_training(dataset: PoseDataset, clip: ConfigDict) -> Windows:
     )  # fmt: skip
 
 
-def clips_for_evaluation(dataset: PoseDataset, clip: ConfigDict) -> EvaluationWindows:
+def clips_for_evaluation(dataset: Dataset, clip: ConfigDict) -> EvaluationWindows:
     """`evaluation_windows` of a dataset as a config's `clip` section wants them."""
     _say_what_is_short(dataset.videos, clip, clip.evaluation_windows)
     return evaluation_windows(
@@ -98,7 +98,7 @@ def clips_for_evaluation(dataset: PoseDataset, clip: ConfigDict) -> EvaluationWi
     )  # fmt: skip
 
 
-def _say_what_is_short(videos: Sequence[Video], clip: ConfigDict, kind: str) -> None:
+def _say_what_is_short(videos: Sequence[FrameRange], clip: ConfigDict, kind: str) -> None:
     span = (clip.frames - 1) * clip.every + 1
     short = sum(video.frames < span for video in videos)
     if short and kind in _SHORT:
@@ -115,7 +115,7 @@ def _say_once(message: str) -> None:
 
 
 def training_windows(
-    videos: Sequence[Video],
+    videos: Sequence[FrameRange],
     frames: int,
     stride: int,
     kind: str = "cover",
@@ -162,7 +162,7 @@ def training_windows(
 
 
 def evaluation_windows(
-    videos: Sequence[Video],
+    videos: Sequence[FrameRange],
     frames: int,
     stride: int,
     kind: str = "cover",
@@ -217,7 +217,7 @@ def evaluation_windows(
 
 
 def _most_central(
-    videos: Sequence[Video],
+    videos: Sequence[FrameRange],
     index: Int32[np.ndarray, "clips frames"],
     distinct: Bool[np.ndarray, "clips frames"],
 ) -> Bool[np.ndarray, "clips frames"]:
@@ -236,7 +236,7 @@ def _most_central(
 
 
 def chunked_windows(
-    videos: Sequence[Video], chunk: int, pad: int = 0, causal_shift: int = 0
+    videos: Sequence[FrameRange], chunk: int, pad: int = 0, causal_shift: int = 0
 ) -> tuple[Int32[np.ndarray, "clips inputs"], Int32[np.ndarray, "clips {chunk}"]]:
     """VideoPose3D's windows: chunks of target frames, each with context on both sides.
 
@@ -269,7 +269,9 @@ def chunked_windows(
     return _stack(inputs, chunk + 2 * pad), _stack(targets, chunk)
 
 
-def unchunked_window(video: Video, pad: int, causal_shift: int = 0) -> Int32[np.ndarray, " inputs"]:
+def unchunked_window(
+    video: FrameRange, pad: int, causal_shift: int = 0
+) -> Int32[np.ndarray, " inputs"]:
     """VideoPose3D's test window: a whole video with `pad` edge frames before and after it.
 
     Args:
@@ -319,7 +321,7 @@ def _stack(windows: Sequence[np.ndarray], frames: int) -> np.ndarray:
 
 
 def _centres(
-    videos: Sequence[Video], frames: int, stride: int, kind: str
+    videos: Sequence[FrameRange], frames: int, stride: int, kind: str
 ) -> Int32[np.ndarray, "clips 3"]:
     """Middle frames of windows that may overhang their video, its first frame and its last."""
     if frames % 2 == 0:
@@ -349,7 +351,7 @@ def _around(
 
 
 def _repeated_windows(
-    videos: Sequence[Video], frames: int, stride: int, kind: str, every: int
+    videos: Sequence[FrameRange], frames: int, stride: int, kind: str, every: int
 ) -> tuple[Int32[np.ndarray, "clips {frames}"], Bool[np.ndarray, "clips {frames}"]]:
     """Windows inside the video, and which entries are not a short video's repeated frame."""
     starts, lasts = [], []
@@ -367,7 +369,7 @@ def _repeated_windows(
 
 
 def _resampled_windows(
-    videos: Sequence[Video], frames: int, stride: int
+    videos: Sequence[FrameRange], frames: int, stride: int
 ) -> Int32[np.ndarray, "clips {frames}"]:
     """The published slicing of Human3.6M-SH (MotionBERT).
 
@@ -393,7 +395,7 @@ def _resampled_windows(
 
 
 def _stretched_windows(
-    videos: Sequence[Video], frames: int, stride: int
+    videos: Sequence[FrameRange], frames: int, stride: int
 ) -> Int32[np.ndarray, "clips {frames}"]:
     """A window every `stride` frames to the very end; what is too short repeats frames evenly.
 

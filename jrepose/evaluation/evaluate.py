@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from jrepose import parallel
 from jrepose.data.columns import columns_of
-from jrepose.data.dataset import PoseDataset
+from jrepose.data.dataset import Dataset, PoseDataset
 from jrepose.data.windows import EvaluationWindows, clips_for_evaluation
 from jrepose.errors import InputError
 from jrepose.evaluation.predict import predict_clips, score_clips
@@ -113,7 +113,7 @@ def _predict(
 def score_dataset(
     task: ScoredTask,
     variables: PyTree,
-    dataset: PoseDataset,
+    dataset: Dataset,
     config: ConfigDict,
     *,
     devices: parallel.Devices | None = None,
@@ -134,7 +134,7 @@ def score_dataset(
     )
 
 
-def check_settings(config: ConfigDict, dataset: PoseDataset) -> None:
+def check_settings(config: ConfigDict, dataset: Dataset) -> None:
     """Refuses before a training what its first validation would refuse.
 
     Raises:
@@ -154,7 +154,7 @@ def check_settings(config: ConfigDict, dataset: PoseDataset) -> None:
 
 
 def _read_settings(
-    config: ConfigDict, dataset: PoseDataset
+    config: ConfigDict, dataset: Dataset
 ) -> tuple[Protocol, PublishedRow | None, EvaluationWindows]:
     evaluation = config.evaluation
     protocol = Protocol(

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int, Int32
 
 from jrepose import metrics
-from jrepose.data.dataset import PoseDataset
+from jrepose.data.dataset import Dataset, PoseDataset
 from jrepose.data.windows import EvaluationWindows
 from jrepose.errors import InputError
 
@@ -85,11 +85,11 @@ class Protocol:
                     f"evaluation.exclude has {name!r}; expected SUBJECT/ACTION such as S3/Walking"
                 )
 
-    def target_on(self, dataset: PoseDataset) -> str:
+    def target_on(self, dataset: Dataset) -> str:
         """The ground truth to compare with, `"image"` or `"camera"`."""
         return self.target or ("image" if dataset.target_space == "image" else "camera")
 
-    def check(self, dataset: PoseDataset) -> None:
+    def check(self, dataset: Dataset) -> None:
         """Refuses what a dataset does not allow.
 
         Raises:

@@ -11,13 +11,15 @@ from types import MappingProxyType
 
 from ml_collections import ConfigDict
 
-from jrepose.data.dataset import PoseDataset
+from jrepose.data.dataset import Dataset
+from jrepose.data.images.dataset import ImageDataset
 from jrepose.errors import InputError
 from jrepose.tasks import diffpose, lifting, masked, semi_supervised
 from jrepose.tasks.task import CONTEXT, Clock, Outcome, ScoredTask, Task, Trainable
 
 __all__ = [
     "CONTEXT",
+    "ON_IMAGES",
     "TASKS",
     "WITH_CONTEXT",
     "WITHOUT_POSES",
@@ -29,7 +31,7 @@ __all__ = [
     "create",
 ]
 
-TASKS: Mapping[str, Callable[[ConfigDict, PoseDataset, Clock | None], Task]] = MappingProxyType(
+TASKS: Mapping[str, Callable[[ConfigDict, Dataset, Clock | None], Task]] = MappingProxyType(
     {
         "lifting": lifting.from_config,
         "masked": masked.from_config,
@@ -42,11 +44,14 @@ TASKS: Mapping[str, Callable[[ConfigDict, PoseDataset, Clock | None], Task]] = M
 WITHOUT_POSES = ("masked",)
 """Those that are a `ScoredTask`."""
 
+ON_IMAGES = ("detection",)
+"""Those that learn from an `ImageDataset`; all others do from a `PoseDataset`."""
+
 WITH_CONTEXT = ("diffpose",)
 """Those that build on a frozen encoder, the collection `CONTEXT`, by `config.context`."""
 
 
-def create(config: ConfigDict, dataset: PoseDataset, clock: Clock | None = None) -> Trainable:
+def create(config: ConfigDict, dataset: Dataset, clock: Clock | None = None) -> Trainable:
     """The config's task.
 
     Args:
@@ -55,8 +60,15 @@ def create(config: ConfigDict, dataset: PoseDataset, clock: Clock | None = None)
         clock: the epoch of a step; None where nothing is to be trained.
 
     Raises:
-        InputError: unknown task, or values in the config that cannot be.
+        InputError: unknown task, data of another kind, or values in the config that cannot be.
     """
     if config.task not in TASKS:
         raise InputError(f"unknown config.task {config.task!r}; known: {', '.join(TASKS)}")
+    of_images = isinstance(dataset, ImageDataset)
+    if of_images != (config.task in ON_IMAGES):
+        kinds = ("poses", "images")
+        raise InputError(
+            f"config.task {config.task!r} learns from {kinds[not of_images]}, and "
+            f"config.data.source {config.data.source!r} has {kinds[of_images]}"
+        )
     return TASKS[config.task](config, dataset, clock)

@@ -14,7 +14,7 @@ from jrepose import parallel, tasks
 from jrepose.config import AUTO
 from jrepose.data.batches import Batches, ClipOrder, JoinedBatches, create_batches
 from jrepose.data.columns import by_split, columns_of
-from jrepose.data.dataset import PoseDataset
+from jrepose.data.dataset import Dataset
 from jrepose.data.description import describe
 from jrepose.data.sources import UNLABELLED
 from jrepose.data.windows import clips_for_training
@@ -62,7 +62,7 @@ class Experiment:
 
 def create_experiment(
     config: ConfigDict,
-    splits: Mapping[str, PoseDataset],
+    splits: Mapping[str, Dataset],
     devices: Sequence[jax.Device] | None = None,
     *,
     initial: Mapping[str, Any] | None = None,
@@ -149,9 +149,7 @@ def create_experiment(
     )
 
 
-def _check_splits(
-    task: tasks.Trainable, splits: Mapping[str, PoseDataset], config: ConfigDict
-) -> None:
+def _check_splits(task: tasks.Trainable, splits: Mapping[str, Dataset], config: ConfigDict) -> None:
     """Refuses a split that the task needs and that is not there, or the other way round."""
     wanted = by_split(task.columns)
     for split in wanted:
@@ -170,7 +168,7 @@ def _check_splits(
 def _with_other_splits(
     batches: Batches,
     task: tasks.Trainable,
-    splits: Mapping[str, PoseDataset],
+    splits: Mapping[str, Dataset],
     config: ConfigDict,
     devices: Sequence[jax.Device],
 ) -> Batches:

@@ -20,7 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from jrepose import checkpoints, parallel, tasks
 from jrepose.config import AUTO, to_json
-from jrepose.data.dataset import PoseDataset
+from jrepose.data.dataset import Dataset
 from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import check_settings
 from jrepose.evaluation.tables import SCORE_LABELS
@@ -72,7 +72,7 @@ class TrainingResult:
 def train(
     config: ConfigDict,
     workdir: str | pathlib.Path,
-    splits: Mapping[str, PoseDataset],
+    splits: Mapping[str, Dataset],
     *,
     devices: Sequence[jax.Device] | None = None,
     initial: Mapping[str, Any] | None = None,
@@ -119,7 +119,7 @@ def train(
 def _train(
     config: ConfigDict,
     workdir: pathlib.Path,
-    splits: Mapping[str, PoseDataset],
+    splits: Mapping[str, Dataset],
     resolved: Mapping[str, Any],
     fingerprints: Mapping[str, str],
     devices: Sequence[jax.Device] | None,

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from jrepose import checkpoints, parallel, tasks
 from jrepose.config import stage_configs
-from jrepose.data.dataset import PoseDataset
+from jrepose.data.dataset import Dataset
 from jrepose.training.loop import TrainingResult, train
 
 _LOG = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 def train_stages(
     config: ConfigDict,
     workdir: str | pathlib.Path,
-    splits: Mapping[str, PoseDataset],
+    splits: Mapping[str, Dataset],
     *,
     devices: Sequence[jax.Device] | None = None,
     initial: Mapping[str, Any] | None = None,

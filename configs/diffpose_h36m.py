@@ -44,9 +44,12 @@ noise shared by the steps of a hypothesis, the rate's fall every ten epochs
 From the released code: five channels (u, v too), noise as the answer, no context but the encoder's
 pose as the start, steps and levels, Adam at 1e-3, x0.9 after 60 epochs, 1024 poses, clipping at 1.
 The single-frame code trains on ground-truth 2D, also for CPN: train `released`, evaluate with
-`released_cpn`.  Its noise of u, v is in a file that no script makes; here it is the video code's
-constant.  It keeps a moving average that it never reads: `--config.training.ema_decay=0.999` reads
-one.  It zeroes the encoder's root, and so do we (`config.diffusion.context_root`).
+`released_cpn`.  Its noise of u, v is in files that no script makes, data_2d_h36m_gt_gmm.npz and
+data_2d_h36m_cpn_ft_h36m_dbb_gmm.npz: who has them sets `config.data.detections=gt_gmm`.  Each joint
+is then at one of its kernels, drawn in training and in evaluation, as wide as the file says;
+without them the width is the video code's constant.  It keeps a moving average that it never
+reads: `--config.training.ema_decay=0.999` reads one.  It zeroes the encoder's root, and so do we
+(`config.diffusion.context_root`).
 
 `small`: a narrow network, tries the data on a CPU and compares with nothing.
 """

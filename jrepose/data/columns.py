@@ -103,6 +103,15 @@ def _joints_seen(dataset: ImageDataset) -> Column:
     return Column(dataset.joints_seen, INPUTS, lambda seen: seen[..., order])
 
 
+def _kernels(dataset: PoseDataset) -> Column:
+    joints = dataset.keypoint_skeleton.flip_permutation
+
+    def mirror(values):
+        return jnp.asarray(values)[..., joints, :, :].at[..., 1].multiply(-1)
+
+    return Column(dataset.model_kernels(), INPUTS, mirror)
+
+
 # Of a lens: the principal point's x, and the tangential coefficient that goes with x.
 _SIDEWAYS = np.array([2, 7])
 
@@ -115,12 +124,13 @@ COLUMNS: Mapping[str, Callable[[PoseDataset], Column]] = {
     "intrinsics": _intrinsics,
     "heatmaps": _heatmaps,
     "heatmap_boxes": _heatmap_boxes,
+    "kernels": _kernels,
 }
 """Columns that a pose dataset has: the model's inputs x, y, confidence, and its labels in the
 target space; the keypoints of the frames that are labelled; the root's position in camera axes
 `[clips, frames, 1, 3]` in the target space's unit; the lens, see
 `camera.project_to_2d`; the detector's heatmaps and the part of the image that they cover, two
-corners."""
+corners; its kernels."""
 
 
 IMAGE_COLUMNS: Mapping[str, Callable[[ImageDataset], Column]] = {

@@ -20,6 +20,7 @@ from jrepose.errors import InputError
 from jrepose.skeleton import Skeleton
 
 TARGET_SPACES = ("image", "camera_m", "camera_mm", "camera_by_width")
+KERNEL_CHANNELS = ("weight", "x", "y", "scale_u", "scale_v")
 
 
 @runtime_checkable
@@ -121,6 +122,8 @@ class PoseDataset:
             millimetres; `"camera_by_width"`: root-relative millimetres times 2 / image width
             (MotionAGFormer's MPI-INF-3DHP).
         heatmaps: the detector's, where there are files of them.
+        kernels: places where a keypoint may be, `KERNEL_CHANNELS` of each: weight, pixels, and
+            what DiffPose's released code multiplies the noise of u, v with.
         scaling: of what a model sees.  `"screen"`: x is [-1, 1] over the image's width, y by the
             same scale; `"person"`: both relative to the person, `scaling.person_scale`.
 
@@ -143,6 +146,7 @@ class PoseDataset:
     target_space: str = "image"
     scaling: str = "screen"
     heatmaps: Heatmaps | None = None
+    kernels: Float32[np.ndarray, "frames keypoints kernels 5"] | None = None
 
     def __post_init__(self):
         if self.keypoint_skeleton in (None, self.skeleton):
@@ -161,7 +165,7 @@ class PoseDataset:
                 raise InputError(
                     f"dataset: {name} has {len(array)} frames, keypoints_px has {self.frames}"
                 )
-            of_keypoints = name in ("keypoints_px", "confidence")
+            of_keypoints = name in ("keypoints_px", "confidence", "kernels")
             skeleton = self.keypoint_skeleton if of_keypoints else self.skeleton
             if array.ndim > 1 and array.shape[1] != skeleton.num_joints:
                 raise InputError(
@@ -244,6 +248,18 @@ class PoseDataset:
     def model_inputs(self) -> Float32[np.ndarray, "frames keypoints 3"]:
         """Keypoints as `scaling` says with confidence as third channel."""
         return np.concatenate([self._scaled(self.keypoints_px), self.confidence[..., None]], -1)
+
+    def model_kernels(self) -> Float32[np.ndarray, "frames keypoints kernels 5"]:
+        """The detector's kernels, their x and y as `scaling` says.
+
+        Raises:
+            InputError: the source has none.
+        """
+        kernels = self.label("kernels").copy()
+        places = kernels[..., 1:3]
+        flat = places.reshape(self.frames, -1, 2)
+        kernels[..., 1:3] = self._scaled(flat).reshape(places.shape)
+        return kernels
 
     def heatmap_boxes(self) -> Float32[np.ndarray, "frames 4"]:
         """The part of the image that every frame's heatmaps cover, as a model sees it."""
@@ -394,6 +410,7 @@ class PoseDataset:
             keypoints_px=np.ascontiguousarray(label[..., :2]),
             confidence=np.ones(label.shape[:2], np.float32),
             keypoint_skeleton=None,
+            kernels=None,
         )
 
     def fingerprint(self) -> str:

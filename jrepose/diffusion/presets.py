@@ -37,6 +37,8 @@ class Diffusion:
         components: of the mixture that noise is drawn from, M; 0: normal noise.
         noise_scale: deviation of normal noise by channel, in the target space's unit; (): 1.
         keypoints_in_state: whether u, v of the keypoints are diffused with x, y, z.
+        kernel_scale: where the detections have kernels, the one that is drawn says the deviation of
+            u, v in place of `noise_scale`.
         noisy_start: whether the way back begins with noise, or with the context encoder's pose as
             it is.
         condition: what the network is told of the clip besides: `"none"`, the context encoder's
@@ -73,6 +75,7 @@ class Diffusion:
     sampling_steps: int
     noise_scale: tuple[float, ...] = ()
     keypoints_in_state: bool = False
+    kernel_scale: bool = False
     condition: str = "none"
     context_root: str = "keep"
     eta: float = 0.0
@@ -161,11 +164,11 @@ PRESETS: Mapping[str, Diffusion] = MappingProxyType(
         "paper": Diffusion(**_PAPER),
         "released": Diffusion(
             **_RELEASED, sampling_levels=24, sampling_steps=2, context_root="zero",
-            noise_scale=_VIDEO_SCALE,
+            noise_scale=_VIDEO_SCALE, kernel_scale=True,
         ),
         "released_gt": Diffusion(
             **_RELEASED, sampling_levels=12, sampling_steps=2, context_root="zero",
-            noise_scale=_VIDEO_SCALE,
+            noise_scale=_VIDEO_SCALE, kernel_scale=True,
         ),
         "released_video": Diffusion(
             **_RELEASED, sampling_levels=6, sampling_steps=1, noise_scale=_VIDEO_SCALE
@@ -175,5 +178,5 @@ PRESETS: Mapping[str, Diffusion] = MappingProxyType(
 """Name -> settings.  "released" is the frame-based code on detected keypoints, "released_gt" on
 ground truth, "released_video" the video-based code.  After the paper's 50 steps 94.9 % of a pose's
 variance is left, where it says that nearly none is; with `schedule="cosine"` none is.  The
-frame-based code has the scale of the noise of u, v from a file of detections; here it is the
-video-based code's."""
+frame-based code has the scale of the noise of u, v from its file of detections, whose kernels are
+read (`config.data.detections="gt_gmm"`); with other detections it is the video-based code's."""

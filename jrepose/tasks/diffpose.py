@@ -38,6 +38,8 @@ _BINS = 256
 _LIMIT_M = 1.0  # of the histograms
 _AT_ONCE = 16  # poses whose mixtures are fitted side by side
 _HEATMAPS = ("heatmaps", "heatmap_boxes")
+_SCALE = "kernel_scale"  # of the kernels that were drawn, beside the columns
+_KERNEL_STREAM = 2**31  # beside the numbers of frames, which a clip's key is folded with
 
 # Metres, or what comes closest, in the unit of a target space.
 _UNITS = {"camera_mm": 1000.0, "camera_by_width": 2.0}
@@ -51,12 +53,14 @@ class Seen(NamedTuple):
         poses: the context encoder's.
         condition: what the denoiser is told of every joint; None: nothing.
         planes: where the detector says that the joints may be; None where nobody asks.
+        scale: of the noise of u, v, by the kernels that were drawn; None: the settings'.
     """
 
     keypoints: Float[Array, "clips frames joints 3"]
     poses: Float[Array, "clips frames joints 3"]
     condition: Float[Array, "clips frames joints features"] | None
     planes: uncertain.Planes | uncertain.Heatmaps | None
+    scale: Float[Array, "clips frames joints 2"] | None = None
 
 
 class Noise(NamedTuple):
@@ -90,6 +94,7 @@ class DiffPose:
             it compares them).
         root: what labels are relative to, see `lifting.relative_labels`.
         heatmaps: whether batches have a detector's heatmaps.
+        kernels: whether they have a detector's kernels, of which one is drawn for every joint.
     """
 
     model: nn.Module
@@ -101,12 +106,13 @@ class DiffPose:
     in_image: bool = False
     root: str = "frame"
     heatmaps: bool = False
+    kernels: bool = False
 
     score = "mpjpe"
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        return ("keypoints", *_HEATMAPS) if self.heatmaps else ("keypoints",)
+        return ("keypoints", *_HEATMAPS * self.heatmaps, *("kernels",) * self.kernels)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -151,6 +157,10 @@ class DiffPose:
         """
         del step
         settings = self.diffusion
+        if self.kernels:
+            of_kernels, key = jax.random.split(key)
+            clips = len(batch["keypoints"])
+            batch = self._at_kernels(batch, jax.random.split(of_kernels, clips))
         seen = self._see(variables, batch, flip=False)
         labels = relative_labels(jnp.asarray(batch["poses"]), self.root, self.skeleton.root)
         of_noise, of_steps, of_dropout = jax.random.split(key, 3)
@@ -235,6 +245,9 @@ class DiffPose:
         what else it is told see the clip as it is.
         """
         settings = self.diffusion
+        if self.kernels:
+            of_kernels = jax.vmap(jax.random.fold_in, (0, None))(keys, _KERNEL_STREAM)
+            batch = self._at_kernels(batch, of_kernels)
         seen = self._see(variables, batch, flip=flip)
         parameters, told = {"params": variables["params"]}, _told(seen.condition)
 
@@ -282,6 +295,15 @@ class DiffPose:
             return state
         return forward.noised(state, noise.values[0], float(way.left[0] ** 2))
 
+    def _at_kernels(self, batch: Batch, keys: Key[Array, " clips"]) -> Batch:
+        """Every keypoint at one of its kernels, as likely as its weight."""
+        kernels = jnp.asarray(batch["kernels"])
+        logits = jnp.log(kernels[..., 0])
+        chosen = jax.vmap(jax.random.categorical)(keys, logits)[..., None, None]
+        drawn = jnp.take_along_axis(kernels, chosen, axis=-2)[..., 0, :]
+        keypoints = jnp.asarray(batch["keypoints"]).at[..., :2].set(drawn[..., 1:3])
+        return {**batch, "keypoints": keypoints, _SCALE: drawn[..., 3:]}
+
     def _see(self, variables: Variables, batch: Batch, *, flip: bool) -> Seen:
         """What the detector and the encoder say of the frames that are denoised."""
         settings, context = self.diffusion, variables[CONTEXT]
@@ -309,7 +331,8 @@ class DiffPose:
             planes = self._planes(batch, keypoints, poses)
         if features is not None:
             features = jax.lax.stop_gradient(middle(features, self.targets))
-        return jax.lax.stop_gradient(Seen(keypoints, poses, features, planes))
+        scale = middle(batch[_SCALE], self.targets) if _SCALE in batch else None
+        return jax.lax.stop_gradient(Seen(keypoints, poses, features, planes, scale))
 
     def _planes(self, batch, keypoints, poses) -> uncertain.Planes | uncertain.Heatmaps:
         if self.heatmaps:
@@ -367,10 +390,14 @@ class DiffPose:
         if not settings.components:
 
             def normal(key):
-                noise = jax.random.normal(key, (*shape, joints, settings.channels))
-                return noise * in_rank_of(jnp.array(settings.noise_scale or (1.0,)), noise)
+                return jax.random.normal(key, (*shape, joints, settings.channels))
 
+            scale = jnp.array(settings.noise_scale or (1.0,) * settings.channels)
+            if seen.scale is not None and settings.kernel_scale:
+                scale = jnp.broadcast_to(scale, (*seen.scale.shape[:-1], settings.channels))
+                scale = scale.at[..., :2].set(seen.scale)[:, :, None, None]
             values = jax.vmap(jax.vmap(normal))(keys)
+            values = values * in_rank_of(scale, values)
             return Noise(0.0, jnp.moveaxis(values, (2, 3), (1, 0)))
 
         def of_mixture(pose):
@@ -486,6 +513,7 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
         in_image=in_image,
         root=config.training.root,
         heatmaps=dataset.heatmaps is not None,
+        kernels=dataset.kernels is not None,
     )
     _check_networks(task, config.clip.frames, dataset)
     return task

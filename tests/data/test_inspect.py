@@ -130,6 +130,12 @@ def write_stacked_hourglass(folder):
     return folder / "some.pkl"
 
 
+def write_kernels(folder):
+    contents = test_videopose3d.kernel_contents()
+    test_videopose3d.write(folder, contents, detections="gt_gmm")
+    return folder / "data_2d_h36m_gt_gmm.npz"
+
+
 def write_videopose3d(folder):
     poses, keypoints = test_videopose3d.human36m_contents()
     test_videopose3d.write(folder, (poses, keypoints))
@@ -222,6 +228,8 @@ FORMATS = {
     "videopose3d": (write_videopose3d, ["data_2d_h36m_gt.npz", "12 videos, 36 frames",
                                         "4 cameras: 54138969", "3 actions: Photo, Walking, Dir",
                                         "config.data.source=human36m"]),
+    "kernels": (write_kernels, ["2D keypoints of Human3.6M", "12 videos", "17 keypoints, human36m",
+                                "float32 [4, 17, 3, 5]"]),
     "humaneva": (write_humaneva, ["HumanEva-I in the layout of VideoPose3D", "9 videos, 27 frames",
                                   "2 subjects: Train/S3, Validate/S1", "15 joints, humaneva_15"]),
     "in the wild": (write_in_the_wild, ["2D keypoints of videos in the wild", "images 1280 x 720",

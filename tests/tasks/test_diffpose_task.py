@@ -218,6 +218,42 @@ def test_released_starts_at_the_encoders_pose_and_walks_its_steps():
     assert task.inputs == ("keypoints",) and task.columns == ("keypoints", "poses")
 
 
+def test_a_kernel_is_drawn_for_every_joint_and_says_how_wide_its_noise_is():
+    kernels = np.zeros((4, 3, 17, 2, 5), np.float32)
+    kernels[..., 0] = [0.25, 0.75]
+    kernels[..., 0, 1:] = [-1.0, -2.0, 0.01, 0.02]
+    kernels[..., 1, 1:] = [1.0, 2.0, 3.0, 4.0]
+    batch = {"keypoints": CLIPS, "kernels": kernels}
+    task, variables = of(Nothing(), PRESETS["released"], kernels=True)
+    assert task.inputs == ("keypoints", "kernels")
+    found = np.asarray(task.predict(variables, batch, KEYS, flip=False))
+    # The encoder sees what was drawn, and passes x, y through.
+    first = found[..., 1:, 0] < 0
+    assert 0.1 < first.mean() < 0.4 and len(np.unique(first, axis=0)) == 4
+    np.testing.assert_allclose(found[..., 1:, 1], 2 * found[..., 1:, 0], rtol=1e-5)
+    again = task.predict(
+        variables, {name: values[1:] for name, values in batch.items()}, KEYS[1:], flip=False
+    )
+    np.testing.assert_array_equal(again, found[1:])
+
+    def noise(preset):
+        task, _ = of(Nothing(), preset, kernels=True)
+        many = {**batch, "kernels": kernels * [0, 1, 1, 1, 1] + [[0], [1]] * np.eye(5)[0]}
+        seen = task._see(variables, task._at_kernels(many, KEYS), flip=False)
+        return np.asarray(task._noise(variables, seen, KEYS[:, None], 300).values)
+
+    deviations = noise(PRESETS["released"]).std(axis=(0, 1, 2, 3, 4))
+    np.testing.assert_allclose(deviations, [3, 4, 1, 1, 1], rtol=0.05)
+    deviations = noise(PRESETS["released_video"]).std(axis=(0, 1, 2, 3, 4))
+    np.testing.assert_allclose(deviations, [0.5, 0.5, 1, 1, 1], rtol=0.05)
+    loss = jax.jit(task.loss)
+    labelled = {**batch, "poses": CLIPS[:, 1:2]}
+    narrow, _ = loss(variables, labelled, jax.random.key(0), jnp.zeros((), int))
+    labelled["kernels"] = kernels * [1, 1, 1, 10, 10]
+    wide, _ = loss(variables, labelled, jax.random.key(0), jnp.zeros((), int))
+    assert wide > 10 * narrow
+
+
 def test_the_network_is_told_of_its_own_clip():
     settings = dataclasses.replace(
         PRESETS["paper"], prediction="clean", condition="poses", components=0, hypotheses=2

@@ -8,7 +8,10 @@ Two archives lie in one folder, each entry a pickled dictionary:
                                  metadata: num_joints, keypoints_symmetry, layout_name
 
 and the same for HumanEva-I with `humaneva15` for `h36m` and 15 joints.  MixSTE and most later
-lifters read these files.
+lifters read these files.  DiffPose's own are read too:
+
+  data_2d_h36m_DETECTIONS_gmm.npz  positions_2d: ... -> [frames, 17, kernels, 5] for each camera:
+                                   weight, x and y in pixels, and the scale of the noise of u, v
 """
 
 from __future__ import annotations
@@ -20,9 +23,17 @@ import numpy as np
 from jaxtyping import Float32
 
 from jrepose.camera import Camera, world_to_camera
-from jrepose.data.dataset import PoseDataset, Video
+from jrepose.data.dataset import KERNEL_CHANNELS, PoseDataset, Video
 from jrepose.data.formats import human36m, humaneva
-from jrepose.data.formats.videopose3d_files import AnyCamera, Benchmark, Leaf, find_files, load
+from jrepose.data.formats.videopose3d_files import (
+    AnyCamera,
+    Benchmark,
+    Leaf,
+    find_files,
+    has_kernels,
+    heaviest,
+    load,
+)
 from jrepose.data.labels import image_labels as labels_of
 from jrepose.data.plausibility import check_plausible
 from jrepose.errors import InputError
@@ -87,7 +98,8 @@ def read_human36m(
     Args:
         folder: holds both files.
         detections: of which detector, such as `"gt"`, `"cpn_ft_h36m_dbb"`,
-            `"detectron_pt_coco"` or `"sh_ft_h36m"`.
+            `"detectron_pt_coco"` or `"sh_ft_h36m"`; `"gt_gmm"`, `"cpn_ft_h36m_dbb_gmm"`:
+            DiffPose's, whose heaviest kernels are the keypoints.
         image_labels: whether to compute the 2.5D label from the calibration too, which adds
             half to the size of the dataset: depth relative to each frame's root.
 
@@ -142,6 +154,11 @@ def _read(
     # All of Human3.6M takes a gigabyte: room is made once, and what is copied there is let go.
     frames = sum(len(sequence.views) * sequence.frames for sequence in sequences)
     arrays = _allocate(frames, benchmark.skeleton, keypoint_skeleton, image_labels)
+    if has_kernels(files[1]):
+        count = max(view.array.shape[2] for sequence in sequences for view in sequence.views)
+        # One that a video has not has no weight.
+        shape = (frames, keypoint_skeleton.num_joints, count, len(KERNEL_CHANNELS))
+        arrays["kernels"] = np.zeros(shape, np.float32)
     videos: list[Video] = []
     while sequences:
         sequence = sequences.popleft()
@@ -208,9 +225,25 @@ def _allocate(
 def _fill_keypoints(part: dict[str, np.ndarray], view: Leaf) -> None:
     """One video's keypoints, without what continues after the poses have ended."""
     channels = _float32(view.array[: len(part["keypoints_px"])], view.where)
+    if "kernels" in part:
+        _check_kernels(channels, view.where)
+        part["kernels"][:, :, : channels.shape[2]] = channels
+        part["keypoints_px"][...] = heaviest(channels)
+        return
     part["keypoints_px"][...] = channels[..., :2]
     if channels.shape[-1] == 3:
         part["confidence"][...] = channels[..., 2]
+
+
+def _check_kernels(kernels: Float32[np.ndarray, "frames joints kernels 5"], where: str) -> None:
+    weights = kernels[..., 0]
+    bad = (weights < 0).any(axis=(1, 2)) | (weights.sum(2) <= 0).any(1)
+    bad |= (kernels[..., 3:] < 0).any(axis=(1, 2, 3))
+    if bad.any():
+        raise InputError(
+            f"{where}: frame {int(bad.argmax())} has kernels of which a weight or a scale is "
+            "negative, or no weight is positive"
+        )
 
 
 def _fill_poses(
@@ -244,7 +277,7 @@ def _poses_m(leaf: Leaf, benchmark: Benchmark) -> Float32[np.ndarray, "frames jo
     return poses_m
 
 
-def _float32(array: np.ndarray, where: str) -> Float32[np.ndarray, "frames joints channels"]:
+def _float32(array: np.ndarray, where: str) -> Float32[np.ndarray, "frames joints *channels"]:
     """The array in single precision.
 
     Raises:
@@ -254,6 +287,6 @@ def _float32(array: np.ndarray, where: str) -> Float32[np.ndarray, "frames joint
         array = array.astype(np.float32, copy=False)
     # The extremes are not finite if any value is not, and take no memory to find.
     if not (np.isfinite(array.min()) and np.isfinite(array.max())):
-        frame = int(np.isfinite(array).all(axis=(1, 2)).argmin())
+        frame = int(np.isfinite(array).reshape(len(array), -1).all(1).argmin())
         raise InputError(f"{where}: frame {frame} of {len(array)} holds values that are not finite")
     return array

@@ -118,8 +118,11 @@ def load(
     poses = _entry(read_npz(poses_path), "positions_3d", poses_path)
     content = read_npz(keypoints_path)
     keypoints = _entry(content, "positions_2d", keypoints_path)
-    metadata = _entry(content, "metadata", keypoints_path)
-    keypoint_skeleton = _keypoint_skeleton(metadata, f"{keypoints_path}: metadata")
+    if has_kernels(keypoints_path):
+        keypoint_skeleton = benchmark.skeleton  # DiffPose's files have no metadata
+    else:
+        metadata = _entry(content, "metadata", keypoints_path)
+        keypoint_skeleton = _keypoint_skeleton(metadata, f"{keypoints_path}: metadata")
 
     where_3d, where_2d = f"{poses_path}: positions_3d", f"{keypoints_path}: positions_2d"
     if unknown := [subject for subject in poses if subject not in benchmark.subjects]:
@@ -146,7 +149,11 @@ def load(
                     actions_3d[action], tuple(benchmark.joints), (3,), f"{where_3d}, {name}"
                 ),
                 views=_views(
-                    views, benchmark.cameras(subject), keypoint_skeleton, f"{where_2d}, {name}"
+                    views,
+                    benchmark.cameras(subject),
+                    (keypoint_skeleton.num_joints,),
+                    f"{where_2d}, {name}",
+                    kernels=has_kernels(keypoints_path),
                 ),
             )
             _check_lengths(sequence)
@@ -195,25 +202,46 @@ def _check_lengths(sequence: SequenceArrays) -> None:
             )
 
 
-def _views(value: Any, cameras: Sequence[AnyCamera], skeleton: Skeleton, where: str) -> list[Leaf]:
+def has_kernels(path: pathlib.Path) -> bool:
+    """Whether a file of keypoints is of DiffPose's layout, several weighted places for each."""
+    return path.stem.endswith("_gmm")
+
+
+def heaviest(kernels: np.ndarray) -> np.ndarray:
+    """Where each keypoint is most likely, `[frames, joints, 2]`."""
+    chosen = kernels[..., :1].argmax(axis=2, keepdims=True)
+    return np.take_along_axis(kernels, chosen, axis=2)[:, :, 0, 1:3]
+
+
+def _views(
+    value: Any,
+    cameras: Sequence[AnyCamera],
+    joints: Sequence[int],
+    where: str,
+    *,
+    kernels: bool,
+) -> list[Leaf]:
     """The keypoints of all cameras."""
     of_cameras = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim)
     if not of_cameras or len(value) != len(cameras):
         found = len(value) if of_cameras else type(value).__name__
         raise InputError(f"{where}: expected arrays of {len(cameras)} cameras, found {found}")
     return [
-        _leaf(view, (skeleton.num_joints,), (2, 3), f"{where}, camera {camera.name}")
+        _leaf(view, joints, (5,) if kernels else (2, 3), f"{where}, camera {camera.name}", kernels)
         for view, camera in zip(value, cameras, strict=True)
     ]
 
 
-def _leaf(value: Any, joints: Sequence[int], channels: Sequence[int], where: str) -> Leaf:
-    """An array `[frames, joints, channels]` of numbers."""
+def _leaf(
+    value: Any, joints: Sequence[int], channels: Sequence[int], where: str, kernels: bool = False
+) -> Leaf:
+    """Numbers `[frames, joints, channels]`, or `[frames, joints, kernels, channels]`."""
     is_array = isinstance(value, np.ndarray)
-    fits = is_array and value.dtype.kind in "fiu" and value.ndim == 3 and len(value) > 0
-    if not fits or value.shape[1] not in joints or value.shape[2] not in channels:
+    fits = is_array and value.dtype.kind in "fiu" and value.ndim == 3 + kernels and value.size > 0
+    if not fits or value.shape[1] not in joints or value.shape[-1] not in channels:
         found = f"{value.dtype} {list(value.shape)}" if is_array else type(value).__name__
-        expected = ", ".join(" or ".join(map(str, axis)) for axis in (joints, channels))
+        axes = [" or ".join(map(str, axis)) for axis in (joints, channels)]
+        expected = ", 1 or more kernels, ".join(axes) if kernels else ", ".join(axes)
         raise InputError(f"{where}: expected numbers [1 or more frames, {expected}], found {found}")
     return Leaf(value, where)
 

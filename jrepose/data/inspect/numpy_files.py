@@ -11,6 +11,7 @@ import numpy as np
 from jrepose.data.formats import human36m, human36m_sh, humaneva
 from jrepose.data.formats.custom import FIELDS, REQUIRED, read_custom
 from jrepose.data.formats.mpi_inf_3dhp import read_preprocessed
+from jrepose.data.formats.videopose3d_files import has_kernels, heaviest
 from jrepose.data.inspect.content import Content, Track, joints, mapping, of_datasets
 from jrepose.data.inspect.outline import outline
 from jrepose.errors import InputError
@@ -86,7 +87,8 @@ def videopose3d_keypoints(path: pathlib.Path, entries: Entries) -> Content | Non
     """data_2d_h36m_*.npz, data_2d_humaneva15_*.npz, data_2d_custom_*.npz."""
     if "positions_2d" not in entries:
         return None
-    metadata = mapping(entries.get("metadata"), f"{path}: metadata")
+    of_kernels = has_kernels(path)
+    metadata = {} if of_kernels else mapping(entries.get("metadata"), f"{path}: metadata")
     of_videos = metadata.get("video_metadata")
     sizes = of_videos if isinstance(of_videos, dict) else {}
     tracks = []
@@ -95,6 +97,8 @@ def videopose3d_keypoints(path: pathlib.Path, entries: Entries) -> Content | Non
         if not isinstance(value, list | tuple | np.ndarray) or not len(value):
             raise InputError(f"{where}: expected a list of arrays, one of each camera")
         for number, view in enumerate(value):
+            if of_kernels and isinstance(view, np.ndarray) and view.ndim == 4:
+                view = heaviest(view)
             view = joints(view, (2, 3), f"{where}, camera {number}")
             camera = _camera(subject, number, len(value))
             tracks.append(
@@ -116,7 +120,9 @@ def videopose3d_keypoints(path: pathlib.Path, entries: Entries) -> Content | Non
         f"2D keypoints of {dataset} in the layout of VideoPose3D",
         outline(dict(entries)),
         tracks,
-        keypoint_skeleton=_keypoint_skeleton(metadata, tracks[0].keypoints_px.shape[1]),
+        keypoint_skeleton=HUMAN36M_17
+        if of_kernels
+        else _keypoint_skeleton(metadata, tracks[0].keypoints_px.shape[1]),
         use=_USES.get(dataset, ()),
     )
 

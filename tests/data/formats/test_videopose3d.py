@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from jrepose.data.columns import columns_of
 from jrepose.data.formats import human36m, humaneva
 from jrepose.data.formats.videopose3d import (
     human36m_files,
@@ -220,6 +221,67 @@ def test_a_third_channel_is_the_confidence(tmp_path):
     np.testing.assert_array_equal(dataset.confidence[2:4], scored[..., 2])
     np.testing.assert_array_equal(dataset.keypoints_px[2:4], scored[..., :2])
     assert (dataset.confidence[:2] == 1).all() and (dataset.confidence[4:] == 1).all()
+
+
+def kernels(frames, joints, count, seed=0):
+    """DiffPose's: weights, places in pixels, scales."""
+    random = np.random.default_rng([frames, count, seed])
+    out = random.uniform(0.1, 1, (frames, joints, count, 5))
+    out[..., 0] /= out[..., 0].sum(-1, keepdims=True)
+    out[..., 1:3] *= 600
+    return out.astype(np.float32)
+
+
+def kernel_contents():
+    poses, keypoints = human36m_contents()
+    for actions in keypoints["positions_2d"].values():
+        for action, views in actions.items():
+            count = 2 if action == "Photo" else 3
+            actions[action] = [kernels(len(view), 17, count, c) for c, view in enumerate(views)]
+    del keypoints["metadata"]
+    return poses, keypoints
+
+
+def test_kernels_are_read_and_the_heaviest_is_the_keypoint(tmp_path):
+    poses, keypoints = kernel_contents()
+    dataset = read_human36m(write(tmp_path, (poses, keypoints), detections="gt_gmm"), "gt_gmm")
+    assert dataset.keypoint_skeleton == HUMAN36M_17 and dataset.kernels.shape[1:] == (17, 3, 5)
+    photo = keypoints["positions_2d"]["S1"]["Photo"][1]
+    np.testing.assert_array_equal(dataset.kernels[2:4, :, :2], photo)
+    assert not dataset.kernels[2:4, :, 2].any()  # this video has two
+    heaviest = photo[1, 5, photo[1, 5, :, 0].argmax(), 1:3]
+    np.testing.assert_array_equal(dataset.keypoints_px[3, 5], heaviest)
+    assert (dataset.confidence == 1).all()
+    seen = dataset.model_kernels()
+    chosen = dataset.kernels[3, 5, :, 0].argmax()
+    np.testing.assert_array_equal(seen[3, 5, chosen, 1:3], dataset.model_inputs()[3, 5, :2])
+    np.testing.assert_array_equal(seen[..., 3:], dataset.kernels[..., 3:])  # as they are stored
+    mirrored = columns_of(dataset, ["kernels"])["kernels"].mirror(seen[3:4])[0]
+    left, right = HUMAN36M_17.left[0], HUMAN36M_17.right[0]
+    np.testing.assert_array_equal(mirrored[left], seen[3, right] * [1, -1, 1, 1, 1])
+    assert dataset.select(dataset.videos[1:2]).kernels.shape[0] == dataset.videos[1].frames
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (
+            lambda view: view[..., 0],
+            r"expected .* 17, 1 or more kernels, 5\], found float32 \[4, 17",
+        ),
+        (lambda view: view[:, :, :0], "expected numbers"),
+        (lambda view: view * [-1, 1, 1, 1, 1], "frame 0 has kernels of which a weight or a scale"),
+        (lambda view: view * [0, 1, 1, 1, 1], "no weight is positive"),
+        (lambda view: view * [1, 1, 1, 1, np.nan], "frame 0 of 4 holds values that are not finite"),
+    ],
+)
+def test_kernels_that_cannot_be(tmp_path, spoil, message):
+    poses, keypoints = kernel_contents()
+    views = s9(keypoints)["Walking 1"]
+    views[2] = spoil(views[2]).astype(np.float32)
+    write(tmp_path, (poses, keypoints), detections="gt_gmm")
+    with pytest.raises(InputError, match=f"gt_gmm.npz: positions_2d, S9 'Walking 1'.*{message}"):
+        read_human36m(tmp_path, "gt_gmm")
 
 
 def test_numbers_of_any_kind_and_order_are_read(tmp_path):

@@ -169,19 +169,21 @@ def infer_hyperparameters(model_name: str, state_dict: Mapping[str, Any]) -> dic
 def another_model(model_name: str, state_dict: Mapping[str, Any]) -> str | None:
     """The registered model of another network than this one's that a state dict is of, if any."""
     own, _ = models.networks()[model_name]
-    for name, (network, _) in models.networks().items():
-        if network is own:
-            continue
+
+    def entries(name: str) -> int:
+        """How many of its entries are a network's."""
         try:
             names = name_map(name)
         except InputError:
-            continue
-        choice = network_in(state_dict, lambda part, names=names: _sizes(names, part) is not None)
-        # A network of several parts may have another one's as a part: RIE has VideoPose3D's.
-        whole = 2 * len(choice.weights) > len(state_dict)
-        if whole and _sizes(names, choice.weights) is not None:
-            return name
-    return None
+            return 0
+        choice = network_in(state_dict, lambda part: _sizes(names, part) is not None)
+        return len(choice.weights) if _sizes(names, choice.weights) is not None else 0
+
+    # A network of several parts may have another one's as a part: RIE has VideoPose3D's, a
+    # detector a whole Swin.
+    least = max(entries(model_name), len(state_dict) / 2)
+    others = (name for name, (network, _) in models.networks().items() if network is not own)
+    return next((name for name in others if entries(name) > least), None)
 
 
 def _sizes(names: NameMap, state_dict: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """The networks, found by name: `create("repose", maxlen=81)`.
 
 One file per published system on the shared `layers.py`.  Most are lifters; denoisers take a noisy
-pose and a diffusion step, image encoders take images.
+pose and a diffusion step, image encoders and detectors take images.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from jrepose.models.graformer import GraFormer
 from jrepose.models.mhformer import MHFormer
 from jrepose.models.mixste import MixSTE
 from jrepose.models.motionagformer import MotionAGFormer
+from jrepose.models.multiview import MultiViewDetector
 from jrepose.models.poseformer import PoseFormer
 from jrepose.models.poseformerv2 import PoseFormerV2
 from jrepose.models.pstmo import PSTMO
@@ -66,16 +67,29 @@ IMAGE_ENCODERS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = Mappin
     {"swin": (Swin, {})}
 )
 """The same for the networks that are called `model.apply(variables, images)`, `[images, height,
-width, channels]`.  Public weights of theirs are converted; no task trains one yet."""
+width, channels]`.  Public weights of theirs are converted, to begin a detector with."""
+
+DETECTORS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
+    {
+        "multiview": (MultiViewDetector, {}),
+        "multiview_vit": (MultiViewDetector, {"relation_heads": 12, "relation_mlp_ratio": 4.0}),
+        "multiview_released": (
+            MultiViewDetector,
+            {"keep": 1.0, "view_depth": 0, "placed": False, "unused": True},
+        ),
+    }
+)
+"""The same for the networks that are called `model.apply(variables, images, views_seen)`, `[clips,
+frames, views, height, width, channels]`, and give the images' keypoints."""
 
 
 def networks() -> dict[str, tuple[type[nn.Module], Mapping[str, Any]]]:
-    """Lifters, denoisers and image encoders."""
-    return {**MODELS, **DENOISERS, **IMAGE_ENCODERS}
+    """Lifters, denoisers, image encoders and detectors."""
+    return {**MODELS, **DENOISERS, **IMAGE_ENCODERS, **DETECTORS}
 
 
 def kind(name: str) -> str:
-    """What the model of that name is: a lifter, a denoiser or an image encoder.
+    """What the model of that name is: a lifter, a denoiser, an image encoder or a detector.
 
     Raises:
         InputError: no such model.
@@ -83,6 +97,8 @@ def kind(name: str) -> str:
     _registered(name)
     if name in IMAGE_ENCODERS:
         return "an image encoder"
+    if name in DETECTORS:
+        return "a detector"
     return "a denoiser" if name in DENOISERS else "a lifter"
 
 

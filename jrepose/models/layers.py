@@ -416,7 +416,10 @@ class Attention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "*batch tokens channels"], train: bool = False
+        self,
+        x: Float[Array, "*batch tokens channels"],
+        train: bool = False,
+        mask: Bool[Array, "*masks tokens"] | None = None,
     ) -> Float[Array, "*batch tokens channels"]:
         channels = x.shape[-1]
         scale = (channels // self.num_heads) ** -0.5 if self.qk_scale is None else self.qk_scale
@@ -430,7 +433,8 @@ class Attention(nn.Module):
             dtype=self.dtype,
             name="qkv",
         )(x)
-        x = attend(self, *qkv, self.num_heads, scale, self.attn_drop_rate if train else 0.0)
+        drop_rate = self.attn_drop_rate if train else 0.0
+        x = attend(self, *qkv, self.num_heads, scale, drop_rate, mask)
         x = Linear(channels, initialisation=self.initialisation, dtype=self.dtype, name="proj")(x)
         return nn.Dropout(self.drop_rate, deterministic=not train)(x)
 
@@ -564,8 +568,13 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "*batch tokens channels"], train: bool = False
+        self,
+        x: Float[Array, "*batch tokens channels"],
+        train: bool = False,
+        mask: Bool[Array, "*masks tokens"] | None = None,
     ) -> Float[Array, "*batch tokens channels"]:
+        """`mask`: which tokens are attended to; None: all."""
+
         def drop_path(branch: jax.Array) -> jax.Array:
             dropped = [axis % x.ndim for axis in self.drop_path_shared]
             return nn.Dropout(self.drop_path_rate, broadcast_dims=dropped)(
@@ -589,5 +598,6 @@ class Block(nn.Module):
             dtype=self.dtype,
             name="mlp",
         )
-        x = x + drop_path(attn(LayerNorm(self.norm_eps, self.dtype, name="norm1")(x), train))
+        normed = LayerNorm(self.norm_eps, self.dtype, name="norm1")(x)
+        x = x + drop_path(attn(normed, train, mask))
         return x + drop_path(mlp(LayerNorm(self.norm_eps, self.dtype, name="norm2")(x), train))

@@ -14,10 +14,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Bool, Float, Float32, Int
 
+from jrepose.errors import InputError
 from jrepose.models import functional
-from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear, Mlp, placed
+from jrepose.models.layers import (
+    TORCH_DEFAULT,
+    Block,
+    LayerNorm,
+    Linear,
+    Mlp,
+    placed,
+    truncated_normal,
+)
 
 
 class RelationalEncoder(nn.Module):
@@ -33,7 +42,9 @@ class RelationalEncoder(nn.Module):
             residual branch and sequence.
         norm_eps: epsilon of the LayerNorms.
         placed: add what is learned about the places; the released code does not.
+        placing: initialiser of that.
         dtype: compute dtype.
+        remat: recompute the blocks' activations in the backward pass to save memory.
     """
 
     tokens: int = 128
@@ -45,24 +56,39 @@ class RelationalEncoder(nn.Module):
     drop_path_rate: float = 0.2
     norm_eps: float = 1e-6
     placed: bool = True
+    placing: nn.initializers.Initializer = nn.initializers.zeros
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(
-        self, x: Float[Array | np.ndarray, "*batch tokens channels"], train: bool = False
+        self,
+        x: Float[Array | np.ndarray, "*batch tokens channels"],
+        train: bool = False,
+        mask: Bool[Array, "*masks tokens"] | None = None,
     ) -> Float[Array, "*batch tokens channels"]:
         """Features of the same tokens.
 
         Args:
             x: features.
             train: apply stochastic depth; needs the PRNG stream `"dropout"`.
+            mask: which tokens are attended to; None: all.
+
+        Raises:
+            InputError: more tokens than there are places.
         """
-        x = jnp.asarray(x)
-        # Released checkpoints hold the embedding, whether it is used or not.
-        embedded = placed(self, x, "Temporal_pos_embed", length=self.tokens)
-        x = embedded if self.placed else x.astype(self.dtype)
+        x, name = jnp.asarray(x), "Temporal_pos_embed"
+        tokens, channels = x.shape[-2:]
+        if self.placed and tokens > self.tokens:
+            raise InputError(f"a sequence of {tokens}, the model knows {self.tokens} places")
+        if self.placed:
+            x = placed(self, x, name, length=self.tokens, initialiser=self.placing)
+        else:  # released checkpoints hold it all the same
+            self.param(name, self.placing, (1, self.tokens, channels))
+            x = x.astype(self.dtype)
+        block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         for number, rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth).tolist()):
-            x = Block(
+            x = block_class(
                 num_heads=self.num_heads,
                 mlp_ratio=self.mlp_ratio,
                 qkv_bias=self.qkv_bias,
@@ -72,7 +98,7 @@ class RelationalEncoder(nn.Module):
                 initialisation=TORCH_DEFAULT,
                 dtype=self.dtype,
                 name=f"blocks_{number}",
-            )(x, train)
+            )(x, train, mask)
         return LayerNorm(self.norm_eps, self.dtype, name="Temporal_norm")(x)
 
 
@@ -92,6 +118,84 @@ class KeypointHead(nn.Module):
         x = LayerNorm(self.norm_eps, name="head_0")(x.astype(jnp.float32))
         x = Linear(2 * self.num_joints, initialisation=TORCH_DEFAULT, name="head_1")(x)
         return x.reshape(*x.shape[:-1], self.num_joints, 2)
+
+
+class FrameRelations(nn.Module):
+    """Keypoints from a token of every image: what its clip and the other views tell, then a head.
+
+    The released code has no view encoder; where it comes is after the paper.
+
+    Attributes:
+        num_joints: how many.
+        frames: of the longest clip that has places.
+        views: cameras that have places; with one there is no view encoder.
+        time_depth, view_depth: blocks of the two encoders; 0: without it.
+        num_heads, mlp_ratio, qkv_bias, qk_scale, drop_path_rate, norm_eps, dtype, remat: of both
+            encoders, see `RelationalEncoder`.
+        placed: whether it matters where in its clip a frame is.
+        head_norm_eps: epsilon of the head's LayerNorm.
+    """
+
+    num_joints: int = 17
+    frames: int = 128
+    views: int = 4
+    time_depth: int = 4
+    view_depth: int = 4
+    num_heads: int = 8
+    mlp_ratio: float = 2.0
+    qkv_bias: bool = True
+    qk_scale: float | None = None
+    drop_path_rate: float = 0.2
+    norm_eps: float = 1e-6
+    placed: bool = True
+    head_norm_eps: float = 1e-5
+    dtype: DTypeLike = jnp.float32
+    remat: bool = False
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array | np.ndarray, "clips frames views channels"],
+        views_seen: Bool[Array | np.ndarray, "clips frames views"] | None = None,
+        train: bool = False,
+    ) -> Float32[Array, "clips frames views joints 2"]:
+        """x, y of every joint in every image.
+
+        Args:
+            x: tokens.
+            views_seen: which images there are; the others are not attended to.  None: all.
+            train: apply stochastic depth; needs the PRNG stream `"dropout"`.
+
+        Raises:
+            InputError: more frames or views than have places.
+        """
+        x = jnp.asarray(x)
+        options = {
+            name: getattr(self, name)
+            for name in (
+                "num_heads", "mlp_ratio", "qkv_bias", "qk_scale", "drop_path_rate", "norm_eps",
+                "dtype", "remat",
+            )
+        }  # fmt: skip
+        if x.shape[2] > self.views:
+            raise InputError(f"{x.shape[2]} views, the model takes at most {self.views} (views)")
+        if self.placed and x.shape[1] > self.frames:
+            raise InputError(
+                f"clip of {x.shape[1]} frames, the model takes at most {self.frames} (frames)"
+            )
+        seen = None if views_seen is None else jnp.asarray(views_seen)
+        if self.time_depth:
+            time = RelationalEncoder(
+                self.frames, self.time_depth, placed=self.placed, name="time", **options
+            )
+            mask = None if seen is None else seen.swapaxes(1, 2)
+            x = time(x.swapaxes(1, 2), train, mask).swapaxes(1, 2)
+        if self.view_depth and self.views > 1:
+            view = RelationalEncoder(
+                self.views, self.view_depth, placing=truncated_normal, name="view", **options
+            )
+            x = view(x, train, seen)
+        return KeypointHead(self.num_joints, self.head_norm_eps, name="head")(x)
 
 
 class PruningBlock(nn.Module):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from jrepose.errors import InputError
 from jrepose.models import functional
@@ -51,6 +51,7 @@ class Swin(nn.Module):
         drop_path_rate: stochastic depth of the last block, growing linearly from 0; one draw per
             residual branch and image.
         dtype: compute dtype, float32 or bfloat16; parameters and outputs are float32.
+        remat: recompute the blocks' activations in the backward pass to save memory.
 
     Raises:
         InputError: stages that do not go together.
@@ -67,6 +68,7 @@ class Swin(nn.Module):
     qkv_bias: bool = True
     drop_path_rate: float = 0.1
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -95,13 +97,21 @@ class Swin(nn.Module):
         self,
         images: Float[Array | np.ndarray, "images height width channels"],
         train: bool = False,
-    ) -> Float32[Array, "images rows columns features"]:
+        received: bool = False,
+    ) -> (
+        Float32[Array, "images rows columns features"]
+        | tuple[
+            Float32[Array, "images rows columns features"], Float32[Array, "images rows columns"]
+        ]
+    ):
         """The map of tokens after the last stage, normalised.
 
         Args:
             images: normalised colours; sides that the patches divide, and halves of the map of
                 every stage but the last.
             train: apply stochastic depth; needs the PRNG stream `"dropout"`.
+            received: give besides what every patch receives of the last block's attention, see
+                `SwinBlock`.
 
         Raises:
             InputError: images that cannot be cut so.
@@ -117,9 +127,10 @@ class Swin(nn.Module):
         x = PatchEmbed(self.embed_dim, self.patch_size, self.dtype, name="patch_embed")(
             jnp.asarray(images)[..., : self.in_chans]
         )
+        block_class = nn.remat(SwinBlock, static_argnums=(2,)) if self.remat else SwinBlock
         for stage, (depth, heads) in enumerate(zip(self.depths, self.num_heads, strict=True)):
             for number in range(depth):
-                x = SwinBlock(
+                x, attention = block_class(
                     num_heads=heads,
                     window_size=self.window_size,
                     shift_size=number % 2 * (self.window_size // 2),
@@ -131,7 +142,8 @@ class Swin(nn.Module):
                 )(x, train)
             if stage < len(self.depths) - 1:
                 x = PatchMerging(self.dtype, name=f"layers_{stage}_downsample")(x)
-        return LayerNorm(_NORM_EPS, name="norm")(x.astype(jnp.float32))
+        x = LayerNorm(_NORM_EPS, name="norm")(x.astype(jnp.float32))
+        return (x, attention) if received else x
 
 
 class PatchEmbed(nn.Module):
@@ -211,7 +223,9 @@ class SwinBlock(nn.Module):
     @nn.compact
     def __call__(
         self, x: Float[Array, "images rows columns channels"], train: bool = False
-    ) -> Float[Array, "images rows columns channels"]:
+    ) -> tuple[Float[Array, "images rows columns channels"], Float32[Array, "images rows columns"]]:
+        """Features, and what every patch receives: the mean over heads and over the patches of its
+        window of the attention that they pay to it."""
         rows, columns, channels = x.shape[1:]
         window, shift = self.window_size, self.shift_size
         if min(rows, columns) <= window:
@@ -230,10 +244,16 @@ class SwinBlock(nn.Module):
         branch = LayerNorm(_NORM_EPS, self.dtype, name="norm1")(x)
         branch = jnp.roll(branch, (-shift, -shift), axis=(1, 2))
         apart = shift_mask(rows, columns, window, shift) if shift else None
-        branch = _joined(attention(_cut(branch, window), apart), rows, columns)
-        x = x + drop_path(jnp.roll(branch, (shift, shift), axis=(1, 2)))
+        branch, weights = attention(_cut(branch, window), apart)
+        received = weights.mean(axis=(2, 3))[..., None]
+
+        def whole(windows: Array) -> Array:
+            return jnp.roll(_joined(windows, rows, columns), (shift, shift), axis=(1, 2))
+
+        x = x + drop_path(whole(branch))
         mlp = Mlp(int(channels * self.mlp_ratio), dtype=self.dtype, name="mlp")
-        return x + drop_path(mlp(LayerNorm(_NORM_EPS, self.dtype, name="norm2")(x), train))
+        x = x + drop_path(mlp(LayerNorm(_NORM_EPS, self.dtype, name="norm2")(x), train))
+        return x, whole(received)[..., 0]
 
 
 class WindowAttention(nn.Module):
@@ -254,7 +274,11 @@ class WindowAttention(nn.Module):
         self,
         x: Float[Array, "images windows patches channels"],
         apart: Float32[np.ndarray, "windows patches patches"] | None,
-    ) -> Float[Array, "images windows patches channels"]:
+    ) -> tuple[
+        Float[Array, "images windows patches channels"],
+        Float32[Array, "images windows heads patches patches"],
+    ]:
+        """Features, and the weights of the attention."""
         images, windows, patches, channels = x.shape
         qkv = Linear(3 * channels, self.qkv_bias, parts=3, dtype=self.dtype, name="qkv")(x)
         shape = (images, windows, patches, self.num_heads, channels // self.num_heads)
@@ -273,7 +297,7 @@ class WindowAttention(nn.Module):
         if self.is_mutable_collection(ATTENTION) and not self.is_initializing():
             self.sow(ATTENTION, "weights", weights.reshape(-1, *weights.shape[2:]))
         x = (weights.astype(self.dtype) @ v).swapaxes(2, 3).reshape(x.shape)
-        return Linear(channels, dtype=self.dtype, name="proj")(x)
+        return Linear(channels, dtype=self.dtype, name="proj")(x), weights
 
 
 def _cut(
@@ -319,18 +343,24 @@ def shift_mask(
     return np.where(labels[:, :, None] == labels[:, None], 0, _APART).astype(np.float32)
 
 
-def most_attended(
-    weights: Float[Array, "images heads queries keys"], kept: int
-) -> tuple[Float[Array, "images keys"], Int[Array, "images {kept}"]]:
-    """Patches by the attention that they receive, our reading of the detector's paper.
+def kept_patches(
+    received: Float[Array, "images patches"], share: Float[Array, ""] | float
+) -> tuple[Bool[Array, "images patches"], Int[Array, "images patches"]]:
+    """The patches that receive most attention, our reading of the detector's paper.
 
     Args:
-        weights: of a block whose window is the whole map.
-        kept: how many.
+        received: see `SwinBlock`; no gradient goes through it.
+        share: of the patches that are kept, rounded up; it may be traced, as no shape depends on
+            it.
 
     Returns:
-        The mean over heads and queries of what every patch gets, without a gradient, and the
-        numbers of the patches that get most, the first of equal ones first.
+        Which patches are kept, and the rank of every one, 0 for the one that receives most, the
+        first of equal ones first.
     """
-    score = jax.lax.stop_gradient(jnp.mean(weights, axis=(1, 2)))
-    return score, jnp.argsort(-score, axis=-1, stable=True)[:, :kept]
+    scores = jax.lax.stop_gradient(received)
+    order = jnp.argsort(-scores, axis=-1, stable=True)
+    ranks = jnp.argsort(order, axis=-1)
+    patches = scores.shape[-1]
+    # The product may be a rounding above a whole number.
+    count = jnp.ceil(jnp.asarray(share, jnp.float32) * patches - 1e-3)
+    return ranks < jnp.maximum(count, 1), ranks

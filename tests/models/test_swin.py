@@ -8,8 +8,9 @@ import pytest
 from lifters import compute, draw_variables
 
 from jrepose.errors import InputError
+from jrepose.models.layers import ATTENTION
 from jrepose.models.relational import KeypointHead, PruningBlock, RelationalEncoder
-from jrepose.models.swin import Swin, most_attended, relative_positions, shift_mask
+from jrepose.models.swin import Swin, SwinBlock, kept_patches, relative_positions, shift_mask
 
 
 def count(module, *shape):
@@ -49,12 +50,24 @@ def test_where_a_shifted_map_is_cut():
 
 
 def test_patches_that_are_looked_at_most():
-    weights = np.zeros((1, 1, 3, 4), np.float32)
-    weights[:] = 0.3, 0, 0.5, 0.3
-    score, kept = most_attended(jnp.asarray(weights), 3)
-    np.testing.assert_allclose(score[0], [0.3, 0, 0.5, 0.3], atol=1e-6)
-    assert kept.tolist() == [[2, 0, 3]]
-    assert not jax.grad(lambda w: most_attended(w, 1)[0].sum())(jnp.asarray(weights)).any()
+    received = jnp.asarray([[0.3, 0, 0.5, 0.3, 0.1]], jnp.float32)
+    kept, ranks = kept_patches(received, 0.6)
+    assert ranks.tolist() == [[1, 4, 0, 2, 3]] and kept.tolist() == [[1, 0, 1, 1, 0]]
+    assert kept_patches(received, 0.41)[0].sum() == 3  # rounded up
+    assert kept_patches(received, 1.0)[0].all()
+    # 0.7 of 10 is a rounding above 7 in float32; a schedule gives a traced share.
+    assert jax.jit(kept_patches)(jnp.zeros((1, 10)), 0.7)[0].tolist() == [[1] * 7 + [0] * 3]
+
+
+def test_what_a_patch_receives_is_where_the_patch_is():
+    """Of a shifted block, where patches come back to their places."""
+    block = SwinBlock(num_heads=1, window_size=2, shift_size=1)
+    x = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
+    variables = draw_variables(block, x)
+    (_, received), kept = compute(block, variables, x, mutable=ATTENTION)
+    (weights,) = kept[ATTENTION]["attn"]["weights"]
+    # The first window has the patches of rows and columns 1 and 2.
+    np.testing.assert_allclose(received[0, 1:3, 1:3].ravel(), weights[0, 0].mean(0), atol=1e-6)
 
 
 def test_a_pruned_block_keeps_the_class_token():

@@ -23,6 +23,7 @@ from jrepose.command import nearest, one_line
 from jrepose.config_fields import check_ranges
 from jrepose.data.simulation.detector import DetectorConfig
 from jrepose.data.simulation.rig import RigConfig
+from jrepose.data.simulation.scene import SceneConfig
 from jrepose.diffusion.presets import PRESETS, Diffusion
 from jrepose.errors import InputError, listed
 from jrepose.losses.objective import LOSSES, loss_of
@@ -65,8 +66,8 @@ def default_config() -> ConfigDict:
     config.precision = "float32"  # of the model's arithmetic: float32 or bfloat16
 
     config.data = ConfigDict()
-    # procedural (embedded), mocap, human36m_sh, human36m, humaneva, mpi_inf_3dhp or custom:
-    # docs/datasets.md says what each reads.
+    # procedural (embedded), mocap, human36m_sh, human36m, humaneva, mpi_inf_3dhp or custom; of
+    # images, rendered (embedded) or images: docs/datasets.md says what each reads.
     config.data.source = "procedural"
     config.data.path = config_dict.placeholder(str)  # file or folder of the source
     config.data.cache = config_dict.placeholder(str)  # folder; None: ~/.cache/jrepose; "": none
@@ -100,9 +101,19 @@ def default_config() -> ConfigDict:
     config.data.split.validation = ()
     config.data.split.test = ()
     config.data.split.unlabelled = ()  # semi_supervised: seen in training without their labels
-    # Every field of the two simulators, documented in their modules.
+    # Every field of the simulators, documented in their modules.
     config.data.rig = ConfigDict(dataclasses.asdict(RigConfig()))
     config.data.detector = ConfigDict(dataclasses.asdict(DetectorConfig()))
+    config.data.scene = ConfigDict(dataclasses.asdict(SceneConfig()))
+
+    config.data.images = ConfigDict()  # rendered, images: docs/images.md
+    config.data.images.size = 224  # pixels of a crop's side
+    config.data.images.padding = 1.25  # its side in the image over the box's longer one
+    config.data.images.cameras = ()  # images: these, in this order; () takes all, by name
+    config.data.images.workers = 0  # that make the crops of the coming steps; 0: one for each core
+    config.data.images.processes = False  # they are processes; False: threads
+    config.data.images.skip_broken = False  # images: leave out what cannot be read, and count it
+    config.data.images.max_megapixels = 64.0  # images: larger ones are refused
 
     config.clip = ConfigDict()
     config.clip.frames = 243  # that the model sees
@@ -387,6 +398,7 @@ def _check_values(config: ConfigDict) -> None:
     Diffusion(**config.diffusion.to_dict())
     RigConfig.from_mapping(config.data.rig.to_dict())
     DetectorConfig.from_mapping(config.data.detector.to_dict())
+    SceneConfig.from_mapping(config.data.scene.to_dict())
 
 
 def load_config(spec: str) -> ConfigDict:

@@ -21,7 +21,8 @@ MAIN_FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "seed": "Of parameters, order of clips, flips and dropout.",
         "precision": "Of the model's arithmetic: float32 or bfloat16.",
-        "data.source": "procedural, mocap, human36m_sh, human36m, humaneva, mpi_inf_3dhp, custom.",
+        "data.source": "procedural, mocap, human36m_sh, human36m, humaneva, mpi_inf_3dhp, custom; "
+        "rendered, images.",
         "data.path": "File or folder of the source.",
         "data.split.train": "Subjects to train on, \"('S1', 'S5')\"; and .validation, .test.",
         "clip.frames": "Frames of a clip.",
@@ -106,6 +107,13 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "data.rig.height": Range(1, 100_000),
         "data.rig.roll_deg": Range(0, 90),
         "data.rig.*": _POSITIVE,
+        "data.images.size": Range(16, 1024),
+        "data.images.padding": Range(0.1, 10),
+        "data.images.workers": Range(0, 1024),
+        "data.images.max_megapixels": _POSITIVE,
+        "data.scene.clutter_share": _SHARE,
+        "data.scene.clutter_seconds": _POSITIVE,
+        "data.scene.*": Range(0, 100),
         "data.detector.wide_share": _SHARE,
         "data.detector.*missing_share": _PART,
         "data.detector.swap_share": _PART,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ml_collections import ConfigDict
 
 from jrepose.data import cache
-from jrepose.data.dataset import Dataset, PoseDataset, Video
+from jrepose.data.dataset import Dataset, FrameRange, PoseDataset, Video
 from jrepose.data.formats.custom import custom_files, read_custom
 from jrepose.data.formats.human36m_sh import human36m_sh_file, read_human36m_sh
 from jrepose.data.formats.mpi_inf_3dhp import read_mpi_inf_3dhp, source_files
@@ -22,12 +22,16 @@ from jrepose.data.formats.videopose3d import (
     read_human36m,
     read_humaneva,
 )
+from jrepose.data.images.crops import Workers
+from jrepose.data.images.rendered import render_dataset
 from jrepose.data.labels import check_depth_reference
 from jrepose.data.mocap.folder import read_mocap
 from jrepose.data.mocap.recording import Recording
 from jrepose.data.simulation.bodies import performances
 from jrepose.data.simulation.capture import capture
 from jrepose.data.simulation.procedural import generate_motion
+from jrepose.data.simulation.rig import RigConfig
+from jrepose.data.simulation.scene import SceneConfig
 from jrepose.errors import InputError
 
 _LOG = logging.getLogger(__name__)
@@ -35,6 +39,9 @@ _LOG = logging.getLogger(__name__)
 SPLITS = ("train", "validation", "test")
 UNLABELLED = "unlabelled"
 """The split whose labels are not looked at; only semi-supervised training has it."""
+
+OF_IMAGES = ("rendered", "images")
+"""Sources of an `ImageDataset`; all others are of a `PoseDataset`."""
 
 # Whose motion is filmed by virtual cameras.
 _SIMULATED = ("procedural", "mocap")
@@ -94,11 +101,11 @@ _READERS: Mapping[str, _Reader] = {
     ),
 }
 
-SOURCES = (*_SIMULATED, *_READERS)
+SOURCES = (*_SIMULATED, *_READERS, *OF_IMAGES)
 
 
-def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, PoseDataset]:
-    """Loads the named splits: files of a benchmark, or motion that is filmed.
+def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, Dataset]:
+    """Loads the named splits: files of a benchmark, motion that is filmed, or images.
 
     Args:
         data: the config's `data` section.
@@ -112,6 +119,8 @@ def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, P
             subject with another.
     """
     check_split(data)
+    if data.source in OF_IMAGES:
+        return _load_images(data, splits)
     if data.source in _SIMULATED:
         out = _film(data, splits)
     else:
@@ -128,6 +137,32 @@ def load_splits(data: ConfigDict, splits: Sequence[str] = SPLITS) -> dict[str, P
         if data.heatmaps is not None:
             out[split] = out[split].with_heatmaps(data.heatmaps)
         _LOG.info("%s: %s", split, describe(dataset))
+    return out
+
+
+def _load_images(data: ConfigDict, splits: Sequence[str]) -> dict[str, Dataset]:
+    """The splits of images, without what is done to keypoints and poses."""
+    plain = {"target_space": None, "keypoints": "detected", "heatmaps": None, "scaling": "screen"}
+    for field, value in plain.items():
+        if data[field] != value:
+            raise InputError(
+                f"config.data.{field} is {data[field]!r}, and images have none; expected {value!r}"
+            )
+    workers = Workers(data.images.workers, data.images.processes)
+    out = {}
+    for split, recordings in _recordings(data, splits).items():
+        out[split] = render_dataset(
+            recordings,
+            rig=RigConfig.from_mapping(data.rig.to_dict()),
+            scene=SceneConfig.from_mapping(data.scene.to_dict()),
+            seed=data.seed,
+            size=data.images.size,
+            padding=data.images.padding,
+            workers=workers,
+        )
+        if split == "train" and data.subset < 1:
+            out[split] = out[split].select(_subset(out[split].videos, data.subset))
+        _LOG.info("%s: %s", split, describe(out[split]))
     return out
 
 
@@ -258,7 +293,7 @@ def _part_of_videos(videos: Sequence[Video], split: str) -> list[Video]:
     return parts
 
 
-def _subset(videos: Sequence[Video], share: float) -> list[Video]:
+def _subset(videos: Sequence[FrameRange], share: float) -> list[FrameRange]:
     """A run of frames of every video, where in it is drawn from its length (VideoPose3D)."""
     chosen = []
     for video in videos:
@@ -276,6 +311,20 @@ def _subset(videos: Sequence[Video], share: float) -> list[Video]:
 
 def _film(data: ConfigDict, splits: Sequence[str]) -> dict[str, PoseDataset]:
     """Motion in front of virtual cameras."""
+    return {
+        split: capture(
+            recordings,
+            rig=data.rig.to_dict(),
+            detector=data.detector.to_dict(),
+            depth_reference=data.depth_reference,
+            seed=data.seed,
+        )
+        for split, recordings in _recordings(data, splits).items()
+    }
+
+
+def _recordings(data: ConfigDict, splits: Sequence[str]) -> dict[str, list[Recording]]:
+    """The motion of every split, for training in as many performances as are wanted."""
     wanted = sorted({subject for split in splits for subject in data.split[split]})
     recordings = _load_recordings(data, wanted)
     out = {}
@@ -293,18 +342,12 @@ def _film(data: ConfigDict, splits: Sequence[str]) -> dict[str, PoseDataset]:
             chosen = performances(
                 chosen, data.copies, data.body_spread, data.limb_spread_deg, data.seed
             )
-        out[split] = capture(
-            chosen,
-            rig=data.rig.to_dict(),
-            detector=data.detector.to_dict(),
-            depth_reference=data.depth_reference,
-            seed=data.seed,
-        )
+        out[split] = chosen
     return out
 
 
 def _load_recordings(data: ConfigDict, subjects: Sequence[str]) -> list[Recording]:
-    if data.source == "procedural":
+    if data.source == "procedural" or (data.source == "rendered" and data.path is None):
         return _procedural(data, subjects)
     if data.path is None:
         raise InputError("config.data.path is not set; expected a folder of motion capture")

@@ -25,6 +25,8 @@ FREE_FIELDS = (
     "clip.evaluation_windows",
     "data.cache",
     "data.heatmaps",
+    "data.images.processes",
+    "data.images.workers",
     "data.path",
     "data.resident_bytes",
     "data.split.test",
@@ -38,7 +40,10 @@ FREE_FIELDS = (
 _SCORING_FIELDS = ("clip.evaluation_stride", "clip.evaluation_windows", "evaluation")
 
 # Each process may have its own copy of the data.
-_LOCAL_FIELDS = ("data.cache", "data.heatmaps", "data.path", "data.resident_bytes")
+_LOCAL_FIELDS = (
+    "data.cache", "data.heatmaps", "data.images.processes", "data.images.workers", "data.path",
+    "data.resident_bytes",
+)  # fmt: skip
 
 # What a run writes, and evaluations of it.
 _OUTPUTS = (

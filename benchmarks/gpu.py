@@ -12,6 +12,8 @@ a part fails.  `--parts` measures some of them, `--smoke` all with tiny networks
   float32, TF32 and bfloat16, up to the batch that memory holds; time, share of peak (MFU), memory,
   and seconds to compile, without a cache and from one;
 - `torch`, `official`: the same of RePOSE in PyTorch;
+- `attention`: each implementation that can run, at the sizes of the lifters;
+  `--write-attention-table` makes the fastest of each size what this checkout chooses on such a GPU;
 - `losses`: both depth-ranking losses with their gradient, up to 4096 frames;
 - `sampler`: DiffPose's way back, all hypotheses.
 
@@ -48,6 +50,10 @@ _LARGEST = 1024
 _AT_ONCE = 8  # programs compiled at the same time
 _SECONDS = 1.0  # that a case is run at least, in all
 _SHARE = 0.9  # of the free memory
+_ATTENDED = (  # dtype, head size, tokens
+    ("bfloat16", 32, 17), ("bfloat16", 32, 243), ("bfloat16", 64, 17), ("bfloat16", 64, 243),
+    ("bfloat16", 32, 81), ("float32", 32, 17), ("float32", 32, 243),
+)  # fmt: skip
 _MATMUL = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
 
 
@@ -423,6 +429,59 @@ def measure_losses(run: Run) -> None:
             run.attempt(replace(case, side="eager"), in_torch)
 
 
+def measure_attention(run: Run, *, write: bool) -> None:
+    """Every implementation of attention over joints and over frames, with its gradient.
+
+    Args:
+        run: where results go.
+        write: whether the package's table is to say what was the fastest.
+    """
+    import contest
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jrepose.models import attention
+
+    device = attention.cuda_device()
+    rows = []
+    for dtype, head_dim, tokens in _ATTENDED:
+        if run.smoke and (dtype, head_dim, tokens) != _ATTENDED[0]:
+            continue
+        clips = 1 if run.smoke else _CLIPS
+        shape = (clips * 243 * 17 // tokens, 8, tokens, head_dim)
+        operand = jnp.asarray(np.random.default_rng(0).standard_normal(shape, "f4"), dtype)
+        times: dict[str, float] = {}
+        for name, function in attention.IMPLEMENTATIONS.items():
+            if not attention.can_run(name, device, operand):
+                continue
+            case = Case("attention", f"{name} x{head_dim}", "step", dtype, clips, frames=tokens)
+
+            def measure(function=function, operand=operand, times=times, name=name):
+                def step(q, k, v, g):
+                    out, backward = jax.vjp(
+                        lambda *qkv: function(*qkv, q.shape[-1] ** -0.5), q, k, v
+                    )
+                    return out, backward(g)
+
+                operands = (operand,) * 4
+                program, seconds = contest.compiled(step, *operands)
+                taken = run.seconds(lambda: program(*operands), jax.block_until_ready)
+                times[name] = 1e3 * taken
+                return {
+                    "ms": 1e3 * taken, "compile_s": seconds,
+                    "memory_mib": memory_of(program) / 2**20,
+                }  # fmt: skip
+
+            run.attempt(case, measure)
+        sizes = {"dtype": dtype, "tokens": tokens, "head_dim": head_dim}
+        rows += [{**sizes, "ms": times}] if times else []
+    if write and device is None:
+        print("the table of attention is of NVIDIA GPUs, and there is none: not written")
+    elif write and rows:
+        attention.write_rows(device, rows)
+
+
 def measure_sampler(run: Run) -> None:
     """DiffPose's way back: the paper's denoiser and the released code's, as they are sampled."""
     import contest
@@ -466,12 +525,12 @@ def measure_sampler(run: Run) -> None:
             run.attempt(case, measure)
 
 
-PARTS = ("repose", "torch", "official", "mixste", "losses", "sampler", "others")
+PARTS = ("repose", "torch", "official", "mixste", "attention", "losses", "sampler", "others")
 _LINES = "results.jsonl"
 
 
-def work(parts: Iterable[str], run: Run) -> None:
-    """Measures parts in this process."""
+def work(parts: Iterable[str], run: Run, *, write: bool) -> None:
+    """Measures parts in this process; `write`: see `measure_attention`."""
     import jax
 
     from jrepose import models
@@ -489,6 +548,8 @@ def work(parts: Iterable[str], run: Run) -> None:
             measure_losses(run)
         elif part == "sampler":
             measure_sampler(run)
+        elif part == "attention":
+            measure_attention(run, write=write)
         else:
             groups = networks(part, models.MODELS, run.smoke)
             if part not in ("torch", "official"):
@@ -582,6 +643,11 @@ def main() -> int:
     parser.add_argument("--parts", default=",".join(PARTS), help="some of " + ", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=510.0, help="stop after so long")
     parser.add_argument("--torch-root", type=pathlib.Path, help="checkout of the official RePOSE")
+    parser.add_argument(
+        "--write-attention-table",
+        action="store_true",
+        help="the fastest attention of each size is taken from now on",
+    )
     parser.add_argument("--smoke", action="store_true", help="tiny networks, on any device")
     parser.add_argument("--worker", type=float, help=argparse.SUPPRESS)  # time to stop at
     arguments = parser.parse_args()
@@ -590,7 +656,8 @@ def main() -> int:
         parser.error(f"unknown part {unknown[0]!r}; known: {', '.join(PARTS)}")
     if arguments.worker:
         stand_in()
-        work(parts, Run(arguments.out, arguments.worker, arguments.smoke, arguments.torch_root))
+        run = Run(arguments.out, arguments.worker, arguments.smoke, arguments.torch_root)
+        work(parts, run, write=arguments.write_attention_table)
         return 0
 
     until = time.time() + arguments.seconds
@@ -620,6 +687,7 @@ def _start(parts: list[str], until: float, out: pathlib.Path, arguments: Any) ->
     command = [sys.executable, __file__, "--out", str(out), "--parts", ",".join(parts),
                "--worker", str(until)]  # fmt: skip
     command += ["--smoke"] * arguments.smoke
+    command += ["--write-attention-table"] * arguments.write_attention_table
     command += ["--torch-root", str(arguments.torch_root)] if arguments.torch_root else []
     # PyTorch and JAX take memory as they need it.
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}

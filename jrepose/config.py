@@ -27,6 +27,7 @@ from jrepose.data.simulation.scene import SceneConfig
 from jrepose.diffusion.presets import PRESETS, Diffusion
 from jrepose.errors import InputError, listed
 from jrepose.losses.objective import LOSSES, loss_of
+from jrepose.models.attention import CHOICES
 
 _LOG = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ def default_config() -> ConfigDict:
     config.task = "lifting"  # what is learned: a name of jrepose.tasks.TASKS
     config.seed = 0  # parameters, order of clips, flips and dropout
     config.precision = "float32"  # of the model's arithmetic: float32 or bfloat16
+    # auto: what is fastest on the device; or plain, xla, cudnn, triton: models/attention.py.
+    config.attention = "auto"
 
     config.data = ConfigDict()
     # procedural (embedded), mocap, human36m_sh, human36m, humaneva, mpi_inf_3dhp or custom; of
@@ -377,6 +380,15 @@ def _check_values(config: ConfigDict) -> None:
     if config.precision not in ("float32", "bfloat16"):
         raise InputError(
             f"config.precision is {config.precision!r}, expected 'float32' or 'bfloat16'"
+        )
+    if config.attention not in CHOICES:
+        raise InputError(
+            f"config.attention is {config.attention!r}, expected one of {', '.join(CHOICES)}"
+        )
+    if config.attention == "cudnn" and config.precision != "bfloat16":
+        raise InputError(
+            "config.attention is 'cudnn', which needs config.precision=bfloat16, not "
+            f"{config.precision}"
         )
     stage_configs(config)
     models.create(**config.model.to_dict())

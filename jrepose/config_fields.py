@@ -21,6 +21,7 @@ MAIN_FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "seed": "Of parameters, order of clips, flips and dropout.",
         "precision": "Of the model's arithmetic: float32 or bfloat16.",
+        "attention": "Implementation on NVIDIA GPUs: auto, plain, xla, cudnn or triton.",
         "data.source": "procedural, mocap, human36m_sh, human36m, humaneva, mpi_inf_3dhp, custom; "
         "rendered, images.",
         "data.path": "File or folder of the source.",

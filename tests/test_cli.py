@@ -96,6 +96,9 @@ def test_train_then_evaluate(tmp_path, capsys):
     assert cli.run(command("evaluate"), [*evaluate, "--config.data.target_space=camera_m"]) == 2
     error = capsys.readouterr().err
     assert "trained to predict image" in error and error.count("evaluate: error:") == 1
+    cudnn = ("--config.precision=bfloat16", "--config.attention=cudnn")
+    assert cli.run(command("evaluate"), [*evaluate, *cudnn]) == 2
+    assert "'cudnn', which needs an NVIDIA GPU" in capsys.readouterr().err
     with np.load(results / "predictions.npz", allow_pickle=False) as archive:
         assert archive["poses_mm"].shape[1:] == (17, 3)
 

@@ -197,6 +197,15 @@ def test_micro_batches_are_a_number_or_auto(tmp_path):
             from_json(to_json(config).replace('"accumulate": "auto"', f'"accumulate": {given}'))
 
 
+@pytest.mark.parametrize(
+    "given, said", [("flash", "expected one of auto, plain"), ("cudnn", "precision=bfloat16")]
+)
+def test_attention_is_one_that_there_is(given, said):
+    assert parse("--config=demo", "--config.attention=xla").attention == "xla"
+    with pytest.raises(InputError, match=said):
+        parse("--config=demo", f"--config.attention={given}")
+
+
 @pytest.mark.parametrize("name, kind", [("gcndiff", "a denoiser"), ("swin", "an image encoder")])
 def test_other_networks_are_no_lifters(tmp_path, name, kind):
     config = default_config()

@@ -43,7 +43,7 @@ def test_all_parts(tmp_path):
     results = report["results"]
     assert report["machine"]["device"] == "cpu" and report["machine"]["jax"]
     with_torch = "torch" in report["machine"]
-    wanted = {"repose", "mixste", "others", "losses", "sampler", "torch"}
+    wanted = {"repose", "mixste", "others", "attention", "losses", "sampler", "torch"}
     assert {result["part"] for result in results} == wanted
     failed = [result for result in results if "failed" in result]
     assert (
@@ -61,6 +61,7 @@ def test_all_parts(tmp_path):
     assert {r["side"] for r in results if r not in failed} == (
         {"jax", "eager", "compile"} if with_torch else {"jax"}
     )
+    assert [r["model"] for r in results if r["part"] == "attention"] == ["plain x32", "xla x32"]
     assert not (tmp_path / "out" / "xla").exists()
 
 

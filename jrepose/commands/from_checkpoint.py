@@ -57,6 +57,7 @@ def load(line: CommandLine) -> Chosen:
     from jrepose.data.description import check_fits
     from jrepose.data.sources import load_splits
     from jrepose.interop.weights import variables_of
+    from jrepose.models import attention
     from jrepose.precision import multiply_float32_in_full
 
     given, which = line.peek("checkpoint"), line.peek("which") or "best"
@@ -93,6 +94,7 @@ def load(line: CommandLine) -> Chosen:
             "does, and its own scores are in metrics.jsonl"
         )
     multiply_float32_in_full()
+    attention.override(config.attention)
     split, model = line["split"], config.model.to_dict()
     origin: dict[str, Any] = {"checkpoint": str(path.absolute()), "step": None, "split": split}
     if run is None:

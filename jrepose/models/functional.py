@@ -271,6 +271,11 @@ def for_any_platform() -> Iterator[None]:
         _ANY_PLATFORM.reset(token)
 
 
+def is_for_any_platform() -> bool:
+    """Whether the caller is traced within `for_any_platform`."""
+    return _ANY_PLATFORM.get()
+
+
 def _correlation(x, kernel):
     if _ANY_PLATFORM.get():
         return _correlation_elsewhere(x, kernel.astype(x.dtype))

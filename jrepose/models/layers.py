@@ -20,6 +20,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 
 from jrepose.errors import InputError
 from jrepose.models import functional
+from jrepose.models.attention import multi_head_attention
 
 # Truncated normal of standard deviation 0.02, the vision transformers' initialisation.
 truncated_normal = nn.initializers.truncated_normal(0.02, lower=-100.0, upper=100.0)
@@ -386,7 +387,7 @@ def attend(
         weights = nn.softmax(scores).astype(v.dtype)
         x = nn.Dropout(drop_rate, deterministic=False)(weights) @ v
     else:
-        x = functional.attention(q, k, v, scale)
+        x = multi_head_attention(q, k, v, scale)
     return x.swapaxes(1, 2).reshape(*batch, tokens, channels)
 
 

@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from jrepose.models import functional
+from jrepose.models.attention import multi_head_attention
 from jrepose.models.checks import check_hyperparameters, check_keypoints
 from jrepose.models.layers import (
     TORCH_DEFAULT,
@@ -282,7 +283,7 @@ class AttentionAlongAxis(nn.Module):
         q, k, values = (x.reshape(-1, *shape[2:]).swapaxes(1, 2) for x in (q, k, values))
         scale = (self.scaled_halves * v.shape[-1]) ** -0.5
         keep_attention(self, q, k, scale)
-        attended = functional.attention(q, k, values, scale)
+        attended = multi_head_attention(q, k, values, scale)
         attended = along(attended.swapaxes(1, 2).reshape(shape))
 
         dynamic = DepthwiseConv(dtype=self.dtype, name="sep2")(v).reshape(by_head)

@@ -25,6 +25,7 @@ from jrepose.errors import InputError
 from jrepose.evaluation.evaluate import check_settings
 from jrepose.evaluation.tables import SCORE_LABELS
 from jrepose.interrupts import Interrupts
+from jrepose.models import attention
 from jrepose.precision import multiply_float32_in_full
 from jrepose.progress import Progress
 from jrepose.training import metric_log
@@ -107,6 +108,7 @@ def train(
         raise InputError("no training data: splits has no 'train'")
     enable_compilation_cache()
     multiply_float32_in_full()
+    attention.override(config.attention)
     workdir = pathlib.Path(workdir).absolute()
     resolved = json.loads(to_json(config))
     fingerprints = {name: splits[name].fingerprint() for name in splits if name != "test"}

@@ -16,8 +16,10 @@ from jrepose.training import metric_log
 
 _LOG = logging.getLogger(__name__)
 
-# What may change between two starts of one run: none of it enters a training step.
+# What may change between two starts of one run: none of it enters a training step, but for the
+# rounding that another machine's attention has anyway.
 FREE_FIELDS = (
+    "attention",
     "name",
     "published",
     "checkpoint",

@@ -136,6 +136,12 @@ def test_bfloat16_keeps_float32_parameters(tmp_path):
     assert {leaf.dtype.name for leaf in jax.tree.leaves(state["params"])} == {"float32"}
 
 
+def test_attention_that_this_machine_lacks(tmp_path):
+    with pytest.raises(InputError, match="'cudnn', which needs an NVIDIA GPU"):
+        run(tmp_path / "run", precision="bfloat16", attention="cudnn")
+    assert not (tmp_path / "run").exists()
+
+
 def test_validation_best_and_finished_run(tmp_path, caplog):
     splits = tiny.splits()
     result = run(tmp_path, splits=splits, training__max_steps=None, training__epochs=2)

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "robustness": "How predictions bear shifts of the person and wide movements.",
         "attention": "Draw what a transformer attends to.",
         "inspect": "Tell what a file of keypoints or poses is, and draw a frame.",
+        "render": "Rendered people as images or videos with COCO-style JSON.",
         "prepare": "Convert a dataset's original files.",
         "convert": "Checkpoints from PyTorch and back.",
         "export": "A network as StableHLO or ONNX.",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ml_collections import ConfigDict
 
 from jrepose.data import cache
-from jrepose.data.dataset import Dataset, FrameRange, PoseDataset, Video
+from jrepose.data.dataset import Dataset, FrameRange, PoseDataset
 from jrepose.data.formats.custom import custom_files, read_custom
 from jrepose.data.formats.human36m_sh import human36m_sh_file, read_human36m_sh
 from jrepose.data.formats.mpi_inf_3dhp import read_mpi_inf_3dhp, source_files
@@ -23,6 +23,9 @@ from jrepose.data.formats.videopose3d import (
     read_humaneva,
 )
 from jrepose.data.images.crops import Workers
+from jrepose.data.images.dataset import ImageDataset
+from jrepose.data.images.footage import ImageSettings
+from jrepose.data.images.read import read_images
 from jrepose.data.images.rendered import render_dataset
 from jrepose.data.labels import check_depth_reference
 from jrepose.data.mocap.folder import read_mocap
@@ -47,7 +50,7 @@ OF_IMAGES = ("rendered", "images")
 _SIMULATED = ("procedural", "mocap")
 # Where a split may name no subject: validation takes the end of the training videos, the test
 # whoever is in no other split.
-_OPTIONAL = {"custom": ("validation", "test")}
+_OPTIONAL = dict.fromkeys(("custom", "images"), ("validation", "test"))
 _HELD_OUT = 10  # validation takes the last of so many parts
 # Published protocols that select the model on the test subjects.
 _BENCHMARKS = ("human36m_sh", "human36m", "humaneva", "mpi_inf_3dhp")
@@ -148,22 +151,53 @@ def _load_images(data: ConfigDict, splits: Sequence[str]) -> dict[str, Dataset]:
             raise InputError(
                 f"config.data.{field} is {data[field]!r}, and images have none; expected {value!r}"
             )
-    workers = Workers(data.images.workers, data.images.processes)
-    out = {}
-    for split, recordings in _recordings(data, splits).items():
-        out[split] = render_dataset(
+    read = _read_images if data.source == "images" else _render
+    out = read(data, splits)
+    for split in splits:
+        if split in ("train", "validation") and not out[split].labelled:
+            raise InputError(
+                f"config.data.split.{split}: no image of {data.path} has keypoints, to learn from "
+                "or to compare with"
+            )
+        if split == "train" and data.subset < 1:
+            out[split] = out[split].select(_subset(out[split].videos, data.subset))
+        _LOG.info("%s: %s", split, describe(out[split]))
+    return out
+
+
+def _render(data: ConfigDict, splits: Sequence[str]) -> dict[str, ImageDataset]:
+    """Motion in rendered rooms."""
+    return {
+        split: render_dataset(
             recordings,
             rig=RigConfig.from_mapping(data.rig.to_dict()),
             scene=SceneConfig.from_mapping(data.scene.to_dict()),
             seed=data.seed,
             size=data.images.size,
             padding=data.images.padding,
-            workers=workers,
+            workers=Workers(data.images.workers, data.images.processes),
         )
-        if split == "train" and data.subset < 1:
-            out[split] = out[split].select(_subset(out[split].videos, data.subset))
-        _LOG.info("%s: %s", split, describe(out[split]))
-    return out
+        for split, recordings in _recordings(data, splits).items()
+    }
+
+
+def _read_images(data: ConfigDict, splits: Sequence[str]) -> dict[str, ImageDataset]:
+    """Images and videos on a disk."""
+    if data.path is None:
+        raise InputError("config.data.path is not set; expected a folder of images, or their JSON")
+    if not pathlib.Path(data.path).exists():
+        raise InputError(f"config.data.path: no file or folder {data.path}")
+    images = data.images
+    settings = ImageSettings(
+        size=images.size,
+        padding=images.padding,
+        cameras=tuple(images.cameras),
+        workers=Workers(images.workers, images.processes),
+        skip_broken=images.skip_broken,
+        max_megapixels=images.max_megapixels,
+    )
+    parts = {"all": read_images(data.path, settings)}
+    return {split: _choose(parts, data, split) for split in splits}
 
 
 def check_split(data: ConfigDict) -> None:
@@ -233,7 +267,7 @@ def _read(data: ConfigDict) -> Mapping[str, PoseDataset]:
     return cache.cached(reader.files(data), options, lambda: dict(reader.read(data)), folder)
 
 
-def _choose(parts: Mapping[str, PoseDataset], data: ConfigDict, split: str) -> PoseDataset:
+def _choose(parts: Mapping[str, Dataset], data: ConfigDict, split: str) -> Dataset:
     """The videos of a split's subjects and of the wanted actions."""
     subjects, actions = data.split[split], tuple(data.actions)
     held_out = split in ("train", "validation") and not data.split.validation
@@ -275,7 +309,7 @@ def _choose(parts: Mapping[str, PoseDataset], data: ConfigDict, split: str) -> P
     return part.select(chosen)
 
 
-def _part_of_videos(videos: Sequence[Video], split: str) -> list[Video]:
+def _part_of_videos(videos: Sequence[FrameRange], split: str) -> list[FrameRange]:
     """The last tenth of every video, for validation, or all before it.
 
     All cameras see the same at the same time, so whole videos would not be apart.

@@ -18,16 +18,16 @@ from jrepose.camera import square_crop
 
 
 def clean_boxes(
-    boxes: Float[np.ndarray, "*entries 4"], width: int, height: int
+    boxes: Float[np.ndarray, "*entries 4"], sizes: Int[np.ndarray, "*#entries 2"]
 ) -> Float[np.ndarray, "*entries 4"]:
     """Boxes within their image, as the multi-view detector's code cuts them.
 
     Args:
         boxes: x and y of the corner, width, height, px.
-        width, height: of the image.
+        sizes: width and height of their images.
     """
     low = np.maximum(boxes[..., :2], 0)
-    high = np.minimum(np.array([width, height]) - 1, low + np.maximum(boxes[..., 2:] - 1, 0))
+    high = np.minimum(sizes - 1, low + np.maximum(boxes[..., 2:] - 1, 0))
     return np.concatenate([low, np.maximum(high - low, 0)], -1)
 
 

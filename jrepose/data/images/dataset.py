@@ -198,13 +198,13 @@ class ImageDataset:
         turned = np.einsum("...ij,...nj->...ni", crops[..., :2], points_px)
         return turned + crops[..., None, :, 2]
 
-    def select(self, sequences: Iterable[ImageSequence]) -> ImageDataset:
+    def select(self, videos: Iterable[ImageSequence]) -> ImageDataset:
         """The dataset of these sequences only, or of parts of them, in the given order.
 
         Raises:
             InputError: none.
         """
-        sequences = tuple(sequences)
+        sequences = tuple(videos)
         if not sequences:
             raise InputError("image dataset: no sequence left after selection")
         chosen = np.concatenate([np.arange(s.start, s.stop) for s in sequences])

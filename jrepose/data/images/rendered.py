@@ -136,7 +136,7 @@ def _seen_by(
     pixels = camera.project(poses, distortion=False)
     bounds = silhouette_bounds(scene, camera)
     whole = np.concatenate([bounds[:, :2], bounds[:, 2:] - bounds[:, :2]], -1)
-    boxes = clean_boxes(whole, camera.width, camera.height)
+    boxes = clean_boxes(whole, np.array([[camera.width, camera.height]]))
     placed = place_crops(boxes, padding, size)
     joints = np.einsum("fij,fnj->fni", placed.to_crop[..., :2], pixels)
     joints += placed.to_crop[:, None, :, 2]

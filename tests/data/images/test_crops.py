@@ -14,7 +14,7 @@ RNG = np.random.default_rng(0)
 
 def test_boxes_are_cut_to_their_image():
     boxes = np.array([[10, 20, 30, 40], [-5, -6, 20, 200], [90, 40, 50, 5], [99, 3, 1, 9]], float)
-    cut = clean_boxes(boxes, 100, 50)
+    cut = clean_boxes(boxes, np.array([[100, 50]]))
     np.testing.assert_array_equal(
         cut, [[10, 20, 29, 29], [0, 0, 19, 49], [90, 40, 9, 4], [99, 3, 0, 8]]
     )

@@ -77,16 +77,14 @@ def write_rendered(
         _begin(folder, splits, kind, every)
         missing = [task for task in tasks if not (folder / task.file).exists()]
         done = len(tasks) - len(missing)
-        with (
-            Progress(len(tasks), "file", "render", done=done, shown=shown) as progress,
-            ThreadPoolExecutor(workers) as pool,
-        ):
-            # A few at a time: an interruption ends with those that are being written.
-            for first in range(0, len(missing), 8 * workers):
-                part = missing[first : first + 8 * workers]
-                for _ in pool.map(lambda task: _write(folder, task, kind), part):
-                    pass
-                progress.to(done + first + len(part))
+        pool = ThreadPoolExecutor(workers)
+        try:
+            with Progress(len(tasks), "file", "render", done=done, shown=shown) as progress:
+                results = pool.map(lambda task: _write(folder, task, kind), missing)
+                for number, _ in enumerate(results, start=1):
+                    progress.to(done + number)
+        finally:  # an interruption ends with the files that are being written
+            pool.shutdown(cancel_futures=True)
         with atomic_path(folder / FILE) as temporary:
             temporary.write_text(json.dumps(_annotations(tasks)), encoding="utf-8")
         (folder / _BEGUN).unlink()

@@ -36,8 +36,9 @@ AUTO = "auto"
 TABLE = pathlib.Path(__file__).with_suffix(".json")
 """Rows of device, dtype, tokens and head size, and the implementations, fastest first."""
 
-_LARGEST_HEAD = 128  # that cuDNN takes on every GPU, in steps of 8
 _LARGEST_GRID = 65535  # blocks of a CUDA grid's second and third axis
+
+_USUAL = jax.ShapeDtypeStruct((1, 8, 243, 32), jnp.bfloat16)
 
 _override = AUTO
 
@@ -82,12 +83,25 @@ def can_run(name: str, device: str | None, q: Array | jax.ShapeDtypeStruct) -> b
     """Whether an implementation takes such queries on such a device; arguments of `chosen`."""
     if name in _ANYWHERE:
         return True
-    rows, *_, head_dim = q.shape
-    if device is None or any(map(jax.export.is_symbolic_dim, q.shape)) or rows > _LARGEST_GRID:
+    if device is None or any(map(jax.export.is_symbolic_dim, q.shape)):
         return False
-    if name == "triton":
-        return importlib.util.find_spec("tokamax") is not None
-    return q.dtype == jnp.bfloat16 and head_dim % 8 == 0 and head_dim <= _LARGEST_HEAD
+    return q.shape[0] <= _LARGEST_GRID and _takes(name, device, q.shape, jnp.dtype(q.dtype))
+
+
+@functools.cache
+def _takes(name: str, device: str, shape: tuple[int, ...], dtype: jnp.dtype) -> bool:
+    """Whether an implementation is there and does not refuse such queries."""
+    del device  # the one that programs are for
+
+    def loss(q):
+        return jnp.sum(IMPLEMENTATIONS[name](q, q, q, 1.0).astype(jnp.float32))
+
+    try:
+        jax.eval_shape(jax.grad(loss), jax.ShapeDtypeStruct(shape, dtype))
+    # Each says in its way that a dtype, a size, a device or cuDNN's version is none of its own.
+    except (ImportError, NotImplementedError, RuntimeError, ValueError):
+        return False
+    return True
 
 
 def cuda_device() -> str | None:
@@ -112,13 +126,16 @@ def override(name: str) -> None:
     global _override
     if name not in CHOICES:
         raise InputError(f"attention is {name!r}, expected one of {', '.join(CHOICES)}")
-    if name not in (AUTO, *_ANYWHERE) and cuda_device() is None:
+    device = cuda_device()
+    if name not in (AUTO, *_ANYWHERE) and device is None:
         raise InputError(
             f"attention is {name!r}, which needs an NVIDIA GPU; JAX has found "
             f"{jax.default_backend()}"
         )
     if name == "triton" and importlib.util.find_spec("tokamax") is None:
         raise MissingExtra("tokamax", "attention 'triton'", "triton")
+    if name != AUTO and not can_run(name, device, _USUAL):
+        raise InputError(f"attention is {name!r}, which JAX refuses on this {device}: no cuDNN?")
     _override = name
 
 

@@ -194,6 +194,15 @@ def test_an_override(card, monkeypatch):
             assert attention.chosen("card", q) == "cudnn"
             assert attention.chosen("card", q.update(dtype=jnp.float32)) == "plain"
     assert attention.chosen(None, q) == "plain"
+
+    def no_cudnn():
+        raise RuntimeError("cuDNN is not detected.")
+
+    monkeypatch.setattr(cudnn, "check_cudnn_version", no_cudnn)
+    monkeypatch.setattr(attention, "cuda_device", lambda: "card without cuDNN")
+    assert attention.chosen(attention.cuda_device(), q) == "plain"
+    with pytest.raises(InputError, match="JAX refuses on this card without cuDNN"):
+        attention.override("cudnn")
     monkeypatch.setattr(attention, "cuda_device", lambda: None)
     for name, said in (("cudnn", "needs an NVIDIA GPU"), ("flash", "expected one of auto")):
         with pytest.raises(InputError, match=said):

@@ -26,6 +26,7 @@ from jrepose.data.simulation.rig import RigConfig
 from jrepose.data.simulation.scene import SceneConfig
 from jrepose.diffusion.presets import PRESETS, Diffusion
 from jrepose.errors import InputError, listed
+from jrepose.keypoint_metrics import SIGMAS
 from jrepose.losses.objective import LOSSES, loss_of
 from jrepose.models.attention import CHOICES
 
@@ -160,6 +161,11 @@ def default_config() -> ConfigDict:
     config.semi_supervised.limb_lengths = 1.0
     config.semi_supervised.distortion = True  # of the lens, in the projection
 
+    config.detection = ConfigDict()  # of the task detection, whose config.model is the detector
+    config.detection.visible_only = True  # joints that are not seen do not count in the loss
+    # Of AP and AR: how far annotators are apart, by anatomy, or coco: COCO's by number, published.
+    config.detection.sigmas = "anatomy"
+
     # Of the task diffpose, whose config.model is the denoiser: the lifter that it is told of.
     config.context = ConfigDict()
     # A run, a PyTorch file, or a stage before; what is trained on it keeps a copy.
@@ -187,6 +193,7 @@ def default_config() -> ConfigDict:
     config.training.schedule = ConfigDict()
     config.training.schedule.name = "epoch_decay"
     config.training.schedule.warmup_epochs = 0.0
+    config.training.schedule.warmup_start = 0.0  # share of the rate with which they begin
     config.training.schedule.milestones = ()  # steps: epochs
     config.training.schedule.floor = 0.0  # cosine: the last rate
     config.training.weight_decay = 0.01
@@ -334,8 +341,8 @@ def _check_losses(names: Iterable[str]) -> None:
             raise KeyError(f"no loss {name!r}; known: {', '.join(LOSSES)}")
 
 
-DENOISING_TASKS = ("diffpose",)
-"""Tasks whose model is one of `models.DENOISERS`."""
+_KINDS = {"diffpose": "DENOISERS", "detection": "DETECTORS"}
+"""Task -> the registry of `models` that its model is in, where that is not `MODELS`."""
 
 # Their keys belong to the room that reads them, which refuses unknown ones itself.
 _OF_OUTPUTS = ("objective.weights.", "objective.schedule.")
@@ -392,8 +399,8 @@ def _check_values(config: ConfigDict) -> None:
         )
     stage_configs(config)
     models.create(**config.model.to_dict())
-    denoises = config.task in DENOISING_TASKS
-    known, wanted = (models.DENOISERS, "a denoiser") if denoises else (models.MODELS, "a lifter")
+    known = getattr(models, _KINDS.get(config.task, "MODELS"))
+    wanted = models.kind(next(iter(known)))
     if config.model.name not in known:
         raise InputError(
             f"config.model.name is {config.model.name!r}, {models.kind(config.model.name)}; "
@@ -407,6 +414,11 @@ def _check_values(config: ConfigDict) -> None:
                 f"config.context.model.name is {name!r}, {models.kind(name)}; "
                 f"expected a lifter, one of {', '.join(models.MODELS)}"
             )
+    if config.detection.sigmas not in SIGMAS:
+        raise InputError(
+            f"config.detection.sigmas is {config.detection.sigmas!r}, expected one of "
+            + ", ".join(SIGMAS)
+        )
     Diffusion(**config.diffusion.to_dict())
     RigConfig.from_mapping(config.data.rig.to_dict())
     DetectorConfig.from_mapping(config.data.detector.to_dict())

@@ -28,6 +28,11 @@ HUMAN36M_SIGMAS = (
 """COCO's by anatomy for Human3.6M's joints, our choice.  The multi-view relational detector's
 published AP and AR take `COCO_SIGMAS` by number instead, so that the pelvis has the nose's."""
 
+SIGMAS: Mapping[str, tuple[float, ...]] = MappingProxyType(
+    {"anatomy": HUMAN36M_SIGMAS, "coco": COCO_SIGMAS}
+)
+"""What `config.detection.sigmas` takes."""
+
 OKS_THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 
@@ -137,9 +142,15 @@ def average_precision(
             f"{len(sigmas)} sigmas, detections of {detected.keypoints.shape[1]} joints and people "
             f"of {annotated.keypoints.shape[1]}; expected as many of each"
         )
+    of_detected, of_annotated = _rows(detected.image), _rows(annotated.image)
+    nothing = np.zeros(0, int)
     images = [
-        _image(detected, annotated, sigmas, number)
-        for number in np.union1d(detected.image, annotated.image)
+        _image(
+            Detected(*(array[of_detected.get(number, nothing)] for array in detected)),
+            Annotated(*(array[of_annotated.get(number, nothing)] for array in annotated)),
+            sigmas,
+        )
+        for number in sorted({*of_detected, *of_annotated})
     ]
     of_areas = {name: _curves(images, bounds) for name, bounds in AREAS.items()}
     precision, recall = of_areas["all"]
@@ -160,10 +171,15 @@ class _Image(NamedTuple):
     seen: np.ndarray
 
 
-def _image(detected, annotated, sigmas, number) -> _Image:
-    people = Annotated(*(array[annotated.image == number] for array in annotated))
-    found = np.flatnonzero(detected.image == number)
-    found = found[np.argsort(-detected.score[found], kind="stable")][:_DETECTIONS]
+def _rows(image: Int[np.ndarray, " entries"]) -> dict[int, Int[np.ndarray, " _"]]:
+    """The entries of every image, in their order."""
+    order = np.argsort(image, kind="stable")
+    numbers, starts = np.unique(image[order], return_index=True)
+    return dict(zip(numbers.tolist(), np.split(order, starts)[1:], strict=True))
+
+
+def _image(detected: Detected, people: Annotated, sigmas: np.ndarray) -> _Image:
+    found = np.argsort(-detected.score, kind="stable")[:_DETECTIONS]
     keypoints = detected.keypoints[found]
     return _Image(
         oks(keypoints, people, sigmas),

@@ -25,7 +25,16 @@ Reduction = Literal["mean", "frame", "joint", "none"]
 
 AUC_THRESHOLDS_MM = np.arange(0.0, 151.0, 5.0)
 
-_HIGHER_IS_BETTER = ("pck", "auc", "spatial_order", "temporal_order", "ap", "ar")
+_HIGHER_IS_BETTER = (
+    "pck",
+    "auc",
+    "spatial_order",
+    "temporal_order",
+    "ap",
+    "ar",
+    "pck_box",
+    "pck_image",
+)
 
 
 def higher_is_better(score: str) -> bool:

@@ -19,6 +19,7 @@ from jrepose.config import (
 )
 from jrepose.config_fields import numbers_in, range_of
 from jrepose.errors import InputError
+from jrepose.evaluation.detections import PUBLISHED
 from jrepose.evaluation.published import benchmark_of, published_row
 from jrepose.skeleton import HUMAN36M_17
 from jrepose.tasks.lifting import batch_objective
@@ -50,12 +51,17 @@ def test_every_variant_fits_together(path):
         config = parse(f"--config={path}" + (variant and f":{variant}"))
         names.add(config.name)
         models.create(**config.model.to_dict())
-        # Of a denoiser the lifter that it is told of sees the clip.
-        lifter = config.model if config.model.name in models.MODELS else config.context.model
-        assert models.create(**lifter.to_dict()).input_shape[0] == config.clip.frames
+        if config.model.name in models.DETECTORS:
+            assert config.clip.frames <= config.model.frames
+        else:
+            # Of a denoiser the lifter that it is told of sees the clip.
+            lifter = config.model if config.model.name in models.MODELS else config.context.model
+            assert models.create(**lifter.to_dict()).input_shape[0] == config.clip.frames
         # Clips of which all frames are scored lie end to end.
         assert config.clip.targets or config.clip.evaluation_stride == config.clip.frames
-        if config.published:
+        if config.published and config.model.name in models.DETECTORS:
+            assert config.published in PUBLISHED
+        elif config.published:
             published_row(benchmark_of(config.data), config.published)
     assert len(names) == len(variants) or path.stem == "compare_gradients"
     with pytest.raises(InputError, match="no variant 'huge'"):

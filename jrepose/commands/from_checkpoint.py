@@ -35,6 +35,46 @@ class Chosen(NamedTuple):
     origin: dict[str, Any]
 
 
+class Lifting(NamedTuple):
+    """A run that lifts what another one has found.
+
+    Args:
+        config: the run's own.
+        variables: the model's.
+        description: what it was trained on.
+        path: of the checkpoint.
+    """
+
+    config: ConfigDict
+    variables: dict[str, Any]
+    description: dict[str, Any]
+    path: pathlib.Path
+
+
+def load_lifter(path: str) -> Lifting:
+    """Reads the run that `--lifter` names.
+
+    Raises:
+        InputError: nothing there, or no run that predicts poses.
+    """
+    from jrepose import checkpoints, tasks
+    from jrepose.config import from_plain
+    from jrepose.interop.weights import variables_of
+
+    try:
+        checkpoint = checkpoints.load(pathlib.Path(path))
+        if "data" not in checkpoint.config:
+            raise InputError(f"{path} was converted and does not say how it is to be evaluated")
+        config = from_plain(checkpoint.config)
+        if config.task in (*tasks.WITHOUT_POSES, *tasks.ON_IMAGES):
+            raise InputError(f"{path} is of config.task {config.task!r}, which predicts no poses")
+        variables = variables_of(checkpoint, config.model.to_dict())
+    except InputError as error:
+        raise InputError(f"--lifter: {error}") from None
+    print(f"lifter: checkpoint of step {checkpoint.step}: {checkpoint.path}")
+    return Lifting(config, variables, checkpoint.description, checkpoint.path)
+
+
 def define_flags(line: CommandLine) -> None:
     """`--checkpoint`, `--split` and `--which`."""
     line.text(
@@ -46,8 +86,12 @@ def define_flags(line: CommandLine) -> None:
     line.choice("which", "best", "Which checkpoint of a workdir.", ["best", "latest"])
 
 
-def load(line: CommandLine) -> Chosen:
+def load(line: CommandLine, *, detectors: bool = False) -> Chosen:
     """Reads the config, the weights and the split that the command line names.
+
+    Args:
+        line: the command line.
+        detectors: whether the command takes them too; all take what predicts poses.
 
     Raises:
         InputError: nothing there, weights of another model, or data that they are not for.
@@ -92,6 +136,11 @@ def load(line: CommandLine) -> Chosen:
         raise InputError(
             f"config.task is {config.task!r}, which predicts no poses: {path}; a stage behind it "
             "does, and its own scores are in metrics.jsonl"
+        )
+    if config.task in tasks.ON_IMAGES and not detectors:
+        raise InputError(
+            f"config.task is {config.task!r}, which finds keypoints and predicts no poses: {path}; "
+            "jrepose evaluate scores and draws what it finds"
         )
     multiply_float32_in_full()
     attention.override(config.attention)

@@ -11,11 +11,12 @@ from jrepose.data.columns import columns_of
 from jrepose.data.dataset import Dataset, PoseDataset
 from jrepose.data.windows import EvaluationWindows, clips_for_evaluation
 from jrepose.errors import InputError
+from jrepose.evaluation.detections import DETECTION_SCORES
 from jrepose.evaluation.predict import predict_clips, score_clips
 from jrepose.evaluation.protocol import Protocol, counted_entries
 from jrepose.evaluation.published import PublishedRow, benchmark_of, published_row
 from jrepose.evaluation.scores import SCORES, EvaluationResult, evaluate_predictions
-from jrepose.tasks import ScoredTask, Task
+from jrepose.tasks import ON_IMAGES, ScoredTask, Task
 
 
 def evaluate_dataset(
@@ -140,15 +141,19 @@ def check_settings(config: ConfigDict, dataset: Dataset) -> None:
     Raises:
         InputError: as `evaluate_dataset`, or `evaluation.best_by` is no score.
     """
-    best_by = config.evaluation.best_by
-    if best_by is not None and best_by not in SCORES:
+    best_by, detects = config.evaluation.best_by, config.task in ON_IMAGES
+    known = DETECTION_SCORES if detects else SCORES
+    if best_by is not None and best_by not in known:
         raise InputError(
-            f"unknown evaluation.best_by {best_by!r}; expected one of {', '.join(SCORES)}"
+            f"unknown evaluation.best_by {best_by!r}; expected one of {', '.join(known)}"
         )
     if config.evaluation.batch_size < 1:
         raise InputError(
             f"evaluation.batch_size must be at least 1, got {config.evaluation.batch_size}"
         )
+    if detects:
+        clips_for_evaluation(dataset, config.clip)
+        return
     protocol, _, _ = _read_settings(config, dataset)
     protocol.check(dataset)
 

@@ -15,7 +15,7 @@ from jrepose.data.columns import Column
 from jrepose.errors import InputError
 from jrepose.frames import middle
 from jrepose.progress import Progress
-from jrepose.tasks import ScoredTask, Task
+from jrepose.tasks import DetectingTask, ScoredTask, Task
 
 
 def predict_clips(
@@ -106,6 +106,40 @@ def score_clips(
     return {name: total / len(windows) for name, total in sums.items()}
 
 
+def detect_clips(
+    task: DetectingTask,
+    variables: PyTree,
+    columns: Mapping[str, Column],
+    windows: Int[np.ndarray, "clips frames"],
+    *,
+    batch_size: int,
+    flip: bool,
+    seed: int = 0,
+    devices: parallel.Devices | None = None,
+    progress: bool = False,
+) -> Float32[np.ndarray, "clips frames views joints 2"]:
+    """The keypoints that the task finds in every clip.
+
+    Args:
+        task: called as `task.detect(variables, batch, keys, flip=flip)`.
+        variables, columns, windows, batch_size, flip, seed, devices, progress: as for
+            `predict_clips`.
+
+    Raises:
+        InputError: as `predict_clips`.
+    """
+    devices = parallel.select_devices() if devices is None else tuple(devices)
+    run = _compiled_detections(task, flip, seed, devices)
+    found = []
+    with Progress(len(windows), "clip", "detect", shown=progress) as bar:
+        for start, keypoints in _in_batches(
+            run, variables, columns, windows, batch_size, devices
+        ):  # fmt: skip
+            found.append(np.asarray(keypoints, np.float32))
+            bar.to(start + len(keypoints))
+    return np.concatenate(found)
+
+
 def _in_batches(
     run: Callable,
     variables: PyTree,
@@ -169,6 +203,19 @@ def _compiled_scores(
         return task.clip_scores(variables, batch, _keys(seed, numbers), flip=flip)
 
     return parallel.data_parallel(score, devices=devices)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled_detections(
+    task: DetectingTask, flip: bool, seed: int, devices: tuple[jax.Device, ...]
+) -> Callable:
+    """As `_compiled`, of the keypoints."""
+
+    def detect(variables, clips):
+        batch, numbers = clips
+        return task.detect(variables, batch, _keys(seed, numbers), flip=flip)
+
+    return parallel.data_parallel(detect, devices=devices)
 
 
 def _keys(seed: int, numbers: Int32[Array, " clips"]) -> Key[Array, " clips"]:

@@ -14,8 +14,16 @@ from ml_collections import ConfigDict
 from jrepose.data.dataset import Dataset
 from jrepose.data.images.dataset import ImageDataset
 from jrepose.errors import InputError
-from jrepose.tasks import diffpose, lifting, masked, semi_supervised
-from jrepose.tasks.task import CONTEXT, Clock, Outcome, ScoredTask, Task, Trainable
+from jrepose.tasks import detection, diffpose, lifting, masked, semi_supervised
+from jrepose.tasks.task import (
+    CONTEXT,
+    Clock,
+    DetectingTask,
+    Outcome,
+    ScoredTask,
+    Task,
+    Trainable,
+)
 
 __all__ = [
     "CONTEXT",
@@ -24,6 +32,7 @@ __all__ = [
     "WITH_CONTEXT",
     "WITHOUT_POSES",
     "Clock",
+    "DetectingTask",
     "Outcome",
     "ScoredTask",
     "Task",
@@ -37,6 +46,7 @@ TASKS: Mapping[str, Callable[[ConfigDict, Dataset, Clock | None], Task]] = Mappi
         "masked": masked.from_config,
         "semi_supervised": semi_supervised.from_config,
         "diffpose": diffpose.from_config,
+        "detection": detection.from_config,
     }
 )
 """Name -> what makes the task of a config, for a dataset."""
@@ -45,7 +55,8 @@ WITHOUT_POSES = ("masked",)
 """Those that are a `ScoredTask`."""
 
 ON_IMAGES = ("detection",)
-"""Those that learn from an `ImageDataset`; all others do from a `PoseDataset`."""
+"""Those that learn from an `ImageDataset` and are a `DetectingTask`; all others learn from a
+`PoseDataset`."""
 
 WITH_CONTEXT = ("diffpose",)
 """Those that build on a frozen encoder, the collection `CONTEXT`, by `config.context`."""

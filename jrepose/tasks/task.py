@@ -45,7 +45,7 @@ class Trainable(Protocol):
     """What is learned: a frozen dataclass of pure functions.
 
     Attributes:
-        inputs: names of the columns that `predict` or `clip_scores` needs.
+        inputs: names of the columns that `predict`, `clip_scores` or `detect` needs.
         columns: names of the columns that `loss` needs.
         score: the validation score by which a checkpoint is best; `metrics.higher_is_better`
             says which way is up.
@@ -101,3 +101,14 @@ class ScoredTask(Trainable, Protocol):
             variables, batch, keys: as for `Task.predict`.
             flip: score the average of the clip's prediction and its mirror image's.
         """
+
+
+@runtime_checkable
+class DetectingTask(Trainable, Protocol):
+    """A task that finds keypoints in images, whose scores are those of the keypoints."""
+
+    def detect(
+        self, variables: Variables, batch: Batch, keys: Key[Array, " clips"] | None, *, flip: bool
+    ) -> Float[Array, "clips frames views joints 2"]:
+        """Keypoints of every clip, pixels of the crops; the arguments are those of
+        `Task.predict`."""

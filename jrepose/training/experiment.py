@@ -19,6 +19,7 @@ from jrepose.data.description import describe
 from jrepose.data.sources import UNLABELLED
 from jrepose.data.windows import clips_for_training
 from jrepose.errors import InputError, listed
+from jrepose.evaluation.detections import detect_dataset, detection_scores
 from jrepose.evaluation.evaluate import evaluate_dataset, score_dataset
 from jrepose.evaluation.scores import depth_scores
 from jrepose.training.optimizer import create_optimizer, matching_paths
@@ -129,6 +130,9 @@ def create_experiment(
         total_steps = min(total_steps, training.max_steps)
 
     def validate(variables):
+        if isinstance(task, tasks.DetectingTask):
+            found = detect_dataset(task, variables, splits["validation"], config, devices=devices)
+            return detection_scores(splits["validation"], found, config)
         if isinstance(task, tasks.ScoredTask):
             return score_dataset(task, variables, splits["validation"], config, devices=devices)
         result = evaluate_dataset(task, variables, splits["validation"], config, devices=devices)

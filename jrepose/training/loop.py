@@ -45,7 +45,7 @@ _IN_FLIGHT = 2
 _FLAT = 0.1
 
 # Validation scores that are said besides the one that decides.
-_SHOWN = ("mpjpe", "pa_mpjpe")
+_SHOWN = ("mpjpe", "pa_mpjpe", "ap", "mse")
 
 
 @dataclass(frozen=True, eq=False)

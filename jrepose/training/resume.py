@@ -32,6 +32,7 @@ FREE_FIELDS = (
     "data.path",
     "data.resident_bytes",
     "data.split.test",
+    "detection.sigmas",
     "evaluation",
     "training.epochs",
     "training.log_every",
@@ -39,7 +40,9 @@ FREE_FIELDS = (
 )
 
 # Free too, but scores before and after such a change are not of the same thing.
-_SCORING_FIELDS = ("clip.evaluation_stride", "clip.evaluation_windows", "evaluation")
+_SCORING_FIELDS = (
+    "clip.evaluation_stride", "clip.evaluation_windows", "detection.sigmas", "evaluation",
+)  # fmt: skip
 
 # Each process may have its own copy of the data.
 _LOCAL_FIELDS = (

@@ -63,8 +63,8 @@ def create_schedule(training: ConfigDict, epochs: Epochs) -> Schedule:
     - `"cosine"`: half a cosine from `learning_rate` to `schedule.floor` at the last of
       `training.epochs`, step by step.
 
-    During the first `schedule.warmup_epochs` the rate rises in a straight line from 0 to what it
-    would be; the cosine begins after them.
+    During the first `schedule.warmup_epochs` the rate rises in a straight line from
+    `schedule.warmup_start` times what it would be to that; the cosine begins after them.
 
     Args:
         training: read are `learning_rate`, `learning_rate_decay`, `epochs` and `schedule`.
@@ -113,6 +113,7 @@ def create_schedule(training: ConfigDict, epochs: Epochs) -> Schedule:
 
     def schedule(step):
         warm = jnp.minimum(1.0, epochs(step) / warmup) if warmup else 1.0
+        warm = choice.warmup_start + (1 - choice.warmup_start) * warm
         return rate * factor(step) * warm
 
     return schedule

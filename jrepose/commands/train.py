@@ -19,9 +19,10 @@ def train(argv: Sequence[str]) -> int:
     """Trains, or resumes what the workdir holds."""
     line = CommandLine(argv, __doc__, config="--config CONFIG", fields=MAIN_FIELDS)
     line.text("workdir", None, "Folder of the run.", value="DIR")
-    line.text(
-        "init", None,
-        "Begin with these weights: workdir of a run, one checkpoint of it, or a PyTorch file.",
+    line.each(
+        "init", [],
+        "Begin with these weights: workdir of a run, one checkpoint of it, or a PyTorch file; with "
+        "--init_partial a second one adds its own.",
         value="PATH",
     )  # fmt: skip
     line.switch(
@@ -49,7 +50,9 @@ def train(argv: Sequence[str]) -> int:
     if line["workdir"] is None:
         raise InputError("--workdir DIR is missing")
     init, partial = line["init"], line["init_partial"]
-    if (partial or line["init_only"]) and init is None:
+    if len(init) > 1 and not partial:
+        raise InputError("--init is there more than once, which needs --init_partial")
+    if (partial or line["init_only"]) and not init:
         name = "init_partial" if partial else "init_only"
         raise InputError(f"--{name} needs --init PATH")
     if line["init_only"]:
@@ -57,6 +60,7 @@ def train(argv: Sequence[str]) -> int:
 
     from jrepose import checkpoints, interop, parallel, tasks
     from jrepose.data.sources import UNLABELLED, load_splits
+    from jrepose.training.optimizer import merge
     from jrepose.training.stages import train_stages
 
     parallel.initialise_distributed(
@@ -69,11 +73,12 @@ def train(argv: Sequence[str]) -> int:
     splits = load_splits(config.data, wanted)
     workdir = pathlib.Path(line["workdir"])
     initial = None
-    if init is not None:
+    for path in init:
         first = next(iter(stage_configs(config).values()), config)
         some = partial or first.training.init_only
         load = interop.load_what_fits if some else interop.load_run_or_file
-        initial, described = load(init, first.model.to_dict())
+        given, described = load(path, first.model.to_dict())
+        initial = given if initial is None else merge(initial, given)
         print(f"weights to begin with: {described}")
     contexts, stages = {}, stage_configs(config)
     for name, stage in (stages or {"": config}).items():

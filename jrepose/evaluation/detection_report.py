@@ -7,15 +7,26 @@ import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from jrepose.data.images.dataset import ImageDataset
 from jrepose.evaluation.detections import DetectionResult
-from jrepose.evaluation.tables import SCORE_LABELS, format_columns, without_nan, write_csv
+from jrepose.evaluation.tables import format_columns, without_nan, write_csv
 from jrepose.files import atomic_path
 
-_COLUMNS = ("ap", "ar", "pck_box", "pck_image", "mse", "error_px", "hidden_px")
+_COLUMNS: Mapping[str, str] = MappingProxyType(
+    {
+        "ap": "AP",
+        "ar": "AR",
+        "pck_box": "PCK box",
+        "pck_image": "PCK crop",
+        "mse": "MSE px²",
+        "error_px": "error px",
+        "hidden_px": "hidden px",
+    }
+)
 _OF_JOINTS = ("pck_box", "mse", "error_px", "hidden_px")
 
 
@@ -35,10 +46,12 @@ def summary(result: DetectionResult, width: int = 100) -> str:
     settings = result.settings
     return "\n\n".join(
         [
-            _table(rows, _COLUMNS, width),
+            _table(rows, tuple(_COLUMNS), width),
             _table(result.per_joint, _OF_JOINTS, width),
-            f"occluded: {settings['occluded_means']}; clips of {settings['clip_frames']} frames, "
-            f"OKS by the sigmas {settings['sigmas']}",
+            f"AP, AR, PCK in percent, PCK at {settings['pck_threshold']} of the longer side of the "
+            f"box and of the crop; occluded: {settings['occluded_means']}; hidden: of joints that "
+            f"are not seen; clips of {settings['clip_frames']} frames, OKS by the sigmas "
+            f"{settings['sigmas']}",
         ]
     )
 
@@ -49,10 +62,7 @@ def _table(rows: Mapping[str, Mapping[str, float]], names: tuple[str, ...], widt
         return "-" if np.isnan(value) else f"{value:.1f}"
 
     shown = [name for name in names if any(name in scores for scores in rows.values())]
-    columns = [
-        (SCORE_LABELS[name].strip(), [cell(scores, name) for scores in rows.values()])
-        for name in shown
-    ]
+    columns = [(_COLUMNS[name], [cell(scores, name) for scores in rows.values()]) for name in shown]
     return format_columns(list(rows), columns, width)
 
 

@@ -3,7 +3,7 @@
 What is rendered is a config's data, `data.source=rendered`.  Stopped, the same command goes on.
 
 example:
-  jrepose render --config detector_small --out data/rendered
+  jrepose render --config multiview_rendered --out data/rendered
 """
 
 from __future__ import annotations

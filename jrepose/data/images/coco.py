@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import pathlib
 import re
@@ -34,6 +33,7 @@ _LOG = logging.getLogger(__name__)
 
 _HUMAN36M_NAME = re.compile(r"(?P<subject>S\d+)_(?P<action>.+)\.(?P<camera>\d{8})_(?P<moment>\d+)")
 _JOINTS = HUMAN36M_17.num_joints
+_LARGEST = 1e9  # of pixels and millimetres
 
 
 def read_coco(path: str | os.PathLike[str]) -> list[Footage]:
@@ -46,8 +46,13 @@ def read_coco(path: str | os.PathLike[str]) -> list[Footage]:
         InputError: naming the file and the entry that cannot be used.
     """
     path = pathlib.Path(path)
-    with reading(str(path), "JSON file"), open_regular(path) as file:
-        content = json.loads(file.read().decode("utf-8-sig"))
+    with reading(str(path), "JSON file"):
+        with open_regular(path) as file:
+            content = json.loads(file.read().decode("utf-8-sig"))
+        return _footage(path, content)
+
+
+def _footage(path: pathlib.Path, content: Any) -> list[Footage]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected an object with images and annotations")
     entry = _Entry(path)
@@ -58,10 +63,10 @@ def read_coco(path: str | os.PathLike[str]) -> list[Footage]:
     known, unnumbered = set(), []
     for number, image in enumerate(entry.rows(content, "images")):
         entry.at(f"image {number}", image)
-        identity = image.get("id")
+        identity = entry.identity("id")
         known.add(identity)
         file = _file_name(entry, image, annotations.get(identity))
-        said = _said_by_name(file)
+        said = _said_by_name(file, image.get("sequence"))
         name = entry.text("sequence", said["sequence"])
         camera = entry.text("camera", said["camera"])
         frame = Frame(
@@ -84,6 +89,10 @@ def read_coco(path: str | os.PathLike[str]) -> list[Footage]:
                 calibrated.get(name, {}),
             ),
         )
+        for field in ("subject", "action"):
+            if entry.text(field, said[field]) != getattr(footage, field):
+                other = json.dumps(getattr(footage, field))
+                raise entry.wrong(field, f"{other} as in other images of sequence {name!r}")
         moment = entry.whole("moment", said["moment"])
         if moment < 0:
             unnumbered.append((footage, camera, frame))
@@ -130,6 +139,17 @@ class _Entry:
         what = "is missing" if value is None else f"is {json.dumps(value)[:60]}"
         return InputError(f"{self._path}: {self._where}: {field} {what}, expected {expected}")
 
+    def naming(self, error: InputError) -> InputError:
+        """The error with the file's name in it."""
+        text = str(error)
+        return InputError(text if text.startswith(str(self._path)) else f"{self._path}: {text}")
+
+    def identity(self, field: str) -> int | str:
+        value = self._values.get(field)
+        if not isinstance(value, int | str):
+            raise self.wrong(field, "the id of an image")
+        return value
+
     def text(self, field: str, default: str | None = None) -> str:
         value = self._values.get(field, default)
         if not isinstance(value, str) or not value or not value.isprintable():
@@ -155,7 +175,7 @@ class _Entry:
         values = [values] if wrap else values
         good = isinstance(values, list) and len(values) == count
         if not good or not all(
-            isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
+            isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < _LARGEST
             for v in values
         ):
             raise self.wrong(field, f"{count} finite numbers")
@@ -183,9 +203,7 @@ def _annotations(entry: _Entry, content: Mapping[str, Any]) -> dict[Any, dict]:
         entry.at(f"annotation {number}", row)
         if row.get("iscrowd"):
             continue
-        identity = row.get("image_id")
-        if not isinstance(identity, int | str):
-            raise entry.wrong("image_id", "the id of an image")
+        identity = entry.identity("image_id")
         _, _, width, height = entry.numbers("bbox", 4)
         if not (width > 0 and height > 0):
             raise entry.wrong("bbox", "x, y and a positive width and height")
@@ -232,17 +250,19 @@ def _file_name(entry: _Entry, image: Mapping[str, Any], annotation: dict | None)
     return name
 
 
-def _said_by_name(file: str) -> dict[str, Any]:
+def _said_by_name(file: str, sequence: Any) -> dict[str, Any]:
+    """What an image does not say, by its file's name and perhaps its sequence's."""
     place = pathlib.PurePosixPath(file)
     if match := _HUMAN36M_NAME.fullmatch(place.stem):
         said: dict[str, Any] = match.groupdict()
         said["sequence"] = f"{said['subject']}/{said['action']}"
         return {**said, "moment": int(said["moment"])}
-    folder = str(place.parent) if place.parent.parts else "images"
+    folder = pathlib.PurePosixPath(sequence) if isinstance(sequence, str) else place.parent
+    folder = folder if folder.parts else pathlib.PurePosixPath("images")
     return {
-        "sequence": folder,
-        "subject": place.parts[0] if place.parent.parts else "subject",
-        "action": place.parent.name or "images",
+        "sequence": str(folder),
+        "subject": folder.parts[0],
+        "action": folder.name,
         "camera": "camera",
         "moment": -1,
     }
@@ -255,14 +275,18 @@ def _cameras(entry: _Entry, content: Mapping[str, Any]) -> dict[str, dict[str, C
         entry.at(f"camera {number}", row)
         name = entry.text("name")
         lens = {"radial": 3, "tangential": 2}
-        found.setdefault(entry.text("sequence"), {})[name] = Camera(
-            name=name,
-            width=entry.whole("width", least=1),
-            height=entry.whole("height", least=1),
-            focal_px=tuple(entry.numbers("focal_px", 2)),
-            centre_px=tuple(entry.numbers("centre_px", 2)),
-            orientation_wxyz=tuple(entry.numbers("orientation_wxyz", 4)),
-            translation_mm=tuple(entry.numbers("translation_mm", 3)),
-            **{key: tuple(entry.numbers(key, n)) for key, n in lens.items() if key in row},
-        )
+        try:
+            camera = Camera(
+                name=name,
+                width=entry.whole("width", least=1),
+                height=entry.whole("height", least=1),
+                focal_px=tuple(entry.numbers("focal_px", 2)),
+                centre_px=tuple(entry.numbers("centre_px", 2)),
+                orientation_wxyz=tuple(entry.numbers("orientation_wxyz", 4)),
+                translation_mm=tuple(entry.numbers("translation_mm", 3)),
+                **{key: tuple(entry.numbers(key, n)) for key, n in lens.items() if key in row},
+            )
+        except InputError as error:
+            raise entry.naming(error) from None
+        found.setdefault(entry.text("sequence"), {})[name] = camera
     return found

@@ -115,7 +115,9 @@ def assemble(
     image_sizes = np.stack([widths, heights], -1)
     columns["boxes"][seen] = clean_boxes(columns["boxes"][seen], image_sizes[seen])
     placed = place_crops(columns["boxes"], settings.padding, settings.size)
-    seen &= placed.present
+    if (outside := seen & ~placed.present).any():
+        file = names[numbers[outside][0]]
+        raise InputError(f"{where}: the box of {file} holds nothing of the image")
     keypoints, poses = columns.pop("keypoints"), columns.pop("pose_mm")
     joints = np.einsum("fvij,fvnj->fvni", placed.to_crop[..., :2], keypoints[..., :2])
     joints += placed.to_crop[..., None, :, 2]
@@ -166,9 +168,11 @@ def _chosen_cameras(one: Footage, wanted: Sequence[str], where: object) -> tuple
     return names
 
 
-def _length(one: Footage, names: Sequence[str]) -> int:
-    """Moments of the shortest camera."""
-    lengths = [max(one.views[name]) + 1 for name in names]
+def _places(one: Footage, names: Sequence[str]) -> dict[int, int]:
+    """Where each moment goes: those that any camera has, to the end of the shortest one."""
+    moments = sorted(set().union(*(one.views[name] for name in names)))
+    places = {moment: place for place, moment in enumerate(moments)}
+    lengths = [places[max(one.views[name])] + 1 for name in names]
     if min(lengths) < max(lengths):
         _LOG.warning(
             "sequence %s: its cameras have %s moments; cut to %d",
@@ -176,7 +180,9 @@ def _length(one: Footage, names: Sequence[str]) -> int:
             ", ".join(map(str, lengths)),
             min(lengths),
         )
-    return min(lengths)
+    if len(set(np.diff(moments).tolist())) > 1:
+        _LOG.warning("sequence %s: moments are missing between others", one.name)
+    return {moment: place for moment, place in places.items() if place < min(lengths)}
 
 
 def _missing_or_broken(
@@ -221,8 +227,8 @@ def _arrays(
     one: Footage, names: Sequence[str], views: int, broken: set[str]
 ) -> dict[str, np.ndarray]:
     """Rows of all moments of a sequence; what is absent has no file."""
-    length = _length(one, names)
-    shape = (length, views)
+    places = _places(one, names)
+    shape = (len(places), views)
     out = {
         "file": np.full(shape, "", object),
         "frame": np.full(shape, -1, np.int32),
@@ -235,9 +241,9 @@ def _arrays(
     }
     for view, name in enumerate(names):
         for moment, frame in one.views[name].items():
-            if moment >= length or frame.box is None or frame.file in broken:
+            if moment not in places or frame.box is None or frame.file in broken:
                 continue
-            at = moment, view
+            at = places[moment], view
             out["file"][at], out["frame"][at] = frame.file, frame.video_frame
             out["width"][at], out["height"][at] = frame.width, frame.height
             out["boxes"][at] = frame.box

@@ -184,6 +184,29 @@ def test_what_names_say(folder):
     assert [view.name for view in sequence.views] == ["54138969", "54138970"]
 
 
+CAMERA = {
+    "sequence": "walk", "name": "c0", "width": 20, "height": 24, "focal_px": [30, 30],
+    "centre_px": [10, 12], "orientation_wxyz": [1, 0, 0, 0], "translation_mm": [0, 0, 0],
+}  # fmt: skip
+
+
+def test_moments_may_be_every_fifth_frame(folder, caplog):
+    def change(content):
+        content["cameras"] = [CAMERA]
+        for row in content["images"]:
+            row["moment"] = 1 + 5 * row["moment"]
+
+    changed(folder, change)
+    data = load(folder)
+    assert data.frames == 3 and data.views_seen.all() and "missing" not in caplog.text
+    assert data.images[MOMENTS][:, 0, 8, 8, 0].tolist() == [20, 50, 80]
+    first, second = data.sequences[0].views
+    assert first.camera.focal_px == (30.0, 30.0) and second.camera is None
+    changed(folder, field("images", 2, "moment", 2_000_000_000))
+    assert load(folder).views_seen.tolist() == [[True, True], [True, True], [False, True]]
+    assert "moments are missing between others" in caplog.text
+
+
 def field(kind, number, name, value):
     def change(content):
         content[kind][number][name] = value
@@ -205,6 +228,11 @@ def without(kind, number, name):
         (field("annotations", 3, "keypoints", [1, 2, 3]), "annotation 3: keypoints .* 51 finite"),
         (field("annotations", 3, "image_id", 77), "images that are not listed: 77"),
         (field("annotations", 3, "image_id", None), "annotation 3: image_id is missing"),
+        (field("annotations", 3, "bbox", [50, 2, 10, 10]), "box of walk/1/0.png holds nothing of"),
+        (field("annotations", 3, "bbox", [1, 2, 1e300, 10]), "annotation 3: bbox is"),
+        (field("images", 3, "id", [3]), r"image 3: id is \[3\], expected the id of an image"),
+        (field("images", 3, "id", {}), r"image 3: id is \{\}, expected the id of an image"),
+        (field("images", 3, "subject", "bob"), '"bob", expected "anna" as in other images'),
         (field("images", 3, "width", 0), "image 3: width is 0, expected a whole number from 1"),
         (field("images", 3, "width", 21), "20 x 24 pixels, its annotations are for 21 x 24"),
         (field("images", 3, "moment", 1), "are both moment 1 of camera 'c1' in sequence 'walk'"),
@@ -213,6 +241,15 @@ def without(kind, number, name):
         (field("images", 3, "file_name", 5), "image 3: file_name is 5, expected a name"),
         (field("images", 3, "video_frame", 1), "image 3: video_frame is 1, expected the number"),
         (field("images", 3, "frame_rate", -5), "image 3: frame_rate is -5, expected a positive"),
+        (lambda content: content.update(categories=7), "damaged JSON file"),
+        (
+            lambda content: content.update(cameras=[CAMERA | {"focal_px": [9]}]),
+            "camera 0: focal_px",
+        ),
+        (
+            lambda content: content.update(cameras=[CAMERA | {"orientation_wxyz": [1, 1, 1, 1]}]),
+            "annotations.json: camera c0: quaternion has length 2",
+        ),
         (lambda content: content.pop("images"), "no list of images"),
         (lambda content: content.update(images=[]), "no list of images"),
         (lambda content: content["images"].append(3), "images 6 is no object"),
@@ -263,7 +300,9 @@ def test_pixels_of_other_modes(tmp_path):
         Image.new(mode, (3, 2), value).save(path)
         assert read_image(path, 100.0).shape == (2, 3, 3)
     Image.new("RGBA", (3, 2), (90, 80, 70, 10)).save(path)
-    assert read_image(path, 100.0)[0, 0].tolist() == [90, 80, 70]
+    assert read_image(path, 6.0)[0, 0].tolist() == [90, 80, 70]
+    with pytest.raises(InputError, match="3 x 2 pixels, more than .*max_megapixels"):
+        read_image(path, 5.0)
 
 
 def test_broken_videos_are_named_or_left_out(folder, caplog):

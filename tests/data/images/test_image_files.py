@@ -127,6 +127,12 @@ def test_videos_are_read_at_any_frame(rendered, tmp_path):
     direct = rendered.images[np.arange(first.frames)][:, 1:]
     assert np.abs(whole.astype(int) - direct).mean() < 14
     np.testing.assert_array_equal(data.images[np.array([2, 0])], whole[[2, 0]])
+    content = json.loads((out / "annotations.json").read_text())
+    for row in content["images"]:  # moments in another order than frames
+        row["moment"] = first.frames - 1 - row["moment"]
+    (out / "annotations.json").write_text(json.dumps(content))
+    backwards = load_splits(of_files(out), ("train",))["train"].images
+    np.testing.assert_array_equal(backwards[np.arange(first.frames)], whole[::-1])
 
 
 def test_human36m_as_it_lies_on_the_disk(tmp_path, caplog):
@@ -144,6 +150,7 @@ def test_human36m_as_it_lies_on_the_disk(tmp_path, caplog):
             stream = container.add_stream("libx264", 50)
             stream.width, stream.height, stream.pix_fmt = camera.width, camera.height, "yuv420p"
             stream.options = {"preset": "ultrafast"}
+            stream.gop_size = 2  # frames are looked for behind a key frame of their own
             for k in range(frames):
                 grey = np.full((camera.height, camera.width, 3), 40 * (k + 1), np.uint8)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))

@@ -57,6 +57,10 @@ def test_joints_lie_on_the_person(splits):
     without = dataclasses.replace(crops, scenes=(crops.scenes[0], empty, *crops.scenes[2:]))
     moments = np.array([start, start + moment % 4])
     differs = (crops[moments].astype(int) != without[moments]).any(-1)
+    for made, one in zip(crops[moments], moments.tolist(), strict=True):
+        to_image = data.crops[one, 2]
+        picture = scene.picture(crops.cameras[1][2], one - start, 2, to_image, (48, 48))
+        np.testing.assert_array_equal(made[2], picture)
     x, y = np.rint(data.joints_px[moments]).astype(int).transpose(3, 0, 1, 2)
     entries, views, joints = np.nonzero(data.joints_seen[moments])
     on_person = differs[entries, views, y[entries, views, joints], x[entries, views, joints]]

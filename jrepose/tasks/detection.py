@@ -60,11 +60,12 @@ class Detection:
             keep=keep,
             rngs={"dropout": key},
         )
-        error = jnp.square(found - jnp.asarray(batch["joints_px"])).mean(-1)
         counts = self._counted(batch)
+        # Where nothing is known a label may be anything, not a number even.
+        labels = jnp.where(counts[..., None], jnp.asarray(batch["joints_px"]), 0)
+        error = jnp.where(counts, jnp.square(found - labels).mean(-1), 0)
         of_clips = (1, 2, 3)
-        # Where nothing is known a label may be anything.
-        error = jnp.where(counts, error, 0).sum(of_clips) / jnp.maximum(counts.sum(of_clips), 1)
+        error = error.sum(of_clips) / jnp.maximum(counts.sum(of_clips), 1)
         terms = {"mse": error.mean()}
         if keep is not None:
             terms["weight/kept_patches"] = keep

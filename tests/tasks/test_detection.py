@@ -44,8 +44,10 @@ def found_in(batch):
 
 
 def loss_of(task, variables, batch, step=0):
-    loss = jax.jit(task.loss)
-    return loss(variables, batch, jax.random.key(0), jnp.asarray(step))
+    loss = jax.jit(jax.value_and_grad(task.loss, has_aux=True))
+    found, gradient = loss(variables, batch, jax.random.key(0), jnp.asarray(step))
+    assert np.isfinite(gradient["params"]["scale"]).all()
+    return found
 
 
 @pytest.mark.parametrize("visible_only", [True, False])

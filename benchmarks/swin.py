@@ -153,7 +153,7 @@ def step_of_torchvision(arguments, state: Mapping[str, np.ndarray], images, targ
         loss = torch.mean(torch.square(_token(network, given) - target))
         loss.backward()
         optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     return run
 

@@ -18,8 +18,10 @@ both, and both in three stages; what is not in stages trains as long as they do 
 `diffusion` is DiffPose's Tables 4 and 6 and Figure 4: the context encoder alone, the network once
 (A) or five times (B), normal noise, mixtures, the paper's answer, K and N.  `finetuning` is
 RePOSE's Table 5, for any lifter: trained on from one checkpoint (`--init`) without the ranking
-losses, with each, and with both.  `weights` asks when the published weight of 20 does harm: from
-scratch, ramped in after a half of the epochs, and with margins.
+losses, with each, and with both; besides, both with a margin and a weight of 1, and both with
+learned weights.  `weights` asks when the published weight of 20 does harm: from scratch, with a
+gradient where depths tie, ramped in after a half of the epochs, and with a margin; and what a
+weight of 1 does, with and without.
 
 Evaluates the best checkpoint of each run on the test subjects and writes `table.md`,
 `scores.json` and `ablation.png`.  What is finished is not run again, so the command can be stopped
@@ -98,6 +100,21 @@ def _with_margin(margin: float, weight: float) -> Callable[[ConfigDict], None]:
     return change
 
 
+def _learned(config: ConfigDict) -> None:
+    _ranking(20.0, 20.0)(config)
+    config.objective.learn_weights = ("spatial_ranking", "temporal_ranking")
+
+
+def _tuned(change: Callable[[ConfigDict], None]) -> Callable[[ConfigDict], None]:
+    """Without what a config trains before, which the weights to begin with have behind them."""
+
+    def changed(config):
+        config.stages = ConfigDict()
+        change(config)
+
+    return changed
+
+
 def _encodings(positional: bool, temporal: bool) -> Callable[[ConfigDict], None]:
     def change(config):
         _in_one_stage(config)
@@ -148,22 +165,26 @@ STUDIES = {
     ),
     "finetuning": Study(
         {
-            "w/o": _ranking(0.0, 0.0),
-            "w/S": _ranking(20.0, 0.0),
-            "w/T": _ranking(0.0, 20.0),
-            "w/ST": _ranking(20.0, 20.0),
+            "w/o": _tuned(_ranking(0.0, 0.0)),
+            "w/S": _tuned(_ranking(20.0, 0.0)),
+            "w/T": _tuned(_ranking(0.0, 20.0)),
+            "w/ST": _tuned(_ranking(20.0, 20.0)),
+            "w/ST_margin": _tuned(_with_margin(0.05, 1.0)),
+            "w/ST_learned": _tuned(_learned),
         },
         ("mpjpe", "pa_mpjpe", "mpjpe_occluded", "spatial_order", "temporal_order"),
         ("mpjpe", "pa_mpjpe", "spatial_order", "temporal_order"),
         difference=True,
     ),
-    # Margins in the poses' unit, of which a person's height is about one.
+    # Margins in the poses' unit, which is about a metre where data.scaling is "person".
     "weights": Study(
         {
             "none": _ranking(0.0, 0.0),
             "20": _ranking(20.0, 20.0),
+            "20_ties": _with_margin(1e-6, 20.0),  # the published loss, whose ties have a gradient
             "20_ramped": _ramped,
             "20_margin": _with_margin(0.05, 20.0),
+            "1": _ranking(1.0, 1.0),
             "1_margin": _with_margin(0.05, 1.0),
         },
         ("mpjpe", "pa_mpjpe", "mpjpe_occluded", "spatial_order", "temporal_order"),
@@ -236,7 +257,8 @@ def main(argv: Sequence[str]) -> int:
             config = base.copy_and_resolve_references()
             config.seed = seed
             study.rows[row](config)
-            if config.clip.targets == 1 and config.objective.weights.temporal_ranking:
+            poses = config.clip.targets or config.clip.frames
+            if poses == 1 and config.objective.weights.temporal_ranking:
                 print("  left out: with one pose per clip frames have no order")
                 continue
             if study.shared and row != study.shared[0]:

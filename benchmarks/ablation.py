@@ -257,8 +257,7 @@ def main(argv: Sequence[str]) -> int:
             config = base.copy_and_resolve_references()
             config.seed = seed
             study.rows[row](config)
-            poses = config.clip.targets or config.clip.frames
-            if poses == 1 and config.objective.weights.temporal_ranking:
+            if config.clip.targets == 1 and config.objective.weights.temporal_ranking:
                 print("  left out: with one pose per clip frames have no order")
                 continue
             if study.shared and row != study.shared[0]:

@@ -6,31 +6,31 @@
         --config.training.learning_rate=2e-4 --output runs/finetuning_mixste
 
 Data: FOLDER holds clips of the CMU Graphics Lab Motion Capture Database, the subjects of
-configs/lift_small.py, filmed by random cameras and seen by a simulated detector as there, each
-performed once.  docs/results.md holds what came out for a larger RePOSE; the others were not run.
+configs/lift_small.py, each performed once, filmed by random cameras and seen by a simulated
+detector.  docs/results.md holds what came out for a larger RePOSE; the others were not run.
 
-Variants: repose, mixste, stcformer, pstmo_s, motionbert, and the paper's future work, graformer (a
-graph) and videopose3d (convolutions); 32 channels or what comes close.  The networks that look at
-x, y alone as published (MixSTE, GraFormer, VideoPose3D) are given the confidence too; STCFormer and
-P-STMO have no room for it.  MotionBERT and P-STMO are pre-trained first, as in their papers, in a
-stage of their own.  P-STMO, GraFormer and VideoPose3D answer for one frame of a clip, which has no
-order in time: they have the spatial loss only.
+Without a variant it is RePOSE; variants are mixste, stcformer, pstmo_s, motionbert, and the paper's
+future work, graformer (a graph) and videopose3d (convolutions); 32 channels or what comes close.
+The networks that look at x, y alone as published (MixSTE, GraFormer, VideoPose3D) are given the
+confidence too; STCFormer and P-STMO have no room for it.  MotionBERT and P-STMO are pre-trained
+first, as in their papers, in a stage of their own.  P-STMO, GraFormer and VideoPose3D answer for
+one frame of a clip, which has no order in time: they have the spatial loss only.
 """
 
 from ml_collections import ConfigDict
 
 from jrepose.config import default_config, model_config, objective_weights, settings_of
 
-_HEADS = {"depth": 2, "num_heads": 4}
-
 # Variant -> model, hyperparameters, frames, poses a clip (None: all), batch.
 VARIANTS = {
-    "repose": (
-        "repose", {"dim_feat": 32, "dim_rep": 32, "mlp_ratio": 2, "maxlen": 27, **_HEADS},
+    "": (
+        "repose", {"dim_feat": 32, "dim_rep": 32, "depth": 2, "num_heads": 4, "mlp_ratio": 2,
+                   "maxlen": 27},
         27, None, 8,
     ),
     "motionbert": (
-        "motionbert_lite", {"dim_feat": 32, "dim_rep": 64, "mlp_ratio": 4, "maxlen": 27, **_HEADS},
+        "motionbert_lite", {"dim_feat": 32, "dim_rep": 64, "depth": 2, "num_heads": 4,
+                            "mlp_ratio": 4, "maxlen": 27},
         27, None, 8,
     ),
     "mixste": (
@@ -38,21 +38,27 @@ VARIANTS = {
                    "num_heads": 4},
         27, None, 8,
     ),
-    "stcformer": ("stcformer", {"frames": 27, "d_hid": 32, **_HEADS}, 27, None, 8),
-    "pstmo_s": (
-        "pstmo_s", {"frames": 27, "stride_num": (3, 3, 3), "channel": 64, **_HEADS}, 27, 1, 32,
+    "stcformer": (
+        "stcformer", {"frames": 27, "d_hid": 32, "depth": 2, "num_heads": 4}, 27, None, 8,
     ),
-    "graformer": ("graformer", {"in_chans": 3, "hid_dim": 48, **_HEADS}, 1, None, 128),
+    "pstmo_s": (
+        "pstmo_s", {"frames": 27, "stride_num": (3, 3, 3), "channel": 64, "depth": 2,
+                    "num_heads": 4},
+        27, 1, 32,
+    ),
+    "graformer": (
+        "graformer", {"in_chans": 3, "hid_dim": 48, "depth": 2, "num_heads": 4}, 1, 1, 128,
+    ),
     "videopose3d": (
         "videopose3d", {"in_features": 3, "filter_widths": (3, 3, 3), "channels": 128}, 27, 1, 64,
     ),
 }  # fmt: skip
 
 
-def get_config(variant: str = "repose") -> ConfigDict:
+def get_config(variant: str = "") -> ConfigDict:
     model, sizes, frames, targets, batch = settings_of("finetuning_small", VARIANTS, variant)
     config = default_config()
-    config.name = f"finetuning_small_{variant}"
+    config.name = f"finetuning_small_{variant}" if variant else "finetuning_small"
     config.data.source = "mocap"
     config.data.path = "data/mocap"
     config.data.frame_rate = 20.0
@@ -75,7 +81,7 @@ def get_config(variant: str = "repose") -> ConfigDict:
     config.clip.targets = targets
     config.clip.stride = 54
     config.clip.evaluation_stride = 27
-    if targets == 1 or frames == 1:
+    if targets == 1:
         # One pose a clip: as many clips as there are poses, the test's every tenth of a second.
         config.clip.stride = 4
         config.clip.evaluation_stride = 2

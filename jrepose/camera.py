@@ -173,6 +173,13 @@ def square_crop(
     return SquareCrop(to_crop, to_image, side)
 
 
+def transformed(
+    maps: Float[np.ndarray, "*entries 2 3"], points: Float[np.ndarray, "*entries points 2"]
+) -> Float[np.ndarray, "*entries points 2"]:
+    """Points under affine maps on (x, y, 1), such as a `SquareCrop`'s."""
+    return np.einsum("...ij,...nj->...ni", maps[..., :2], points) + maps[..., None, :, 2]
+
+
 @dataclass(frozen=True)
 class Camera:
     """A calibrated camera: where it is, where it looks, what its lens does.

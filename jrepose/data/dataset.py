@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int8
@@ -397,7 +397,7 @@ class PoseDataset:
         else:
             chosen = np.concatenate([np.arange(v.start, v.stop) for v in videos])
         arrays = {name: array[chosen] for name, array in self.arrays().items()}
-        chosen = dataclasses.replace(self, videos=_in_a_row(videos), heatmaps=None, **arrays)
+        chosen = dataclasses.replace(self, videos=in_a_row(videos), heatmaps=None, **arrays)
         return chosen if self.heatmaps is None else chosen.with_heatmaps(self.heatmaps.folder)
 
     def with_true_keypoints(self) -> PoseDataset:
@@ -429,12 +429,13 @@ class PoseDataset:
         return digest.hexdigest()
 
 
-def _in_a_row(videos: Sequence[Video]) -> tuple[Video, ...]:
-    """The videos with their ranges moved so that each starts where the last one ends."""
+def in_a_row(ranges: Sequence[Any]) -> tuple[Any, ...]:
+    """The videos, or other dataclasses that are a `FrameRange`, moved so that each starts where the
+    last one ends."""
     moved, end = [], 0
-    for video in videos:
-        moved.append(dataclasses.replace(video, start=end, stop=end + video.frames))
-        end += video.frames
+    for one in ranges:
+        moved.append(dataclasses.replace(one, start=end, stop=end + one.frames))
+        end += one.frames
     return tuple(moved)
 
 
@@ -460,5 +461,5 @@ def concatenate(datasets: Iterable[PoseDataset]) -> PoseDataset:
     parts = [dataset.arrays() for dataset in datasets]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     videos = [video for dataset in datasets for video in dataset.videos]
-    joined = dataclasses.replace(first, videos=_in_a_row(videos), heatmaps=None, **arrays)
+    joined = dataclasses.replace(first, videos=in_a_row(videos), heatmaps=None, **arrays)
     return joined if first.heatmaps is None else joined.with_heatmaps(first.heatmaps.folder)

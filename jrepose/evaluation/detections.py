@@ -141,9 +141,7 @@ def evaluate_detections(dataset: ImageDataset, found: Found, config: ConfigDict)
         scores=labels.scores(dataset.views_seen),
         per_view={name: labels.scores(chosen) for name, chosen in cameras.items()},
         per_action={name: labels.scores(chosen) for name, chosen in sorted(actions.items())},
-        per_joint={
-            name: labels.of_joint(joint) for joint, name in enumerate(dataset.skeleton.joint_names)
-        },
+        per_joint=labels.per_joint(),
         per_stretch={name: labels.scores(chosen) for name, chosen in stretches.items()},
         settings={
             "clip_frames": config.clip.frames,
@@ -200,37 +198,42 @@ class _Labels:
             ),
             self._sigmas,
         ).summary
-        scale = np.linalg.norm(dataset.crops[here][..., 0], axis=-1)
-        sizes = {
-            "pck_box": boxes[:, 2:].max(-1, initial=0) / scale,
-            "pck_image": float(dataset.images.shape[3]),
-        }
         found = {"images": len(seen), "ap": 100 * precision["AP"], "ar": 100 * precision["AR"]}
-        for name, size in sizes.items():
-            correct = keypoint_metrics.pck(
-                self._found[here], self._truth[here], seen, threshold=PCK_THRESHOLD, size=size
-            )
-            found[name] = 100 * correct.mean
+        found["pck_box"] = 100 * self._correct(here, self._box_sizes(here)).mean
+        found["pck_image"] = 100 * self._correct(here, float(dataset.images.shape[3])).mean
         squared = self._squared[here]
         found |= self._errors(squared, seen)
         if dataset.poses_camera_mm is not None:
             found["hidden_px"] = self._errors(squared, self._hidden[here])["error_px"]
         return {name: float(value) for name, value in found.items()}
 
-    def of_joint(self, joint: int) -> Scores:
+    def per_joint(self) -> dict[str, Scores]:
         """Of all images, without AP and AR."""
         here = self._there
-        seen, squared = self._seen[here][:, joint], self._squared[here][:, joint]
+        seen, squared, hidden = self._seen[here], self._squared[here], self._hidden[here]
+        correct = self._correct(here, self._box_sizes(here)).per_joint
+        scores = {}
+        for joint, name in enumerate(self._dataset.skeleton.joint_names):
+            found = {"images": float(seen[:, joint].sum()), "pck_box": 100 * float(correct[joint])}
+            found |= self._errors(squared[:, joint], seen[:, joint])
+            if self._dataset.poses_camera_mm is not None:
+                of_hidden = self._errors(squared[:, joint], hidden[:, joint])
+                found["hidden_px"] = of_hidden["error_px"]
+            scores[name] = found
+        return scores
+
+    def _box_sizes(self, here: Bool[np.ndarray, "moments views"]) -> Float[np.ndarray, " images"]:
+        """The longer sides of the boxes, in pixels of the crops."""
         scale = np.linalg.norm(self._dataset.crops[here][..., 0], axis=-1)
-        distance, size = np.sqrt(squared.sum(-1)), self._dataset.boxes[here][:, 2:].max(-1) / scale
-        found = {"images": float(seen.sum()), "pck_box": np.nan}
-        if seen.any():
-            found["pck_box"] = 100 * float((distance / size < PCK_THRESHOLD)[seen].mean())
-        found |= self._errors(squared, seen)
-        if self._dataset.poses_camera_mm is not None:
-            hidden = self._hidden[here][:, joint]
-            found["hidden_px"] = self._errors(squared, hidden)["error_px"]
-        return found
+        return self._dataset.boxes[here][:, 2:].max(-1, initial=0) / scale
+
+    def _correct(
+        self, here: Bool[np.ndarray, "moments views"], size: Float[np.ndarray, " images"] | float
+    ) -> keypoint_metrics.CorrectKeypoints:
+        return keypoint_metrics.pck(
+            self._found[here], self._truth[here], self._seen[here],
+            threshold=PCK_THRESHOLD, size=size,
+        )  # fmt: skip
 
     @staticmethod
     def _errors(

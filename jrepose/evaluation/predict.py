@@ -98,7 +98,7 @@ def score_clips(
         InputError: as `predict_clips`.
     """
     devices = parallel.select_devices() if devices is None else tuple(devices)
-    run = _compiled_scores(task, flip, seed, devices)
+    run = _compiled_method(task, "clip_scores", flip, seed, devices)
     sums: dict[str, float] = {}
     for _, scores in _in_batches(run, variables, columns, windows, batch_size, devices):
         for name, values in scores.items():
@@ -129,7 +129,7 @@ def detect_clips(
         InputError: as `predict_clips`.
     """
     devices = parallel.select_devices() if devices is None else tuple(devices)
-    run = _compiled_detections(task, flip, seed, devices)
+    run = _compiled_method(task, "detect", flip, seed, devices)
     found = []
     with Progress(len(windows), "clip", "detect", shown=progress) as bar:
         for start, keypoints in _in_batches(
@@ -193,29 +193,20 @@ def _compiled(
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled_scores(
-    task: ScoredTask, flip: bool, seed: int, devices: tuple[jax.Device, ...]
+def _compiled_method(
+    task: ScoredTask | DetectingTask,
+    method: str,
+    flip: bool,
+    seed: int,
+    devices: tuple[jax.Device, ...],
 ) -> Callable:
-    """As `_compiled`, of the scores."""
+    """As `_compiled`, of what a method of the task says as it is."""
 
-    def score(variables, clips):
+    def run(variables, clips):
         batch, numbers = clips
-        return task.clip_scores(variables, batch, _keys(seed, numbers), flip=flip)
+        return getattr(task, method)(variables, batch, _keys(seed, numbers), flip=flip)
 
-    return parallel.data_parallel(score, devices=devices)
-
-
-@functools.lru_cache(maxsize=8)
-def _compiled_detections(
-    task: DetectingTask, flip: bool, seed: int, devices: tuple[jax.Device, ...]
-) -> Callable:
-    """As `_compiled`, of the keypoints."""
-
-    def detect(variables, clips):
-        batch, numbers = clips
-        return task.detect(variables, batch, _keys(seed, numbers), flip=flip)
-
-    return parallel.data_parallel(detect, devices=devices)
+    return parallel.data_parallel(run, devices=devices)
 
 
 def _keys(seed: int, numbers: Int32[Array, " clips"]) -> Key[Array, " clips"]:

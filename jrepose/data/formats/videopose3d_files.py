@@ -118,7 +118,8 @@ def load(
     poses = _entry(read_npz(poses_path), "positions_3d", poses_path)
     content = read_npz(keypoints_path)
     keypoints = _entry(content, "positions_2d", keypoints_path)
-    if has_kernels(keypoints_path):
+    kernels = has_kernels(keypoints_path)
+    if kernels:
         keypoint_skeleton = benchmark.skeleton  # DiffPose's files have no metadata
     else:
         metadata = _entry(content, "metadata", keypoints_path)
@@ -153,7 +154,7 @@ def load(
                     benchmark.cameras(subject),
                     (keypoint_skeleton.num_joints,),
                     f"{where_2d}, {name}",
-                    kernels=has_kernels(keypoints_path),
+                    kernels=kernels,
                 ),
             )
             _check_lengths(sequence)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int
 
-from jrepose.camera import Camera
+from jrepose.camera import Camera, transformed
+from jrepose.data.dataset import in_a_row
 from jrepose.errors import InputError
 from jrepose.skeleton import HUMAN36M_17, Skeleton
 
@@ -194,9 +195,7 @@ class ImageDataset:
             points_px: of every view.
             moments: to which they belong.
         """
-        crops = self.crops[moments]
-        turned = np.einsum("...ij,...nj->...ni", crops[..., :2], points_px)
-        return turned + crops[..., None, :, 2]
+        return transformed(self.crops[moments], points_px)
 
     def select(self, videos: Iterable[ImageSequence]) -> ImageDataset:
         """The dataset of these sequences only, or of parts of them, in the given order.
@@ -230,15 +229,6 @@ def fingerprint_of(images: Any) -> bytes:
     if isinstance(images, np.ndarray):
         return hashlib.sha256(np.ascontiguousarray(images).view(np.uint8)).digest()
     return images.fingerprint()
-
-
-def in_a_row(sequences: Sequence[ImageSequence]) -> tuple[ImageSequence, ...]:
-    """The sequences with their ranges moved so that each starts where the last one ends."""
-    moved, end = [], 0
-    for sequence in sequences:
-        moved.append(dataclasses.replace(sequence, start=end, stop=end + sequence.frames))
-        end += sequence.frames
-    return tuple(moved)
 
 
 def mirrored_images(images: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jrepose.camera import Camera
+from jrepose.camera import Camera, transformed
 from jrepose.data.images.crops import Workers, clean_boxes, place_crops
 from jrepose.data.images.dataset import ImageDataset, ImageSequence, View
 from jrepose.data.images.decode import pillow, pyav, video_frames
@@ -94,9 +94,9 @@ def assemble(
     """
     chosen = [(one, _chosen_cameras(one, settings.cameras, where)) for one in footage]
     max_pixels = 1e6 * settings.max_megapixels
-    broken = _missing_or_broken(folder, chosen, settings, max_pixels, where)
+    usable = _usable_files(folder, chosen, settings, max_pixels, where)
     views = max(len(names) for _, names in chosen)
-    rows = [_arrays(one, names, views, broken) for one, names in chosen]
+    rows = [_arrays(one, names, views, usable) for one, names in chosen]
     sequences, start = [], 0
     for (one, names), row in zip(chosen, rows, strict=True):
         length = len(row["file"])
@@ -119,12 +119,10 @@ def assemble(
         file = names[numbers[outside][0]]
         raise InputError(f"{where}: the box of {file} holds nothing of the image")
     keypoints, poses = columns.pop("keypoints"), columns.pop("pose_mm")
-    joints = np.einsum("fvij,fvnj->fvni", placed.to_crop[..., :2], keypoints[..., :2])
-    joints += placed.to_crop[..., None, :, 2]
+    joints = transformed(placed.to_crop, keypoints[..., :2])
     # 2 is visible, 1 is known; files with flags alone have no 2.
     least = 2 if (keypoints[..., 2] == 2).any() else 1
     occluded = columns.pop("occluded")
-    sizes = sizes_of(folder, [name for name in names.tolist() if name])
     return ImageDataset(
         images=FileCrops(
             starts=np.array([sequence.start for sequence in sequences]),
@@ -134,7 +132,7 @@ def assemble(
             workers=settings.workers or Workers(),
             folder=folder,
             names=tuple(names.tolist()),
-            bytes=np.array([sizes.get(name, 0) for name in names.tolist()], np.int64),
+            bytes=np.array([usable.get(name, 0) for name in names.tolist()], np.int64),
             file=numbers.astype(np.int32),
             frame=columns.pop("frame"),
             widths=widths,
@@ -185,14 +183,14 @@ def _places(one: Footage, names: Sequence[str]) -> dict[int, int]:
     return {moment: place for moment, place in places.items() if place < min(lengths)}
 
 
-def _missing_or_broken(
+def _usable_files(
     folder: pathlib.Path,
     chosen: Sequence[tuple[Footage, tuple[str, ...]]],
     settings: ImageSettings,
     max_pixels: float,
     where: object,
-) -> set[str]:
-    """Files to leave out.
+) -> dict[str, int]:
+    """The files that are not left out, and their bytes.
 
     Raises:
         InputError: a file is absent, or a video has too few frames, and is not to be left out.
@@ -205,12 +203,13 @@ def _missing_or_broken(
             if frame.video_frame >= 0:
                 last[frame.file] = max(last.get(frame.file, 0), frame.video_frame)
     (pyav if last else pillow)(f"reading the images of {where}")
-    absent = {n: s for n, s in sizes_of(folder, list(sizes)).items() if isinstance(s, str)}
+    found = sizes_of(folder, list(sizes))
+    absent = {name: reason for name, reason in found.items() if isinstance(reason, str)}
     if settings.skip_broken:
         present = {name: size for name, size in sizes.items() if name not in absent}
         absent |= broken_files(folder, present, last, max_pixels)
         leave_out(absent, len(sizes))
-        return set(absent)
+        return {name: size for name, size in found.items() if name not in absent}
     if absent:
         raise InputError(
             f"{where}: names {len(absent)} of {len(sizes)} files that are not there: "
@@ -220,11 +219,11 @@ def _missing_or_broken(
         frames = video_frames(folder / name, sizes[name], max_pixels)
         if frame >= frames:
             raise InputError(f"{folder / name}: {frames} frames, {where} names frame {frame}")
-    return set()
+    return found
 
 
 def _arrays(
-    one: Footage, names: Sequence[str], views: int, broken: set[str]
+    one: Footage, names: Sequence[str], views: int, usable: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
     """Rows of all moments of a sequence; what is absent has no file."""
     places = _places(one, names)
@@ -241,7 +240,7 @@ def _arrays(
     }
     for view, name in enumerate(names):
         for moment, frame in one.views[name].items():
-            if moment not in places or frame.box is None or frame.file in broken:
+            if moment not in places or frame.box is None or frame.file not in usable:
                 continue
             at = places[moment], view
             out["file"][at], out["frame"][at] = frame.file, frame.video_frame

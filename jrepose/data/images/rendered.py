@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jrepose.camera import Camera
+from jrepose.camera import Camera, transformed
 from jrepose.data.images.crops import Crops, Workers, clean_boxes, place_crops
 from jrepose.data.images.dataset import ImageDataset, ImageSequence, View
 from jrepose.data.mocap.recording import Recording
@@ -138,8 +138,7 @@ def _seen_by(
     whole = np.concatenate([bounds[:, :2], bounds[:, 2:] - bounds[:, :2]], -1)
     boxes = clean_boxes(whole, np.array([[camera.width, camera.height]]))
     placed = place_crops(boxes, padding, size)
-    joints = np.einsum("fij,fnj->fni", placed.to_crop[..., :2], pixels)
-    joints += placed.to_crop[:, None, :, 2]
+    joints = transformed(placed.to_crop, pixels)
     inside = ((pixels >= 0) & (pixels <= np.array([camera.width, camera.height]) - 1)).all(-1)
     seen = inside & seen_joints(scene, poses, camera, view, recording.skeleton)
     return {

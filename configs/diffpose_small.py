@@ -10,13 +10,14 @@ it was stopped.  The numbers compare with nothing published; docs/results.md has
 
 | stage | task | learns |
 |---|---|---|
-| `1_encoder` | `lifting`: GraFormer, every frame by itself | the context encoder |
+| `1_encoder` | `lifting`: GraFormer, every frame by itself, or MixSTE | the context encoder |
 | `2_diffusion` | `diffpose` | the denoiser, told the frozen encoder's features |
 
 The network answers the clean pose and the mixture has one component: a step of five with EM takes
 a CPU ten times as long, and the paper's answer, the pose of one step before, multiplies the
 network's error by the number of steps that the sampler leaves out (docs/architecture.md).  For
-comparison: `paper`, the paper's answer; `stand`, normal noise; `baseline_a`, no diffusion.
+comparison: `paper`, the paper's answer; `stand`, normal noise; `baseline_a`, no diffusion;
+`mocap_mixste`, MixSTE over 9 frames as the context encoder.
 """
 
 from ml_collections import ConfigDict
@@ -33,6 +34,7 @@ from jrepose.config import (
 VARIANTS = {
     "": {},
     "mocap": {},
+    "mocap_mixste": {},
     "paper": {"prediction": "previous"},
     "stand": {"components": 0},
     "baseline_a": {"prediction": "none"},
@@ -45,7 +47,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.task = "diffpose"
     config.data.target_space = "camera_m"
     config.data.frame_rate = 10.0
-    if variant == "mocap":
+    if variant.startswith("mocap"):
         config.data.source = "mocap"
         config.data.path = "data/mocap"
         config.data.split.train = ("01", "03", "07", "09", "11", "12", "14", "35", "131")
@@ -81,10 +83,17 @@ def get_config(variant: str = "") -> ConfigDict:
     config.evaluation.flip = False
     config.evaluation.root = "zero"
     config.evaluation.every_epochs = 4
-    encoder = {"name": "graformer", "in_chans": 3, **sizes}
+    if variant == "mocap_mixste":
+        config.clip.frames = config.clip.stride = config.clip.evaluation_stride = 9
+        config.clip.windows = "replicate"
+        config.clip.evaluation_windows = "cover"
+        config.context.model = model_config(
+            "mixste", num_frame=9, in_chans=3, embed_dim_ratio=32, depth=4, num_heads=4
+        )
+        config.training.batch_size = 16
     config.stages = ConfigDict(
         {
-            "1_encoder": {"task": "lifting", "model": encoder},
+            "1_encoder": {"task": "lifting", "model": config.context.model.to_dict()},
             "2_diffusion": {"context": {"path": "1_encoder"}},
         }
     )

@@ -82,8 +82,8 @@ def get_config(variant: str = "") -> ConfigDict:
     config.clip.stride = 54
     config.clip.evaluation_stride = 27
     if targets == 1:
-        # One pose a clip: as many clips as there are poses, the test's every tenth of a second.
-        config.clip.stride = 4
+        # One pose a clip: the more clips, the test's every tenth of a second.
+        config.clip.stride = 512 // batch
         config.clip.evaluation_stride = 2
         config.clip.windows = "centred"
         config.clip.evaluation_windows = "centred"

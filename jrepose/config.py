@@ -341,7 +341,7 @@ def _check_losses(names: Iterable[str]) -> None:
             raise KeyError(f"no loss {name!r}; known: {', '.join(LOSSES)}")
 
 
-_KINDS = {"diffpose": "DENOISERS", "detection": "DETECTORS"}
+_KINDS = {"diffpose": "DENOISERS", "d3dp": "DENOISERS", "detection": "DETECTORS"}
 """Task -> the registry of `models` that its model is in, where that is not `MODELS`."""
 
 # Their keys belong to the room that reads them, which refuses unknown ones itself.

@@ -54,8 +54,8 @@ def test_every_variant_fits_together(path):
         if config.model.name in models.DETECTORS:
             assert config.clip.frames <= config.model.frames
         else:
-            # Of a denoiser the lifter that it is told of sees the clip.
-            lifter = config.model if config.model.name in models.MODELS else config.context.model
+            # Of a denoiser of single poses the lifter that it is told of sees the clip.
+            lifter = config.context.model if config.task == "diffpose" else config.model
             assert models.create(**lifter.to_dict()).input_shape[0] == config.clip.frames
         # Clips of which all frames are scored lie end to end.
         assert config.clip.targets or config.clip.evaluation_stride == config.clip.frames

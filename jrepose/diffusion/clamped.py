@@ -11,7 +11,6 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from jrepose.diffusion import forward
 from jrepose.diffusion.ddim import Denoiser
 
 _BOUND = 1.1
@@ -20,7 +19,8 @@ _BOUND = 1.1
 def noised(
     clean: Float[ArrayLike, "clips frames joints 3"],
     noise: Float[ArrayLike, "clips frames joints 3"],
-    alpha_bar: Float[ArrayLike, " clips"],
+    share: Float[ArrayLike, " clips"],
+    noise_share: Float[ArrayLike, " clips"],
     scale: float = 1.0,
 ) -> Float[Array, "clips frames joints 3"]:
     """Noisy poses to train on.
@@ -28,11 +28,13 @@ def noised(
     Args:
         clean: root-relative poses in metres.
         noise: standard normal.
-        alpha_bar: of each clip's step.
+        share, noise_share: what each clip's step leaves of the poses, and of noise: the roots of
+            alpha_bar and of 1 - alpha_bar, which float32 would take from it too roughly.
         scale: of the poses before noise is added.
     """
-    left = jnp.asarray(alpha_bar)[:, None, None, None]
-    return _within(forward.noised(jnp.asarray(clean) * scale, noise, left), scale) / scale
+    share, noise_share = (jnp.asarray(of)[:, None, None, None] for of in (share, noise_share))
+    noisy = share * (jnp.asarray(clean) * scale) + noise_share * jnp.asarray(noise)
+    return _within(noisy, scale) / scale
 
 
 def clip_denoiser(

@@ -1,7 +1,8 @@
-"""The two systems that go by the name DiffPose: the paper's, and the released code's.
+"""The two systems that go by the name DiffPose, the paper's and the released code's, and D3DP.
 
 J. Gong et al., "DiffPose: Toward More Reliable 3D Pose Estimation", CVPR 2023, with its supplement;
-repositories GONGJIA0208/Diffpose and Diffpose_video.
+repositories GONGJIA0208/Diffpose and Diffpose_video.  W. Shan et al., "Diffusion-Based 3D Human
+Pose Estimation with Multi-Hypothesis Aggregation", ICCV 2023.
 """
 
 from __future__ import annotations
@@ -173,10 +174,16 @@ PRESETS: Mapping[str, Diffusion] = MappingProxyType(
         "released_video": Diffusion(
             **_RELEASED, sampling_levels=6, sampling_steps=1, noise_scale=_VIDEO_SCALE
         ),
+        "d3dp": Diffusion(
+            schedule="cosine", steps=1000, beta_start=0.0, beta_end=0.0, prediction="clean",
+            hypotheses=5, components=0, noisy_start=True, spacing="truncated",
+            sampling_levels=1000, sampling_steps=5, eta=1.0,
+        ),
     }
 )  # fmt: skip
 """Name -> settings.  "released" is the frame-based code on detected keypoints, "released_gt" on
-ground truth, "released_video" the video-based code.  After the paper's 50 steps 94.9 % of a pose's
-variance is left, where it says that nearly none is; with `schedule="cosine"` none is.  The
+ground truth, "released_video" the video-based code; "d3dp" is D3DP, with as many hypotheses and
+steps as its released command has.  After DiffPose's 50 steps 94.9 % of a pose's variance is left,
+where the paper says that nearly none is; with `schedule="cosine"` none is.  DiffPose's
 frame-based code has the scale of the noise of u, v from its file of detections, whose kernels are
 read (`config.data.detections="gt_gmm"`); with other detections it is the video-based code's."""

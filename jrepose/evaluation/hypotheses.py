@@ -5,16 +5,18 @@
 | `average` | mean over the hypotheses of each one's MPJPE |
 | `p_best` | MPJPE of a pose's best hypothesis (P-Best) |
 | `j_best` | of every joint's best, each from whatever hypothesis (J-Best) |
-| `pa_average`, `pa_p_best`, `pa_j_best` | the same after Procrustes alignment |
+| `j_agg` | of the joints that are seen nearest to their keypoints (J-Agg, JPMA) |
+| `pa_average`, `pa_p_best`, `pa_j_best`, `pa_j_agg` | the same after Procrustes alignment |
 | `spread` | root mean square distance of the hypotheses from their mean |
 
 The best ones are chosen by the truth and are no prediction; the mean of all is one, and scored as
-any.  Names as in D3DP (Shan et al., ICCV 2023).
+any.  To see the joints takes cameras, of which there may be none, and the truth's root.  Names as
+in D3DP (Shan et al., ICCV 2023).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +25,10 @@ from scipy.stats import spearmanr
 
 from jrepose.evaluation.protocol import FrameErrors
 
-SCORES = ("average", "p_best", "j_best", "pa_average", "pa_p_best", "pa_j_best", "spread")
+SCORES = (
+    "average", "p_best", "j_best", "j_agg", "pa_average", "pa_p_best", "pa_j_best", "pa_j_agg",
+    "spread",
+)  # fmt: skip
 
 _BINS = 10
 
@@ -65,15 +70,33 @@ class Calibration:
     rank_correlation: float
 
 
-def hypothesis_errors(errors: Iterable[FrameErrors]) -> HypothesisErrors:
+ImageError = Callable[
+    [Float32[np.ndarray, "all_frames joints 3"]], Float[np.ndarray, "all_frames joints"]
+]
+"""How far the joints of root-relative poses, mm, are seen from their keypoints."""
+
+
+def hypothesis_errors(
+    errors: Iterable[FrameErrors], image_error: ImageError | None = None
+) -> HypothesisErrors:
     """From the errors of each hypothesis; two at the least.
 
     Args:
         errors: of every hypothesis as if it were the prediction.  They are gone through once.
+        image_error: for `j_agg`, which is left out without.
     """
     poses, sums, best, number = [], {}, {}, 0
+    least_seen, nearest = np.inf, {}
     for number, one in enumerate(errors, start=1):
         poses.append(one.poses_mm)
+        if image_error is not None:
+            seen = image_error(one.poses_mm)
+            nearer = (seen < least_seen) | np.isnan(seen)
+            least_seen = np.where(nearer, seen, least_seen)
+            for prefix, joints in (("", one.mpjpe), ("pa_", one.pa_mpjpe)):
+                nearest[f"{prefix}j_agg"] = np.where(
+                    nearer, joints, nearest.get(f"{prefix}j_agg", joints)
+                )
         for prefix, joints in (("", one.mpjpe), ("pa_", one.pa_mpjpe)):
             of_pose = joints.mean(-1, keepdims=True)
             if number == 1:
@@ -97,7 +120,8 @@ def hypothesis_errors(errors: Iterable[FrameErrors]) -> HypothesisErrors:
             f"{prefix}p_best": of_best,
             f"{prefix}j_best": of_joints,
         }
-    return HypothesisErrors(stacked, {name: found[name] for name in SCORES})
+    found |= nearest
+    return HypothesisErrors(stacked, {name: found[name] for name in SCORES if name in found})
 
 
 def calibration(

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int
 
 from jrepose import metrics
+from jrepose.camera import project_to_2d
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError, listed
 from jrepose.evaluation import hypotheses
@@ -200,7 +201,8 @@ def evaluate_predictions(
         else _score_hypotheses(
             dataset,
             hypotheses.hypothesis_errors(
-                score_frames(dataset, one, index, counted, protocol) for one in several
+                (score_frames(dataset, one, index, counted, protocol) for one in several),
+                _image_error(dataset),
             ),
             frames,
             excluded,
@@ -236,7 +238,7 @@ def _score_hypotheses(
             tally[name] = np.stack([weighed.sum(0), (weight * counts).sum(0)])
         by_group.setdefault((video.subject, video.action), []).append(tally)
     groups = {group: _add(tallies) for group, tallies in sorted(by_group.items())}
-    actions, names = _by_action(groups), hypotheses.SCORES
+    actions, names = _by_action(groups), tuple(found.joints)
     counted = np.repeat(frames.evaluated[:, None], dataset.skeleton.num_joints, axis=1)
     counted[:, dataset.skeleton.root] = False
     return HypothesisResult(
@@ -245,6 +247,24 @@ def _score_hypotheses(
         per_frame=found,
         calibration=hypotheses.calibration(found, frames.mpjpe, counted),
     )
+
+
+def _image_error(dataset: PoseDataset) -> hypotheses.ImageError | None:
+    """How far from its keypoint a joint is seen; None where nothing says how it is seen."""
+    if (
+        dataset.target_space == "image"
+        or dataset.scaling != "screen"
+        or dataset.keypoint_skeleton != dataset.skeleton
+        or any(video.intrinsics is None for video in dataset.videos)
+    ):
+        return None
+    roots = dataset.label("poses_camera_mm")[:, dataset.skeleton.root, None]
+    keypoints, cameras = dataset.model_inputs()[..., :2], dataset.intrinsics()[:, None]
+
+    def error(poses_mm):
+        return np.linalg.norm(project_to_2d(poses_mm + roots, cameras) - keypoints, axis=-1)
+
+    return error
 
 
 def depth_scores(frames: FrameErrors) -> dict[str, float]:

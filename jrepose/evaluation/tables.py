@@ -52,9 +52,11 @@ _HYPOTHESIS_LABELS: Mapping[str, str] = {
     "average": "MPJPE of one [mm]",
     "p_best": "  of a pose's best",
     "j_best": "  of a joint's best",
+    "j_agg": "  of joints nearest to the keypoints",
     "pa_average": "PA-MPJPE of one [mm]",
     "pa_p_best": "  of a pose's best",
     "pa_j_best": "  of a joint's best",
+    "pa_j_agg": "  of joints nearest to the keypoints",
     "spread": "spread [mm]",
 }
 
@@ -150,12 +152,12 @@ def hypothesis_table(result: EvaluationResult, width: int = 100) -> str:
     short = _known_actions(found.per_action) or {}
     columns = {short.get(a, a): found.per_action[a] for a in order_actions(found.per_action)}
     columns["mean"] = found.scores
+    names = [name for name in _HYPOTHESIS_LABELS if name in found.scores]
     cells = [
-        (head, [_cell(name, scores[name]) for name in _HYPOTHESIS_LABELS])
-        for head, scores in columns.items()
+        (head, [_cell(name, scores[name]) for name in names]) for head, scores in columns.items()
     ]
     lines = [f"{number} hypotheses of every pose; what is scored above is their mean"]
-    lines.append(format_columns(list(_HYPOTHESIS_LABELS.values()), cells, width))
+    lines.append(format_columns([_HYPOTHESIS_LABELS[name] for name in names], cells, width))
     known = found.calibration
     if known is not None:
         lines.append(

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from jrepose.data.dataset import Dataset
 from jrepose.data.images.dataset import ImageDataset
 from jrepose.errors import InputError
-from jrepose.tasks import detection, diffpose, lifting, masked, semi_supervised
+from jrepose.tasks import d3dp, detection, diffpose, lifting, masked, semi_supervised
 from jrepose.tasks.task import (
     CONTEXT,
     Clock,
@@ -46,6 +46,7 @@ TASKS: Mapping[str, Callable[[ConfigDict, Dataset, Clock | None], Task]] = Mappi
         "masked": masked.from_config,
         "semi_supervised": semi_supervised.from_config,
         "diffpose": diffpose.from_config,
+        "d3dp": d3dp.from_config,
         "detection": detection.from_config,
     }
 )

@@ -7,7 +7,7 @@ from jrepose.diffusion import clamped
 def test_noisy_poses_stay_within_bounds():
     clean = np.full((2, 1, 1, 3), 0.5, np.float32)
     noise = np.full_like(clean, 3)
-    found = clamped.noised(clean, noise, np.float32([1.0, 0.0]), scale=2.0)
+    found = clamped.noised(clean, noise, np.float32([1.0, 0.0]), np.float32([0.0, 1.0]), scale=2.0)
     np.testing.assert_allclose(found[:, 0, 0, 0], [0.5, 1.1])
 
 

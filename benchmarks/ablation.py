@@ -42,7 +42,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from jrepose import checkpoints, interop, tasks
+from jrepose import checkpoints, interop, models, tasks
 from jrepose.command import run
 from jrepose.config import parse_flags, stage_configs
 from jrepose.data.sources import load_splits
@@ -257,7 +257,7 @@ def main(argv: Sequence[str]) -> int:
             config = base.copy_and_resolve_references()
             config.seed = seed
             study.rows[row](config)
-            if config.clip.targets == 1 and config.objective.weights.temporal_ranking:
+            if config.objective.weights.temporal_ranking and _answers_for_one_frame(config):
                 print("  left out: with one pose per clip frames have no order")
                 continue
             if study.shared and row != study.shared[0]:
@@ -268,6 +268,15 @@ def main(argv: Sequence[str]) -> int:
         _score_flat(base, splits["test"], output / FLAT / "test")
     _summarise(study, output)
     return 0
+
+
+def _answers_for_one_frame(config: ConfigDict) -> bool:
+    model = models.create(**config.model.to_dict())
+    poses = jax.eval_shape(
+        lambda clip: models.main_output(model.init_with_output(jax.random.key(0), clip)[0]),
+        *models.example_inputs(model),
+    )
+    return poses.shape[1] == 1
 
 
 def _folder(row: str, seed: int | str) -> str:
@@ -326,9 +335,9 @@ def _summarise(study: Study, output: pathlib.Path) -> None:
     for row, scores in found.items():
         cells = []
         for column in study.columns:
-            values = np.array([run[column] for run in scores])
+            values = np.array([run[column] for run in scores], float)  # NaN: it has none
             spread = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
-            cells.append(f"{values.mean():.2f}{spread}")
+            cells.append("–" if np.isnan(values).any() else f"{values.mean():.2f}{spread}")
         if study.difference:
             cells.append(f"{np.mean([run[study.columns[0]] for run in scores]) - first:+.2f}")
         lines.append(f"| {row} | {len(scores)} | " + " | ".join(cells) + " |")
@@ -347,7 +356,7 @@ def _draw(
     figure, panels = plt.subplots(1, len(drawn), figsize=size, layout="constrained")
     for axes, column in zip(panels, drawn, strict=True):
         for position, scores in enumerate(found.values()):
-            values = [run[column] for run in scores]
+            values = np.array([run[column] for run in scores], float)
             axes.plot([position] * len(values), values, "o", color="tab:blue", alpha=0.6)
             axes.hlines(np.mean(values), position - 0.3, position + 0.3, color="black")
         axes.set_xticks(range(len(found)), found, rotation=45, ha="right")

@@ -5,9 +5,12 @@
         --config.data.path=FOLDER --config.clip.stride=216 --config.training.epochs=1 \
         --config.training.learning_rate=2e-4 --output runs/finetuning_mixste
 
+A stride of 216 frames makes some 300 steps; 22 of pstmo_s, 11 of videopose3d and 5 of graformer do
+the same.  Of pstmo_s and motionbert the weights to begin with are those of `RUN/stage2`.
+
 Data: FOLDER holds clips of the CMU Graphics Lab Motion Capture Database, the subjects of
 configs/lift_small.py, each performed once, filmed by random cameras and seen by a simulated
-detector.  docs/results.md holds what came out for a larger RePOSE; the others were not run.
+detector.  docs/results.md says what came out.
 
 Without a variant it is RePOSE; variants are mixste, stcformer, pstmo_s, motionbert, and the paper's
 future work, graformer (a graph) and videopose3d (convolutions); 32 channels or what comes close.
@@ -21,7 +24,7 @@ from ml_collections import ConfigDict
 
 from jrepose.config import default_config, model_config, objective_weights, settings_of
 
-# Variant -> model, hyperparameters, frames, poses a clip (None: all), batch.
+# Variant -> model, hyperparameters, frames, labels a clip (None: all), batch.
 VARIANTS = {
     "": (
         "repose", {"dim_feat": 32, "dim_rep": 32, "depth": 2, "num_heads": 4, "mlp_ratio": 2,
@@ -44,7 +47,7 @@ VARIANTS = {
     "pstmo_s": (
         "pstmo_s", {"frames": 27, "stride_num": (3, 3, 3), "channel": 64, "depth": 2,
                     "num_heads": 4},
-        27, 1, 32,
+        27, None, 32,
     ),
     "graformer": (
         "graformer", {"in_chans": 3, "hid_dim": 48, "depth": 2, "num_heads": 4}, 1, 1, 128,
@@ -81,10 +84,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.clip.targets = targets
     config.clip.stride = 54
     config.clip.evaluation_stride = 27
-    if targets == 1:
-        # One pose a clip: the more clips, the test's every tenth of a second.
+    if batch > 8:
+        # One pose a clip: the more clips.
         config.clip.stride = 512 // batch
-        config.clip.evaluation_stride = 2
         config.clip.windows = "centred"
         config.clip.evaluation_windows = "centred"
     config.model = model_config(model, **sizes)

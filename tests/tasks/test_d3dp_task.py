@@ -11,7 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 from training import tiny
 
-from jrepose import cli, tasks
+from jrepose import cli, interop, models, tasks
 from jrepose.commands import command
 from jrepose.config import diffusion_config, model_config, to_json
 from jrepose.data import sources
@@ -20,6 +20,7 @@ from jrepose.evaluation import plots
 from jrepose.evaluation.hypotheses import hypothesis_errors
 from jrepose.evaluation.protocol import score_frames
 from jrepose.interop.d3dp import constants
+from jrepose.interop.fixtures.arrays import below
 from jrepose.models.d3dp import D3DP
 from jrepose.skeleton import COCO_17
 
@@ -86,6 +87,23 @@ def test_labels_are_noised_as_the_schedule_says():
     np.testing.assert_allclose(found[..., :2], noisy[..., :2], atol=2e-6)
     np.testing.assert_array_equal(found[:, 0, 0, 2], numbers)
     assert (np.abs(noisy) == 1.1).any(), "some are beyond the bounds"
+
+
+def test_the_official_step_is_replayed(golden):
+    """What the network answers in training, from the same noise at the same steps."""
+    arrays, fixture = golden("d3dp")
+    weights = below(arrays, "param/")
+    sizes = {**interop.infer_hyperparameters("d3dp", weights), "num_heads": fixture["num_heads"]}
+    variables = interop.from_torch("d3dp", weights, **sizes)
+    task = tasks.create(config(), dataset(), clock=lambda step: jnp.zeros(()))
+    task = dataclasses.replace(task, model=models.create("d3dp", **sizes))
+    given = (
+        jnp.asarray(arrays[name])
+        for name in ("input/x_2d", "target/y", "input/train_noise", "input/t")
+    )
+    found = jax.jit(lambda *given: task.answers(variables, *given, None))(*given)
+    expected = arrays["output/denoised_train"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_loss_is_of_root_relative_labels_under_new_noise():

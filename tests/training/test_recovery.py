@@ -1,44 +1,43 @@
 """Runs in their own processes: killed, stopped, resumed, and on two processes."""
 
 import os
-import pathlib
 import signal
 import socket
-import subprocess
-import sys
 
 import compilation
 import jax
 import numpy as np
 import pytest
 import tiny
+from forked import Forks
 
 from jrepose import checkpoints
 
-SCRIPT = pathlib.Path(__file__).with_name("tiny.py")
-ROOT = SCRIPT.parents[2]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
 
-def start(workdir, *arguments, devices=1):
-    environment = dict(os.environ)
-    environment["XLA_FLAGS"] = (
-        f"--xla_force_host_platform_device_count={devices} {compilation.FLAGS}"
-    )
-    environment["PYTHONPATH"] = str(ROOT)
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(workdir), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        text=True,
-    )
+@pytest.fixture(scope="module")
+def start():
+    """Starts a run in a process of its own."""
+    with Forks() as forks:
+
+        def start(workdir, *arguments, devices=1):
+            flags = f"--xla_force_host_platform_device_count={devices} {compilation.FLAGS}"
+            return forks.start(workdir, *arguments, XLA_FLAGS=flags)
+
+        yield start
 
 
-def run(workdir, *arguments, status=0, devices=1):
-    process = start(workdir, *arguments, devices=devices)
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == status, output
-    return output
+@pytest.fixture(scope="module")
+def run(start):
+    """The same, to the end that is expected; returns what it said."""
+
+    def run(workdir, *arguments, status=0):
+        found, output = start(workdir, *arguments).end()
+        assert found == status, output
+        return output
+
+    return run
 
 
 def final(workdir):
@@ -58,7 +57,7 @@ def assert_same_run(a, b):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(run, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("undisturbed")
     output = run(workdir)
     assert "result 14 True None" in output
@@ -68,13 +67,18 @@ def undisturbed(tmp_path_factory):
     return workdir
 
 
-def test_kill_at_any_moment_and_resume(undisturbed, tmp_path):
+def test_stop_at_any_moment_and_resume(run, undisturbed, tmp_path):
     folder = tmp_path / "checkpoints"
-    # While the first checkpoint is being written; in the middle, with steps in flight and
-    # logged that the newest checkpoint does not have; while the last one is being written.
+    # Killed while the first checkpoint is being written; told to stop, and saving first; killed in
+    # the middle, with steps in flight and logged that the newest checkpoint does not have; killed
+    # while the last one is being written.
     run(tmp_path, "--kill_while_saving", 5, status=-signal.SIGKILL)
     assert checkpoints.steps_in(folder) == [] and len(tiny.records(tmp_path)) == 2
-    run(tmp_path, "--kill_before", 13, status=-signal.SIGKILL)
+    output = run(tmp_path, "--terminate_before", 6, status=130)
+    assert "stopped at step 7 of 14" in output
+    assert final(tmp_path).step == 7
+    output = run(tmp_path, "--kill_before", 13, status=-signal.SIGKILL)
+    assert f"continuing {tmp_path} at step 7" in output
     newest = checkpoints.steps_in(folder)[-1]
     assert newest in (9, 10)  # writing 10 may not have ended
     assert tiny.records(tmp_path)[-1]["step"] >= 8
@@ -94,16 +98,7 @@ def test_kill_at_any_moment_and_resume(undisturbed, tmp_path):
     assert checkpoints.steps_in(folder) == checkpoints.steps_in(undisturbed / "checkpoints")
 
 
-def test_sigterm_saves_and_stops(undisturbed, tmp_path):
-    output = run(tmp_path, "--terminate_before", 6, status=130)
-    assert "stopped at step 7 of 14" in output
-    assert final(tmp_path).step == 7
-    output = run(tmp_path)
-    assert "step 7" in output
-    assert_same_run(tmp_path, undisturbed)
-
-
-def test_processes_train_as_one_and_go_on_with_fewer(undisturbed, tmp_path):
+def test_processes_train_as_one_and_go_on_with_fewer(start, undisturbed, tmp_path):
     def together(count, *arguments, killed=None):
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
@@ -114,24 +109,23 @@ def test_processes_train_as_one_and_go_on_with_fewer(undisturbed, tmp_path):
             start(tmp_path, *fleet, k, *arguments, *victim.get(k, ()), devices=4 // count)
             for k in range(count)
         ]
-        outputs = [process.communicate(timeout=240)[0] for process in processes]
-        return [process.returncode for process in processes], outputs
+        return zip(*[process.end() for process in processes], strict=True)
 
     # One process is told to stop: both do, after the same step, and save.
     codes, outputs = together(2, "--terminate_before", 6)
-    assert codes == [130, 130], outputs
+    assert codes == (130, 130), outputs
     stopped_at = final(tmp_path).step
     assert 7 <= stopped_at < 12
     # One of four is killed: the others end, each with a line, and what was saved is good.
     codes, outputs = together(4, killed=2)
-    assert codes == [2, 2, -signal.SIGKILL, 2], outputs
+    assert codes == (2, 2, -signal.SIGKILL, 2), outputs
     assert f"step {stopped_at}" in outputs[0]
     for k in (0, 1, 3):
         assert "error: process 2 " in outputs[k] and "Traceback" not in outputs[k], outputs[k]
     newest = checkpoints.steps_in(tmp_path / "checkpoints")[-1]
     assert newest in (9, 10)  # writing 10 may not have ended
     codes, outputs = together(2)
-    assert codes == [0, 0], outputs
+    assert codes == (0, 0), outputs
     assert f"step {newest}" in outputs[0]
     one, two = final(undisturbed), final(tmp_path)
     for left, right in zip(

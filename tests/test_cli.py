@@ -142,27 +142,25 @@ def test_a_pytorch_file(tmp_path, capsys):
     trained = checkpoints.load(workdir, "latest").variables
     jax.tree.map(np.testing.assert_array_equal, trained, variables)
 
-    # A deeper network begins with what fits, if asked to.
-    deeper = (
-        *SHORT,
-        *still,
-        "--config.model.depth=2",
-        "--devices=1",
-        f"--workdir={tmp_path / 'b'}",
-    )
-    assert cli.run(command("train"), ["train", config, *deeper, f"--init={file}"]) == 2
-    assert "missing STEblocks.1." in capsys.readouterr().err
-    partially = ["train", config, *deeper, f"--init={file}", "--init_partial"]
+    # Of another file it takes what fits, if asked to.
+    other = tmp_path / "other.bin"
+    held = {name: tensor for name, tensor in tensors.items() if ".TTEblocks." not in name}
+    other.write_bytes(zip_file({"epoch": 1, "model_pos": held}))
+    again = ["train", config, f"--workdir={tmp_path / 'b'}", *SHORT, *still, "--devices=1"]
+    assert cli.run(command("train"), [*again, f"--init={other}"]) == 2
+    assert "missing TTEblocks.0." in capsys.readouterr().err
+    partially = [*again, f"--init={other}", "--init_partial"]
     assert cli.run(command("train"), partially) == 0
     said = capsys.readouterr()
-    assert "missing there (STEblocks_1/" in said.out and "holds a run" not in said.err
+    assert "missing there (TTEblocks_0/" in said.out and "holds a run" not in said.err
     assert cli.run(command("train"), partially) == 0
     assert f"{tmp_path / 'b'} holds a run" in capsys.readouterr().err
     trained = checkpoints.load(tmp_path / "b", "latest").variables["params"]
-    first = variables["params"]["STEblocks_0"]
-    jax.tree.map(np.testing.assert_array_equal, trained["STEblocks_0"], first)
-    assert np.ptp(trained["STEblocks_1"]["attn"]["qkv"]["kernel"]) > 0
-    assert cli.run(command("train"), ["train", config, *deeper, "--init_partial"]) == 2
+    params = variables["params"]
+    jax.tree.map(np.testing.assert_array_equal, trained["STEblocks_0"], params["STEblocks_0"])
+    drawn, given = (tree["TTEblocks_0"]["attn"]["qkv"]["kernel"] for tree in (trained, params))
+    assert np.ptp(drawn) > 0 and np.all(drawn != given)
+    assert cli.run(command("train"), [*again, "--init_partial"]) == 2
     assert "--init_partial needs --init" in capsys.readouterr().err
 
     capsys.readouterr()

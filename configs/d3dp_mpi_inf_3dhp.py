@@ -18,17 +18,12 @@ released code's and what is ours; how long the released model was trained here i
 
 from ml_collections import ConfigDict
 
-from jrepose.config import load_config
+from jrepose.config import load_config, set_benchmark
 
 
 def get_config() -> ConfigDict:
     config = load_config("d3dp_h36m")
     config.name = "d3dp_mpi_inf_3dhp"
-    config.data.source = "mpi_inf_3dhp"
-    config.data.path = "data/mpi_inf_3dhp"
-    config.data.label = "annot3"
-    config.data.split.train = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
-    config.data.split.test = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
+    set_benchmark(config, "mpi_inf_3dhp", label="annot3")
     config.evaluation.overlap = "once"
     return config

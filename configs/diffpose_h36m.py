@@ -80,17 +80,10 @@ VARIANTS = {
 def get_config(variant: str = "") -> ConfigDict:
     detections, frames, preset, changes, published = settings_of("diffpose_h36m", VARIANTS, variant)
     is_paper = preset == "paper"
-    config = default_config()
+    config = default_config("human36m", detections=detections, target_space="camera_m")
     config.name = f"diffpose_h36m_{variant}" if variant else "diffpose_h36m"
     config.task = "diffpose"
     config.published = published
-    config.data.source = "human36m"
-    config.data.path = "data/human36m"
-    config.data.detections = detections
-    config.data.target_space = "camera_m"
-    config.data.split.train = ("S1", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("S9", "S11")
-    config.data.split.test = ("S9", "S11")
     config.clip.frames = frames
     config.clip.stride = frames
     config.clip.evaluation_stride = frames

@@ -48,16 +48,9 @@ VARIANTS = {
 
 def get_config(variant: str = "") -> ConfigDict:
     detections, frames, published = settings_of("mhformer_h36m", VARIANTS, variant)
-    config = default_config()
+    config = default_config("human36m", detections=detections, target_space="camera_m")
     config.name = f"mhformer_h36m_{variant}" if variant else "mhformer_h36m"
     config.published = published
-    config.data.source = "human36m"
-    config.data.path = "data/human36m"
-    config.data.detections = detections
-    config.data.target_space = "camera_m"
-    config.data.split.train = ("S1", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("S9", "S11")
-    config.data.split.test = ("S9", "S11")
     config.clip.frames = frames
     config.clip.stride = 1
     config.clip.evaluation_stride = frames

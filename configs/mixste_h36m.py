@@ -48,8 +48,7 @@ hold out a training subject:
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 
 # Variant -> 2D detections, frames, name of the published row.
 VARIANTS = {
@@ -62,21 +61,10 @@ VARIANTS = {
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(
-            f"configs/mixste_h36m.py has no variant {variant!r}; it has 81, gt, gt_81 and small"
-        )
-    detections, frames, published = VARIANTS[variant]
-    config = default_config()
+    detections, frames, published = settings_of("mixste_h36m", VARIANTS, variant)
+    config = default_config("human36m", detections=detections, target_space="camera_m")
     config.name = f"mixste_h36m_{variant}" if variant else "mixste_h36m"
     config.published = published
-    config.data.source = "human36m"
-    config.data.path = "data/human36m"
-    config.data.detections = detections
-    config.data.target_space = "camera_m"
-    config.data.split.train = ("S1", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("S9", "S11")
-    config.data.split.test = ("S9", "S11")
     config.clip.frames = frames
     config.clip.stride = frames
     config.clip.evaluation_stride = frames

@@ -52,17 +52,11 @@ def get_config(variant: str = "") -> ConfigDict:
         raise InputError(
             f"configs/mixste_humaneva.py has no variant {variant!r}; it has interval1 and finetuned"
         )
-    config = default_config()
+    config = default_config(
+        "humaneva", detections="gt", target_space="camera_m", actions=("Walking", "Jog")
+    )
     config.name = f"mixste_humaneva_{variant}" if variant else "mixste_humaneva"
     config.published = VARIANTS[variant]
-    config.data.source = "humaneva"
-    config.data.path = "data/humaneva"
-    config.data.detections = "gt"
-    config.data.target_space = "camera_m"
-    config.data.actions = ("Walking", "Jog")
-    config.data.split.train = ("Train/S1", "Train/S2", "Train/S3")
-    config.data.split.validation = ("Validate/S1", "Validate/S2", "Validate/S3")
-    config.data.split.test = ("Validate/S1", "Validate/S2", "Validate/S3")
     config.clip.frames = FRAMES
     config.clip.evaluation_stride = FRAMES
     if variant == "interval1":

@@ -30,27 +30,17 @@ test set, as in MixSTE's code for Human3.6M.
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 
 # Variant -> frames.
 VARIANTS = {"": 27, "1": 1}
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(f"configs/mixste_mpi_inf_3dhp.py has no variant {variant!r}; it has 1")
-    frames = VARIANTS[variant]
-    config = default_config()
+    frames = settings_of("mixste_mpi_inf_3dhp", VARIANTS, variant)
+    config = default_config("mpi_inf_3dhp", label="univ_annot3", target_space="camera_m")
     config.name = f"mixste_mpi_inf_3dhp_{frames}"
     config.published = f"MixSTE-{frames}"
-    config.data.source = "mpi_inf_3dhp"
-    config.data.path = "data/mpi_inf_3dhp"
-    config.data.label = "univ_annot3"
-    config.data.target_space = "camera_m"
-    config.data.split.train = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
-    config.data.split.test = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
     config.clip.frames = frames
     config.clip.stride = frames
     config.clip.evaluation_stride = frames

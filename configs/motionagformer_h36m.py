@@ -46,14 +46,9 @@ VARIANTS = {
 
 def get_config(variant: str = "") -> ConfigDict:
     frames, depth, channels, published = settings_of("motionagformer_h36m", VARIANTS, variant)
-    config = default_config()
+    config = default_config("human36m_sh")
     config.name = f"motionagformer_h36m_{variant}" if variant else "motionagformer_h36m"
     config.published = published
-    config.data.source = "human36m_sh"
-    config.data.path = "data/h36m_sh_conf_cam_source_final.pkl"
-    config.data.split.train = ("S1", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("S9", "S11")
-    config.data.split.test = ("S9", "S11")
     config.clip.frames = frames
     config.clip.stride = frames // 3
     config.clip.evaluation_stride = frames

@@ -23,7 +23,7 @@ Ours: what is ours in `motionagformer_h36m.py`.
 
 from ml_collections import ConfigDict
 
-from jrepose.config import load_config, settings_of
+from jrepose.config import load_config, set_benchmark, settings_of
 
 # Variant -> that of motionagformer_h36m, whose layers and channels it has; published row.
 VARIANTS = {"": ("", None), "l": ("l", "MotionAGFormer"), "small": ("small", None)}
@@ -34,13 +34,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config = load_config("motionagformer_h36m" + (sizes and f":{sizes}"))
     config.name = "motionagformer_mpi_inf_3dhp" + (variant and f"_{variant}")
     config.published = published
-    config.data.source = "mpi_inf_3dhp"
-    config.data.path = "data/mpi_inf_3dhp"
-    config.data.label = "univ_annot3"
-    config.data.target_space = "camera_by_width"
-    config.data.split.train = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
-    config.data.split.test = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
+    set_benchmark(config, "mpi_inf_3dhp", label="univ_annot3", target_space="camera_by_width")
     config.clip.frames = 81
     config.clip.stride = 9
     config.clip.evaluation_stride = 81

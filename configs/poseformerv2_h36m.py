@@ -58,16 +58,9 @@ VARIANTS = {
 
 def get_config(variant: str = "") -> ConfigDict:
     frames, kept, coefficients, published = settings_of("poseformerv2_h36m", VARIANTS, variant)
-    config = default_config()
+    config = default_config("human36m", detections="cpn_ft_h36m_dbb", target_space="camera_m")
     config.name = f"poseformerv2_h36m_{variant}" if variant else "poseformerv2_h36m"
     config.published = published
-    config.data.source = "human36m"
-    config.data.path = "data/human36m"
-    config.data.detections = "cpn_ft_h36m_dbb"
-    config.data.target_space = "camera_m"
-    config.data.split.train = ("S1", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("S9", "S11")
-    config.data.split.test = ("S9", "S11")
     config.clip.frames = frames
     config.clip.targets = 1
     config.clip.stride = 1

@@ -25,8 +25,7 @@ epochs it has here is not known; we take the 79 of its code for Human3.6M, 158 o
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 from jrepose.models.pstmo import STRIDES
 
 # Variant -> frames.
@@ -34,18 +33,9 @@ VARIANTS = {"": 81, "small": 27}
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(f"configs/pstmo_mpi_inf_3dhp.py has no variant {variant!r}; it has small")
-    frames = VARIANTS[variant]
-    config = default_config()
+    frames = settings_of("pstmo_mpi_inf_3dhp", VARIANTS, variant)
+    config = default_config("mpi_inf_3dhp", label="univ_annot3", target_space="camera_mm")
     config.name = "pstmo_mpi_inf_3dhp"
-    config.data.source = "mpi_inf_3dhp"
-    config.data.path = "data/mpi_inf_3dhp"
-    config.data.label = "univ_annot3"
-    config.data.target_space = "camera_mm"
-    config.data.split.train = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
-    config.data.split.test = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
     config.clip.frames = frames
     config.clip.stride = 1
     config.clip.evaluation_stride = frames

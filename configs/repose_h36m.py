@@ -56,13 +56,8 @@ VARIANTS = ("spatial", "temporal", "mpjpe", "small")
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    config = default_config()
+    config = default_config("human36m_sh")
     config.name = f"repose_h36m_{variant}" if variant else "repose_h36m"
-    config.data.source = "human36m_sh"
-    config.data.path = "data/h36m_sh_conf_cam_source_final.pkl"
-    config.data.split.train = ("S1", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("S9", "S11")
-    config.data.split.test = ("S9", "S11")
     config.clip.windows = "resample"
     config.clip.evaluation_windows = "resample"
     config.training.root = "clip_first"

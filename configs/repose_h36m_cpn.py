@@ -34,14 +34,8 @@ VARIANTS = ("gt", "small")
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    config = default_config()
+    config = default_config("human36m", detections="cpn_ft_h36m_dbb")
     config.name = f"repose_h36m_cpn_{variant}" if variant else "repose_h36m_cpn"
-    config.data.source = "human36m"
-    config.data.path = "data/human36m"
-    config.data.detections = "cpn_ft_h36m_dbb"
-    config.data.split.train = ("S1", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("S9", "S11")
-    config.data.split.test = ("S9", "S11")
     config.training.root = "frame"  # the targets are root-relative as they are
     config.evaluation.root = "zero"
     if variant == "gt":

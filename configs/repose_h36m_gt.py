@@ -30,15 +30,9 @@ from jrepose.errors import InputError
 def get_config(variant: str = "") -> ConfigDict:
     if variant:
         raise InputError(f"configs/repose_h36m_gt.py has no variant {variant!r}; it has none")
-    config = default_config()
+    config = default_config("human36m_sh", keypoints="ground_truth")
     config.name = "repose_h36m_gt"
     config.published = "RePOSE"
-    config.data.source = "human36m_sh"
-    config.data.path = "data/h36m_sh_conf_cam_source_final.pkl"
-    config.data.keypoints = "ground_truth"
-    config.data.split.train = ("S1", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("S9", "S11")
-    config.data.split.test = ("S9", "S11")
     config.clip.windows = "resample"
     config.clip.evaluation_windows = "resample"
     config.training.root = "clip_first"

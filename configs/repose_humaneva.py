@@ -26,15 +26,8 @@ from jrepose.config import default_config, model_config
 
 
 def get_config() -> ConfigDict:
-    config = default_config()
+    config = default_config("humaneva", detections="gt", actions=("Walking", "Jog"))
     config.name = "repose_humaneva"
-    config.data.source = "humaneva"
-    config.data.path = "data/humaneva"
-    config.data.detections = "gt"
-    config.data.actions = ("Walking", "Jog")
-    config.data.split.train = ("Train/S1", "Train/S2", "Train/S3")
-    config.data.split.validation = ("Validate/S1", "Validate/S2", "Validate/S3")
-    config.data.split.test = ("Validate/S1", "Validate/S2", "Validate/S3")
     config.clip.frames = 43
     config.clip.stride = 1
     config.clip.evaluation_stride = 43

@@ -41,15 +41,8 @@ VARIANTS = ("small",)
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    config = default_config()
+    config = default_config("mpi_inf_3dhp", label="univ_annot3", target_space="camera_by_width")
     config.name = "repose_mpi_inf_3dhp"
-    config.data.source = "mpi_inf_3dhp"
-    config.data.path = "data/mpi_inf_3dhp"
-    config.data.label = "univ_annot3"
-    config.data.target_space = "camera_by_width"
-    config.data.split.train = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
-    config.data.split.test = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
     config.clip.frames = 81
     config.clip.stride = 9
     config.clip.evaluation_stride = 81

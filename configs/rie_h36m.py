@@ -42,8 +42,7 @@ one by hand.  Both choose it on the test subjects; to choose honestly hold out a
 
 from ml_collections import ConfigDict
 
-from jrepose.config import default_config, model_config, objective_weights
-from jrepose.errors import InputError
+from jrepose.config import default_config, model_config, objective_weights, settings_of
 
 # Variant -> 2D detections, latent features.
 VARIANTS = {
@@ -56,19 +55,10 @@ _ENCODERS = "(LocalLayer_[^/]*|GlobalInfo)/.*"
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    if variant not in VARIANTS:
-        raise InputError(f"configs/rie_h36m.py has no variant {variant!r}; it has gt and small")
-    detections, latent_features = VARIANTS[variant]
-    config = default_config()
+    detections, latent_features = settings_of("rie_h36m", VARIANTS, variant)
+    config = default_config("human36m", detections=detections, target_space="camera_m")
     config.name = f"rie_h36m_{variant}" if variant else "rie_h36m"
     config.published = "Pose3D-RIE"
-    config.data.source = "human36m"
-    config.data.path = "data/human36m"
-    config.data.detections = detections
-    config.data.target_space = "camera_m"
-    config.data.split.train = ("S1", "S5", "S6", "S7", "S8")
-    config.data.split.validation = ("S9", "S11")
-    config.data.split.test = ("S9", "S11")
     config.clip.frames = 243
     config.clip.targets = 1
     config.clip.stride = 1

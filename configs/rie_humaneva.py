@@ -28,17 +28,14 @@ _ENCODERS = "(LocalLayer_[^/]*|GlobalInfo)/.*"
 
 
 def get_config() -> ConfigDict:
-    config = default_config()
+    config = default_config(
+        "humaneva",
+        detections="detectron_pt_coco",
+        target_space="camera_m",
+        actions=("Walking", "Jog"),
+    )
     config.name = "rie_humaneva"
     config.published = "Pose3D-RIE"
-    config.data.source = "humaneva"
-    config.data.path = "data/humaneva"
-    config.data.detections = "detectron_pt_coco"
-    config.data.target_space = "camera_m"
-    config.data.actions = ("Walking", "Jog")
-    config.data.split.train = ("Train/S1", "Train/S2", "Train/S3")
-    config.data.split.validation = ("Validate/S1", "Validate/S2", "Validate/S3")
-    config.data.split.test = ("Validate/S1", "Validate/S2", "Validate/S3")
     config.clip.frames = 27
     config.clip.targets = 1
     config.clip.stride = 1

@@ -13,6 +13,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from absl import flags
@@ -55,8 +56,11 @@ class CountOrAuto(metaclass=_CountOrAutoType):
     """Type of a field that is a whole number or `AUTO`."""
 
 
-def default_config() -> ConfigDict:
-    """RePOSE as published, on a virtual capture of motion data.
+def default_config(benchmark: str | None = None, **data: Any) -> ConfigDict:
+    """RePOSE as published, on a virtual capture of motion data or a benchmark.
+
+    Args:
+        benchmark, **data: as `source` and the fields of `set_benchmark`.
 
     Returns:
         A locked `ConfigDict`; the comments below are the documentation of the fields.
@@ -240,7 +244,50 @@ def default_config() -> ConfigDict:
     config.stages = ConfigDict()
 
     config.published = config_dict.placeholder(str)  # system whose published row is shown
+    if benchmark is not None:
+        set_benchmark(config, benchmark, **data)
     return config
+
+
+_HUMAN36M = (("S1", "S5", "S6", "S7", "S8"), ("S9", "S11"))
+
+_BENCHMARKS: Mapping[str, tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]] = MappingProxyType(
+    {
+        "human36m": ("data/human36m", _HUMAN36M),
+        "human36m_sh": ("data/h36m_sh_conf_cam_source_final.pkl", _HUMAN36M),
+        "humaneva": (
+            "data/humaneva",
+            (
+                ("Train/S1", "Train/S2", "Train/S3"),
+                ("Validate/S1", "Validate/S2", "Validate/S3"),
+            ),
+        ),
+        "mpi_inf_3dhp": (
+            "data/mpi_inf_3dhp",
+            (
+                ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8"),
+                ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6"),
+            ),
+        ),
+    }
+)
+"""Source of data -> where configs expect it, and the subjects of training and of the test."""
+
+
+def set_benchmark(config: ConfigDict, source: str, **data: Any) -> None:
+    """Fills the `data` section with a benchmark, split as the field does.
+
+    Validation is on the test subjects, as in published code, so that published numbers contain the
+    choice of the epoch; ours do likewise.
+
+    Args:
+        config: changed in place.
+        source: human36m, human36m_sh, humaneva or mpi_inf_3dhp.
+        **data: further fields of the section.
+    """
+    path, (train, test) = _BENCHMARKS[source]
+    config.data.update(source=source, path=path, **data)
+    config.data.split.update(train=train, validation=test, test=test)
 
 
 def settings_of(config: str, variants: Mapping[str, Any], variant: str) -> Any:

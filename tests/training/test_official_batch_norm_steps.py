@@ -76,15 +76,16 @@ def test_videopose3d(golden, form):
     assert furthest(weights, expected) > 0.5 * RATE
 
 
-@pytest.mark.parametrize("stage", ["stage1", "stage2"])
-def test_rie(golden, stage):
-    """The last stage trains everything, as the first one does."""
+def test_rie(golden):
+    """The second stage's: the other two, which freeze nothing, differ in nothing that
+    tests/interop/test_parity.py and tests/training/test_optimizer.py do not compare."""
+    stage = "stage2"
     arrays, config = golden("pose3d_rie")
     weights = below(arrays, f"param/{stage}/")
     batch = {"keypoints": arrays["input/keypoints_2d"], "poses": arrays["target/pose_3d"]}
     after, loss = replay(
         "rie", weights, batch, adamw(lambda step: RATE, 0.01, amsgrad=True),
-        freeze=("params/(LocalLayer_[^/]*|GlobalInfo)/.*",) if stage == "stage2" else (),
+        freeze=("params/(LocalLayer_[^/]*|GlobalInfo)/.*",),
     )  # fmt: skip
     assert config["optimiser"]["lr"][stage] == RATE
     assert loss == pytest.approx(float(arrays[f"loss/{stage}_train_mpjpe"]), rel=1e-5)
@@ -95,7 +96,4 @@ def test_rie(golden, stage):
     assert furthest(after, expected, rounding) < 0.05 * RATE
     assert furthest(weights, expected, rounding) > 0.5 * RATE
     still = {key: weights[key] for key in weights.keys() - expected.keys() if "running" not in key}
-    if stage == "stage2":
-        assert furthest(after, still) == 0
-    else:
-        assert all(key.endswith("num_batches_tracked") for key in still)
+    assert furthest(after, still) == 0

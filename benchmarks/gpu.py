@@ -151,7 +151,7 @@ def networks(part: str, models: Iterable[str], smoke: bool) -> list[list[Case]]:
         return [[replace(case, batch=4) for case in cases[::3]] if smoke else cases]
     if part == "others":
         names = [name for name in models if name not in ("repose", "mixste")]
-        names = ["videopose3d", "graformer"] if smoke else names
+        names = ["videopose3d"] if smoke else names
         return [
             [Case(part, name, what, "bfloat16") for what in ("step", "forward")] for name in names
         ]

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from lifters import draw_variables
 from ml_collections import ConfigDict
 from training import tiny
 
@@ -49,7 +50,7 @@ def test_what_is_masked(task):
 def test_a_clips_score_is_its_own(task):
     keypoints = np.random.default_rng(0).normal(size=(3, FRAMES, 17, 3)).astype(np.float32)
     key = jax.random.key(0)
-    variables = jax.jit(task.init)(key, {"keypoints": keypoints})
+    variables = draw_variables(task, {"keypoints": keypoints})
     keys = jax.random.split(key, 3)
     scores = jax.jit(task.clip_scores, static_argnames="flip")(
         variables, {"keypoints": keypoints}, keys, flip=False

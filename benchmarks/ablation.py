@@ -1,4 +1,4 @@
-"""Ablations of small models on real motion capture: every row with every seed, one table.
+"""Ablations of small models: every row with every seed, one table.
 
     python benchmarks/ablation.py ranking --config configs/repose_mocap.py:small \
         --config.data.path=PATH_TO_CMU_MOCAP --output runs/ranking
@@ -11,6 +11,8 @@
         --config.data.path=PATH_TO_CMU_MOCAP --output runs/finetuning
     python benchmarks/ablation.py weights --config configs/repose_mocap.py:small \
         --config.data.path=PATH_TO_CMU_MOCAP --output runs/weights
+    python benchmarks/ablation.py views --config multiview_rendered:small --init RUN \
+        --output runs/views
 
 `ranking` is RePOSE's Table 4: no ranking loss, spatial, temporal, both, beside a baseline without
 any depth.  `encodings` is RIE's Table 1: absolute keypoints, positional and temporal encoding,
@@ -21,7 +23,9 @@ RePOSE's Table 5, for any lifter: trained on from one checkpoint (`--init`) with
 losses, with each, and with both; besides, both with a margin and a weight of 1, and both with
 learned weights.  `weights` asks when the published weight of 20 does harm: from scratch, with a
 gradient where depths tie, ramped in after a half of the epochs, and with a margin; and what a
-weight of 1 does, with and without.
+weight of 1 does, with and without.  `views` is the multi-view detector without its transformers
+over frames and over views, without both (the paper's baseline), and with all patches; its images
+are rendered once.
 
 Evaluates the best checkpoint of each run on the test subjects and writes `table.md`,
 `scores.json` and `ablation.png`.  What is finished is not run again, so the command can be stopped
@@ -31,6 +35,7 @@ encoder of the first, if it is trained.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -45,9 +50,13 @@ from ml_collections import ConfigDict
 from jrepose import checkpoints, interop, models, tasks
 from jrepose.command import run
 from jrepose.config import parse_flags, stage_configs
+from jrepose.data.dataset import Dataset
+from jrepose.data.images.dataset import ImageDataset
 from jrepose.data.sources import load_splits
 from jrepose.data.windows import clips_for_evaluation
 from jrepose.errors import InputError
+from jrepose.evaluation.detection_report import write_detections
+from jrepose.evaluation.detections import detect_dataset, evaluate_detections
 from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.evaluation.report import write_report
 from jrepose.evaluation.scores import evaluate_predictions
@@ -61,7 +70,7 @@ class Study:
 
     Args:
         rows: name -> what it changes in the config.
-        columns: scores of the table.
+        columns: scores of the table; of a detector's stretches `STRETCH/SCORE`.
         drawn: those of the picture.
         flat: begin with the row `FLAT`.
         shared: a row and one of its stages, which the rows after it build on instead of training
@@ -145,6 +154,10 @@ def _stacked(config: ConfigDict) -> None:
     config.model.copies = 5
 
 
+def _detector(**changes) -> Callable[[ConfigDict], None]:
+    return lambda config: config.model.update(changes)
+
+
 STUDIES = {
     # The paper's rows in its order, then both with smaller weights than its 20.
     "ranking": Study(
@@ -221,6 +234,20 @@ STUDIES = {
         ("mpjpe", "pa_mpjpe", "spatial_order"),
         shared=("encoder", "1_encoder"),
     ),
+    "views": Study(
+        {
+            "full": _detector(),
+            "no_time": _detector(time_depth=0),
+            "no_views": _detector(view_depth=0),
+            "neither": _detector(time_depth=0, view_depth=0),
+            "all_patches": _detector(keep=1.0),
+        },
+        (
+            "clear/ap", "clear/pck_box", "clear/mse", "clear/hidden_px", "occluded/ap",
+            "occluded/pck_box", "occluded/mse", "occluded/hidden_px",
+        ),
+        ("clear/mse", "occluded/mse", "occluded/hidden_px"),
+    ),
 }  # fmt: skip
 
 
@@ -239,12 +266,11 @@ def main(argv: Sequence[str]) -> int:
     if flag_values["output"].value is None:
         raise InputError("--output DIR is missing")
     output = pathlib.Path(flag_values["output"].value)
-    splits = load_splits(base.data)
+    splits = {name: _held(dataset) for name, dataset in load_splits(base.data).items()}
     initial = None
     if flag_values["init"].value is not None:
-        initial, described = interop.load_run_or_file(
-            flag_values["init"].value, base.model.to_dict()
-        )
+        load = interop.load_what_fits if base.training.init_only else interop.load_run_or_file
+        initial, described = load(flag_values["init"].value, base.model.to_dict())
         print(f"weights to begin with: {described}")
     for seed in map(int, flag_values["seeds"].value):
         for row in flag_values["rows"].value:
@@ -257,7 +283,7 @@ def main(argv: Sequence[str]) -> int:
             config = base.copy_and_resolve_references()
             config.seed = seed
             study.rows[row](config)
-            if config.objective.weights.temporal_ranking and _answers_for_one_frame(config):
+            if _has_order_of_frames(config) and _answers_for_one_frame(config):
                 print("  left out: with one pose per clip frames have no order")
                 continue
             if study.shared and row != study.shared[0]:
@@ -270,6 +296,11 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _has_order_of_frames(config: ConfigDict) -> bool:
+    """Whether its objective asks for it; a detector has none."""
+    return config.task not in tasks.ON_IMAGES and config.objective.weights.temporal_ranking > 0
+
+
 def _answers_for_one_frame(config: ConfigDict) -> bool:
     model = models.create(**config.model.to_dict())
     poses = jax.eval_shape(
@@ -277,6 +308,18 @@ def _answers_for_one_frame(config: ConfigDict) -> bool:
         *models.example_inputs(model),
     )
     return poses.shape[1] == 1
+
+
+_HELD_BYTES = 2**30
+
+
+def _held(dataset: Dataset) -> Dataset:
+    """With its images in memory, if it has some and they fit: not rendered for every run."""
+    if not isinstance(dataset, ImageDataset):
+        return dataset
+    if np.prod(dataset.images.shape) * dataset.images.dtype.itemsize > _HELD_BYTES:
+        return dataset
+    return dataclasses.replace(dataset, images=dataset.images[np.arange(dataset.frames)])
 
 
 def _folder(row: str, seed: int | str) -> str:
@@ -306,9 +349,14 @@ def _run(config: ConfigDict, workdir: pathlib.Path, splits, initial) -> None:
         raise InputError("stopped; run the same command to continue")
     last, config = list((stage_configs(config) or {"": config}).items())[-1]
     variables = jax.device_put(checkpoints.load(workdir / last, "best").variables)
-    task = tasks.create(config, splits["test"])
-    result = evaluate_dataset(task, variables, splits["test"], config)
-    write_report(result, splits["test"], workdir / "test", pictures=False)
+    test = splits["test"]
+    task = tasks.create(config, test)
+    if isinstance(test, ImageDataset):
+        found = detect_dataset(task, variables, test, config)
+        write_detections(evaluate_detections(test, found, config), test, workdir / "test")
+        return
+    result = evaluate_dataset(task, variables, test, config)
+    write_report(result, test, workdir / "test", pictures=False)
 
 
 def _score_flat(config, dataset, output: pathlib.Path) -> None:
@@ -327,8 +375,8 @@ def _summarise(study: Study, output: pathlib.Path) -> None:
         pattern = row if row == FLAT else _folder(row, "*")
         paths = sorted(output.glob(f"{pattern}/test/scores.json"))
         if paths:
-            found[row] = [json.loads(path.read_text())["scores"] for path in paths]
-    columns = [SCORE_LABELS[column].strip() for column in study.columns]
+            found[row] = [_scores(path) for path in paths]
+    columns = [_label(column) for column in study.columns]
     columns += ["difference"] * study.difference
     lines = [f"| | seeds | {' | '.join(columns)} |", "|---" * (len(columns) + 2) + "|"]
     first = np.mean([run[study.columns[0]] for run in next(iter(found.values()))])
@@ -347,6 +395,22 @@ def _summarise(study: Study, output: pathlib.Path) -> None:
     _draw(found, study.drawn, output / "ablation.png")
 
 
+def _scores(path: pathlib.Path) -> dict[str, float]:
+    """All scores of a report, those of a detector's stretches as `STRETCH/SCORE`."""
+    report = json.loads(path.read_text())
+    stretches = {
+        f"{stretch}/{name}": value
+        for stretch, scores in report.get("per_stretch", {}).items()
+        for name, value in scores.items()
+    }
+    return report["scores"] | stretches
+
+
+def _label(column: str) -> str:
+    stretch, _, score = column.rpartition("/")
+    return f"{stretch} {SCORE_LABELS[score].strip()}".strip()
+
+
 def _draw(
     found: Mapping[str, list[Mapping[str, float]]], drawn: Sequence[str], path: pathlib.Path
 ) -> None:
@@ -360,7 +424,7 @@ def _draw(
             axes.plot([position] * len(values), values, "o", color="tab:blue", alpha=0.6)
             axes.hlines(np.mean(values), position - 0.3, position + 0.3, color="black")
         axes.set_xticks(range(len(found)), found, rotation=45, ha="right")
-        axes.set_title(SCORE_LABELS[column].strip(), fontsize=10)
+        axes.set_title(_label(column), fontsize=10)
         axes.margins(x=0.15)
     figure.supxlabel("one dot per seed, line: mean", fontsize=10)
     figure.savefig(path, dpi=120)

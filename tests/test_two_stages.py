@@ -1,29 +1,36 @@
 """Images to 2D to 3D through the command line: train, evaluate, lift; what is refused."""
 
 import json
+import signal
 
 import jax
 import numpy as np
 import pytest
+from training import tiny
 
 from jrepose import checkpoints, cli, models
 from jrepose.commands import command
 from jrepose.config import load_config, to_json
+from jrepose.data.batches import StreamedBatches
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.description import describe
 from jrepose.data.sources import load_splits
 from jrepose.evaluation.two_stages import found_as_poses
+from jrepose.interrupts import STATUS
 
 TINY = (
     "--config=multiview_rendered:small",
     "--config.data.images.size=16", "--config.data.images.workers=1",
-    "--config.data.seconds=0.4", "--config.data.rig.cameras=2",
-    "--config.data.split.train=('ada',)",
+    "--config.data.seconds=0.8", "--config.data.rig.cameras=2",
+    "--config.data.split.train=('ada',)", "--config.data.procedural_people=0",
+    "--config.data.split.test=('hana',)", "--config.model.patch_size=4",
     "--config.model.img_size=16", "--config.model.embed_dim=4", "--config.model.depths=(1,1)",
     "--config.model.num_heads=(1,2)", "--config.model.window_size=2",
     "--config.model.time_depth=1", "--config.model.view_depth=1",
-    "--config.model.relation_heads=2", "--config.clip.frames=2", "--config.clip.stride=2",
-    "--config.clip.evaluation_stride=2", "--config.training.batch_size=4",
+    "--config.model.relation_heads=2", "--config.model.relation_drop_path_rate=0.5",
+    "--config.model.start_px=8.0", "--config.training.max_steps=3",
+    "--config.clip.frames=2", "--config.clip.stride=2", "--config.clip.evaluation_stride=2",
+    "--config.training.batch_size=4",
     "--config.training.log_every=1", "--config.evaluation.batch_size=16",
     "--config.evaluation.every_epochs=100",
 )  # fmt: skip
@@ -36,7 +43,7 @@ def run(name, *arguments):
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("detector")
-    assert run("train", *TINY, "--config.training.max_steps=2", f"--workdir={workdir}") == 0
+    assert run("train", *TINY, f"--workdir={workdir}") == 0
     return workdir
 
 
@@ -72,9 +79,30 @@ def checkpoints_config(workdir):
 def test_what_is_logged(detector):
     lines = [json.loads(line) for line in (detector / "metrics.jsonl").read_text().splitlines()]
     steps = [line for line in lines if "loss/total" in line]
-    assert [line["step"] for line in steps] == [1, 2]
-    assert all(line["loss/mse"] > 0 for line in steps)
+    assert [line["step"] for line in steps] == [1, 2, 3]
+    # Untrained joints are in the middle of the crops, start_px: 0 and 8 are 60 px² apart.
+    assert all(0 < line["loss/mse"] < 30 for line in steps)
     assert checkpoints.load(detector).validation["pck_box"] >= 0
+
+
+def test_stopped_and_resumed(detector, tmp_path, monkeypatch):
+    """Ends with the very bits: crops that were begun ahead, dropped branches, moments."""
+    selection = StreamedBatches.selection
+
+    def selection_after_signal(self, step):
+        if step == 1:
+            signal.raise_signal(signal.SIGTERM)
+        return selection(self, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StreamedBatches, "selection", selection_after_signal)
+        assert run("train", *TINY, f"--workdir={tmp_path}") == STATUS
+    assert checkpoints.load(tmp_path, "latest").step == 2
+    assert run("train", *TINY, f"--workdir={tmp_path}") == 0
+    assert tiny.records(tmp_path) == tiny.records(detector)
+    ended, undisturbed = (checkpoints.load(w, "latest") for w in (tmp_path, detector))
+    assert ended.step == 3 and ended.validation == undisturbed.validation
+    jax.tree.map(np.testing.assert_array_equal, ended.state, undisturbed.state)
 
 
 def test_images_to_poses(detector, lifter, tmp_path, capsys):

@@ -48,6 +48,8 @@ class MultiViewDetector(nn.Module):
             a sequence.
         placed: whether it matters where in its clip a frame is; the released code has the
             embedding and does not add it.
+        start_px: where all joints are about before any training; the released code begins at 0, in
+            a corner, and takes a while to leave it where the network is narrow.
         unused: hold the weights that the release stores and does not use: a head of Swin's and a
             weighted mean of the frames.
         dtype: compute dtype, float32 or bfloat16; parameters and outputs are float32.
@@ -78,6 +80,7 @@ class MultiViewDetector(nn.Module):
     relation_mlp_ratio: float = 2.0
     relation_drop_path_rate: float = 0.2
     placed: bool = True
+    start_px: float = 0.0
     unused: bool = False
     dtype: DTypeLike = jnp.float32
     remat: bool = False
@@ -163,6 +166,7 @@ class MultiViewDetector(nn.Module):
             qkv_bias=self.qkv_bias,
             drop_path_rate=self.relation_drop_path_rate,
             placed=self.placed,
+            start_px=self.start_px,
             dtype=self.dtype,
             remat=self.remat,
             name="relations",

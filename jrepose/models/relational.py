@@ -108,16 +108,23 @@ class KeypointHead(nn.Module):
     Attributes:
         num_joints: how many.
         norm_eps: epsilon of the LayerNorm.
+        start_px: where all joints are about before any training, x and y.
     """
 
     num_joints: int = 17
     norm_eps: float = 1e-5
+    start_px: float = 0.0
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch channels"]) -> Float32[Array, "*batch joints 2"]:
         x = LayerNorm(self.norm_eps, name="head_0")(x.astype(jnp.float32))
-        x = Linear(2 * self.num_joints, initialisation=TORCH_DEFAULT, name="head_1")(x)
+        drawn = TORCH_DEFAULT._replace(bias=self._bias)
+        x = Linear(2 * self.num_joints, initialisation=drawn, name="head_1")(x)
         return x.reshape(*x.shape[:-1], self.num_joints, 2)
+
+    def _bias(self, inputs: int) -> nn.initializers.Initializer:
+        drawn = TORCH_DEFAULT.bias(inputs)
+        return lambda *given: drawn(*given) + self.start_px
 
 
 class FrameRelations(nn.Module):
@@ -134,6 +141,7 @@ class FrameRelations(nn.Module):
             encoders, see `RelationalEncoder`.
         placed: whether it matters where in its clip a frame is.
         head_norm_eps: epsilon of the head's LayerNorm.
+        start_px: see `KeypointHead`.
     """
 
     num_joints: int = 17
@@ -149,6 +157,7 @@ class FrameRelations(nn.Module):
     norm_eps: float = 1e-6
     placed: bool = True
     head_norm_eps: float = 1e-5
+    start_px: float = 0.0
     dtype: DTypeLike = jnp.float32
     remat: bool = False
 
@@ -195,7 +204,7 @@ class FrameRelations(nn.Module):
                 self.views, self.view_depth, placing=truncated_normal, name="view", **options
             )
             x = view(x, train, seen)
-        return KeypointHead(self.num_joints, self.head_norm_eps, name="head")(x)
+        return KeypointHead(self.num_joints, self.head_norm_eps, self.start_px, name="head")(x)
 
 
 class PruningBlock(nn.Module):

@@ -81,6 +81,8 @@ def config_of(**model):
     config = load_config("multiview_rendered:small")
     config.data.images.size = config.model.img_size = 32
     config.model.update(window_size=4, views=2, **model)
+    config.training.epochs = 20
+    config.training.schedule.warmup_epochs = 4.0
     return config
 
 

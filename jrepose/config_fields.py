@@ -125,6 +125,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "model.time_depth": _NOT_NEGATIVE,
         "model.view_depth": _NOT_NEGATIVE,
         "model.temporal_frames": _NOT_NEGATIVE,
+        "model.start_px": _NOT_NEGATIVE,
         "model.parents": Range(-1, 1000),
         "model.*": _POSITIVE,
         "objective.ranking_margin": _NOT_NEGATIVE,

@@ -298,7 +298,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _has_order_of_frames(config: ConfigDict) -> bool:
     """Whether its objective asks for it; a detector has none."""
-    return config.task not in tasks.ON_IMAGES and config.objective.weights.temporal_ranking > 0
+    return config.task not in tasks.ON_IMAGES and bool(config.objective.weights.temporal_ranking)
 
 
 def _answers_for_one_frame(config: ConfigDict) -> bool:

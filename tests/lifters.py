@@ -68,7 +68,7 @@ _MOTIONAGFORMER = {"dim_feat": 8, "dim_rep": 6, "depth": 1, "num_heads": 2, "mlp
 _RIE_BIASES = r"(shrink|fc_1|w1|w2)/bias|(GlobalInfo|FuseBlocks_\d)/fc_2/bias"
 
 LIFTERS = (
-    Lifter("repose", _DSTFORMER, ("num_heads",), "repose", rounding=0.1),
+    Lifter("repose", _DSTFORMER, ("num_heads",), "repose"),
     Lifter("motionbert", _DSTFORMER, ("num_heads",), "motionbert"),
     Lifter("motionbert_lite", _DSTFORMER, ("num_heads",), "motionbert"),
     Lifter("mixste", _MIXSTE, ("num_heads",), "mixste"),
@@ -125,7 +125,6 @@ LIFTERS = (
         5,
         1,
         attends=(),
-        rounding=5e-2,
     ),
     Lifter(
         "graformer",
@@ -154,8 +153,6 @@ LIFTERS = (
         _MOTIONAGFORMER,
         ("num_heads", "layer_scale_init_value"),
         "motionagformer",
-        rounding=0.1,
-        cancelled="mixer/batch_norm/scale",
     ),
 )
 

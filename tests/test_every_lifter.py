@@ -140,7 +140,8 @@ def test_bfloat16_computes_and_float32_sums(lifter):
         )
         for dtype in ("float32", "bfloat16")
     )
-    variables = draw_variables(exact, keypoints[:2])
+    # With this seed no network is near to cancelling its gradients.
+    variables = draw_variables(exact, keypoints[:2], seed=3)
     (wanted, poses), (found, near) = (
         gradients_in_training(model, variables, keypoints, lambda outputs: jnp.mean(outputs**2))
         for model in (exact, rounded)

@@ -30,8 +30,12 @@ def nearest_in_the_image(
         trajectory: the true place of the root in camera axes, in the unit of the poses.
         intrinsics: as for `camera.project_to_2d`.
     """
-    seen = project_to_2d(hypotheses + trajectory, intrinsics)
-    return np.linalg.norm(seen - keypoints, axis=-1).argmin(axis=0)
+    return np.stack(
+        [
+            np.linalg.norm(project_to_2d(poses + trajectory, intrinsics) - keypoints, axis=-1)
+            for poses in hypotheses
+        ]
+    ).argmin(axis=0)
 
 
 def taken(hypotheses: Hypotheses, index: Int[np.ndarray, "*frames joints"]) -> Poses:

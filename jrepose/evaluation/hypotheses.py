@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64, Int
 from scipy.stats import spearmanr
 
 from jrepose.evaluation.protocol import FrameErrors
@@ -70,58 +70,37 @@ class Calibration:
     rank_correlation: float
 
 
-ImageError = Callable[
-    [Float32[np.ndarray, "all_frames joints 3"]], Float[np.ndarray, "all_frames joints"]
+Nearest = Callable[
+    [Float32[np.ndarray, "hypotheses all_frames joints 3"]], Int[np.ndarray, "all_frames joints"]
 ]
-"""How far the joints of root-relative poses, mm, are seen from their keypoints."""
+"""Of root-relative poses, mm: the hypothesis of each joint that is seen nearest to its keypoint."""
 
 
 def hypothesis_errors(
-    errors: Iterable[FrameErrors], image_error: ImageError | None = None
+    errors: Iterable[FrameErrors], nearest: Nearest | None = None
 ) -> HypothesisErrors:
     """From the errors of each hypothesis; two at the least.
 
     Args:
         errors: of every hypothesis as if it were the prediction.  They are gone through once.
-        image_error: for `j_agg`, which is left out without.
+        nearest: for `j_agg`, which is left out without.
     """
-    poses, sums, best, number = [], {}, {}, 0
-    least_seen, nearest = np.inf, {}
-    for number, one in enumerate(errors, start=1):
-        poses.append(one.poses_mm)
-        if image_error is not None:
-            seen = image_error(one.poses_mm)
-            nearer = (seen < least_seen) | np.isnan(seen)
-            least_seen = np.where(nearer, seen, least_seen)
-            for prefix, joints in (("", one.mpjpe), ("pa_", one.pa_mpjpe)):
-                nearest[f"{prefix}j_agg"] = np.where(
-                    nearer, joints, nearest.get(f"{prefix}j_agg", joints)
-                )
-        for prefix, joints in (("", one.mpjpe), ("pa_", one.pa_mpjpe)):
-            of_pose = joints.mean(-1, keepdims=True)
-            if number == 1:
-                sums[prefix], best[prefix] = np.zeros_like(joints), (of_pose, joints, joints)
-            sums[prefix] += joints
-            least, of_best, of_joints = best[prefix]
-            # One hypothesis that is NaN makes the best NaN: it is not to be hidden.
-            better = np.isnan(of_pose) | (of_pose < least)
-            best[prefix] = (
-                np.minimum(least, of_pose),
-                np.where(better, joints, of_best),
-                np.minimum(of_joints, joints),
-            )
-    stacked = np.stack(poses)
-    apart = np.square(stacked - stacked.mean(0, keepdims=True)).sum(-1)
-    found = {"spread": np.sqrt(apart.sum(0) / max(number - 1, 1))}
-    for prefix in sums:
-        _, of_best, of_joints = best[prefix]
+    kept = [(one.poses_mm, one.mpjpe, one.pa_mpjpe) for one in errors]
+    poses, *distances = (np.stack(arrays) for arrays in zip(*kept, strict=True))
+    apart = np.square(poses - poses.mean(0, keepdims=True)).sum(-1)
+    found = {"spread": np.sqrt(apart.sum(0) / max(len(poses) - 1, 1))}
+    seen = None if nearest is None else nearest(poses)[None]
+    for prefix, joints in zip(("", "pa_"), distances, strict=True):
+        # One hypothesis that is NaN is the least, and makes the best NaN: it is not to be hidden.
+        best = joints.mean(-1, keepdims=True).argmin(0, keepdims=True)
         found |= {
-            f"{prefix}average": sums[prefix] / number,
-            f"{prefix}p_best": of_best,
-            f"{prefix}j_best": of_joints,
+            f"{prefix}average": joints.mean(0),
+            f"{prefix}p_best": np.take_along_axis(joints, best, axis=0)[0],
+            f"{prefix}j_best": joints.min(0),
         }
-    found |= nearest
-    return HypothesisErrors(stacked, {name: found[name] for name in SCORES if name in found})
+        if seen is not None:
+            found[f"{prefix}j_agg"] = np.take_along_axis(joints, seen, axis=0)[0]
+    return HypothesisErrors(poses, {name: found[name] for name in SCORES if name in found})
 
 
 def calibration(

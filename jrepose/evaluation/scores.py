@@ -6,19 +6,20 @@ import dataclasses
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int
 
 from jrepose import metrics
-from jrepose.camera import project_to_2d
 from jrepose.data.dataset import PoseDataset
 from jrepose.errors import InputError, listed
 from jrepose.evaluation import hypotheses
 from jrepose.evaluation.hypotheses import Calibration, HypothesisErrors
 from jrepose.evaluation.protocol import DEFAULT_PROTOCOL, FrameErrors, Protocol, score_frames
 from jrepose.evaluation.published import PublishedRow
+from jrepose.hypotheses import nearest_in_the_image
 from jrepose.skeleton import Skeleton
 
 _LOG = logging.getLogger(__name__)
@@ -202,7 +203,7 @@ def evaluate_predictions(
             dataset,
             hypotheses.hypothesis_errors(
                 (score_frames(dataset, one, index, counted, protocol) for one in several),
-                _image_error(dataset),
+                _nearest(dataset),
             ),
             frames,
             excluded,
@@ -249,8 +250,8 @@ def _score_hypotheses(
     )
 
 
-def _image_error(dataset: PoseDataset) -> hypotheses.ImageError | None:
-    """How far from its keypoint a joint is seen; None where nothing says how it is seen."""
+def _nearest(dataset: PoseDataset) -> hypotheses.Nearest | None:
+    """Takes every joint where it is seen; None where nothing says how it is seen."""
     if (
         dataset.target_space == "image"
         or dataset.scaling != "screen"
@@ -258,13 +259,12 @@ def _image_error(dataset: PoseDataset) -> hypotheses.ImageError | None:
         or any(video.intrinsics is None for video in dataset.videos)
     ):
         return None
-    roots = dataset.label("poses_camera_mm")[:, dataset.skeleton.root, None]
-    keypoints, cameras = dataset.model_inputs()[..., :2], dataset.intrinsics()[:, None]
-
-    def error(poses_mm):
-        return np.linalg.norm(project_to_2d(poses_mm + roots, cameras) - keypoints, axis=-1)
-
-    return error
+    return partial(
+        nearest_in_the_image,
+        keypoints=dataset.model_inputs()[..., :2],
+        trajectory=dataset.label("poses_camera_mm")[:, dataset.skeleton.root, None],
+        intrinsics=dataset.intrinsics()[:, None],
+    )
 
 
 def depth_scores(frames: FrameErrors) -> dict[str, float]:

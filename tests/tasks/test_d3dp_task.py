@@ -17,8 +17,8 @@ from jrepose.config import diffusion_config, model_config, to_json
 from jrepose.data import sources
 from jrepose.errors import InputError
 from jrepose.evaluation import plots
-from jrepose.evaluation.hypotheses import hypothesis_errors
 from jrepose.evaluation.protocol import score_frames
+from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.interop.d3dp import constants
 from jrepose.interop.fixtures.arrays import below
 from jrepose.models.d3dp import D3DP
@@ -201,18 +201,18 @@ def test_joints_are_taken_where_they_are_seen():
     index = np.arange(20).reshape(5, 4)
     counted = np.ones((5, 4), bool)
     errors = [score_frames(made, one[index], index, counted) for one in hypotheses]
-    roots = made.poses_camera_mm[:, :1]
-    keypoints = made.model_inputs()[..., :2]
-
-    def image_error(poses_mm):
-        points = poses_mm + roots
-        return np.linalg.norm(2.3 * points[..., :2] / points[..., 2:] - keypoints, axis=-1)
-
-    found = hypothesis_errors(errors, image_error).joints
-    chosen = np.argmin([image_error(one.poses_mm) for one in errors], axis=0)
+    predictions = hypotheses[:, index]
+    found = evaluate_predictions(made, predictions, index, counted).hypotheses.per_frame.joints
+    points = np.stack([one.poses_mm for one in errors]) + made.poses_camera_mm[:, :1]
+    seen = 2.3 * points[..., :2] / points[..., 2:] - made.model_inputs()[..., :2]
+    chosen = np.linalg.norm(seen, axis=-1).argmin(axis=0)
     for name, of_one in (("j_agg", "mpjpe"), ("pa_j_agg", "pa_mpjpe")):
         values = np.stack([getattr(one, of_one) for one in errors])
         expected = np.take_along_axis(values, chosen[None], axis=0)[0]
         np.testing.assert_allclose(found[name], expected, rtol=1e-6)
     assert len(np.unique(chosen)) == HYPOTHESES
-    assert "j_agg" not in hypothesis_errors(errors).joints
+    blind = dataclasses.replace(
+        made, videos=tuple(dataclasses.replace(video, intrinsics=None) for video in made.videos)
+    )
+    found = evaluate_predictions(blind, predictions, index, counted).hypotheses
+    assert "j_agg" not in found.scores and "p_best" in found.scores

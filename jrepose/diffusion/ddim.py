@@ -72,7 +72,7 @@ def coefficients(
             forward process added (DDPM).
 
     Raises:
-        InputError: steps that are not there, or in another order.
+        InputError: steps that are not there, in another order, or without noise.
     """
     visited = np.asarray(visited)
     if not len(visited) or visited[0] < 0 or visited[-1] >= len(alpha_bars):
@@ -83,6 +83,11 @@ def coefficients(
         raise InputError(f"sampling visits steps {visited.tolist()}, expected them ascending")
     levels = schedules.with_clean_level(np.asarray(alpha_bars, np.float64))
     now, before = levels[visited + 1], levels[visited]
+    if now[0] == 1:
+        raise InputError(
+            f"sampling visits step {visited[0]}, where the schedule has added no noise yet; "
+            "expected a beta above 0 up to there"
+        )
     after = np.concatenate([[1.0], now[:-1]])
     fresh = eta * np.sqrt((1 - now / after) * (1 - after) / (1 - now))
     found = np.sqrt(np.maximum(1 - after - fresh**2, 0))

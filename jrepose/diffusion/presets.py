@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+from jaxtyping import Float
 
 from jrepose.diffusion import ddim, schedules
 from jrepose.errors import InputError
@@ -138,15 +139,15 @@ class Diffusion:
         """Of a joint's state."""
         return 5 if self.keypoints_in_state else 3
 
-    def alpha_bars(self) -> np.ndarray:
-        """float32 `[steps]`, see `schedules`."""
+    def alpha_bars(self, dtype: type[np.floating] = np.float32) -> Float[np.ndarray, " steps"]:
+        """See `schedules`; the released DiffPose has them in float32, D3DP in float64."""
         betas = schedules.betas(self.schedule, self.steps, self.beta_start, self.beta_end)
-        return schedules.alpha_bars(betas.astype(np.float32))
+        return schedules.alpha_bars(betas.astype(dtype))
 
-    def way_back(self) -> ddim.Coefficients:
-        """For `ddim.sample`."""
+    def way_back(self, dtype: type[np.floating] = np.float32) -> ddim.Coefficients:
+        """For `ddim.sample`, by `alpha_bars` of that precision."""
         visited = schedules.visited_steps(self.spacing, self.sampling_levels, self.sampling_steps)
-        return ddim.coefficients(self.alpha_bars(), visited, self.eta)
+        return ddim.coefficients(self.alpha_bars(dtype), visited, self.eta)
 
 
 _PAPER = {"schedule": "linear", "steps": 50, "beta_start": 1e-4, "beta_end": 2e-3,

@@ -30,6 +30,8 @@ __all__ = [
     "ON_IMAGES",
     "TASKS",
     "WITH_CONTEXT",
+    "WITH_CORRUPTION",
+    "WITH_SAME_JOINTS",
     "WITHOUT_POSES",
     "Clock",
     "DetectingTask",
@@ -62,6 +64,12 @@ ON_IMAGES = ("detection",)
 WITH_CONTEXT = ("diffpose",)
 """Those that build on a frozen encoder, the collection `CONTEXT`, by `config.context`."""
 
+WITH_CORRUPTION = ("lifting",)
+"""Those whose inputs in training are corrupted, by `config.corruption`; all others refuse it."""
+
+WITH_SAME_JOINTS = ("semi_supervised", "diffpose", "d3dp")
+"""Those that see keypoints beside poses, or project poses onto keypoints."""
+
 
 def create(config: ConfigDict, dataset: Dataset, clock: Clock | None = None) -> Trainable:
     """The config's task.
@@ -82,5 +90,16 @@ def create(config: ConfigDict, dataset: Dataset, clock: Clock | None = None) -> 
         raise InputError(
             f"config.task {config.task!r} learns from {kinds[not of_images]}, and "
             f"config.data.source {config.data.source!r} has {kinds[of_images]}"
+        )
+    if config.task not in WITH_CORRUPTION and any(config.corruption.to_dict().values()):
+        raise InputError(
+            f"config.corruption is set, and config.task {config.task!r} does not read it; these "
+            f"do: {', '.join(WITH_CORRUPTION)}"
+        )
+    if config.task in WITH_SAME_JOINTS and dataset.keypoint_skeleton != dataset.skeleton:
+        raise InputError(
+            f"config.task {config.task!r} needs keypoints of the poses' joints; the poses have "
+            f"those of {dataset.skeleton.name!r}, the keypoints those of "
+            f"{dataset.keypoint_skeleton.name!r}"
         )
     return TASKS[config.task](config, dataset, clock)

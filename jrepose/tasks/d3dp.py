@@ -18,12 +18,14 @@ from ml_collections import ConfigDict
 from jrepose.data.columns import Batch
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.flip import flip_poses
-from jrepose.diffusion import clamped, ddim, schedules
+from jrepose.diffusion import clamped, ddim
 from jrepose.diffusion.presets import Diffusion
 from jrepose.errors import InputError
 from jrepose.models.d3dp import D3DP
 from jrepose.tasks.lifting import Lifting, batch_objective, create_network, relative_labels
 from jrepose.tasks.task import Clock, Outcome, Variables
+
+_DTYPE = np.float64  # of the alpha bars, as in the released code
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -32,8 +34,8 @@ class DiffusedClips(Lifting):
 
     Args:
         model: the denoiser; as many of the keypoints' channels are seen as it has room for.
-        diffusion: read are `schedule`, `hypotheses`, `spacing`, `sampling_levels`,
-            `sampling_steps` and `eta`; the steps are the model's.
+        diffusion: read are the schedule of the noise, `hypotheses`, `spacing`, `sampling_levels`,
+            `sampling_steps` and `eta`; the steps are as many as the model's.
         skeleton, keypoint_skeleton, objective, root, clock: as `Lifting`'s.
     """
 
@@ -52,7 +54,7 @@ class DiffusedClips(Lifting):
         """The objective of the answers to one noise and one step of the diffusion a clip."""
         of_steps, of_noise, of_dropout = jax.random.split(key, 3)
         labels = relative_labels(jnp.asarray(batch["poses"]), self.root, self.skeleton.root)
-        numbers = jax.random.randint(of_steps, labels.shape[:1], 0, self.model.timestep)
+        numbers = jax.random.randint(of_steps, labels.shape[:1], 0, self.diffusion.steps)
         noise = jax.random.normal(of_noise, labels.shape)
         answers = self.answers(variables, self._seen(batch), labels, noise, numbers, of_dropout)
         total, terms = self.objective(
@@ -83,7 +85,7 @@ class DiffusedClips(Lifting):
             numbers: steps of the diffusion, from 0.
             key: of stochastic depth; None: without.
         """
-        left = self.alpha_bars()
+        left = self.diffusion.alpha_bars(_DTYPE)
         shares = (jnp.asarray(np.sqrt(of), jnp.float32)[numbers] for of in (left, 1 - left))
         noisy = clamped.noised(labels, noise, *shares)
         return self.model.apply(
@@ -94,10 +96,6 @@ class DiffusedClips(Lifting):
             rngs=None if key is None else {"dropout": key},
         )
 
-    def alpha_bars(self) -> Float[np.ndarray, " steps"]:
-        """Of every step, float64, as in the released code."""
-        return schedules.alpha_bars(schedules.betas(self.diffusion.schedule, self.model.timestep))
-
     def predict(
         self, variables: Variables, batch: Batch, keys: Key[Array, " clips"] | None, *, flip: bool
     ) -> Float[Array, "*hypotheses clips frames_out joints 3"]:
@@ -106,11 +104,8 @@ class DiffusedClips(Lifting):
         Flipping averages at every step, as in the paper.
         """
         settings, keypoints = self.diffusion, self._seen(batch)
-        visited = schedules.visited_steps(
-            settings.spacing, settings.sampling_levels, settings.sampling_steps
-        )
-        way = ddim.coefficients(self.alpha_bars(), visited, settings.eta)
-        draws = 1 + (len(visited) if way.fresh.any() else 0)
+        way = settings.way_back(_DTYPE)
+        draws = 1 + (len(way.step) if way.fresh.any() else 0)
         shape = (draws, settings.hypotheses, *keypoints.shape[1:-1], 3)
         noise = jax.vmap(lambda key: jax.random.normal(key, shape), out_axes=2)(keys)
         every = jnp.broadcast_to(keypoints, (settings.hypotheses, *keypoints.shape))
@@ -145,12 +140,6 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
             f"config.task 'd3dp' trains the model d3dp, and config.model.name is "
             f"{config.model.name!r}"
         )
-    if dataset.keypoint_skeleton != dataset.skeleton:
-        raise InputError(
-            "config.task 'd3dp' sees poses beside keypoints of the same joints; the poses have "
-            f"those of {dataset.skeleton.name!r}, the keypoints those of "
-            f"{dataset.keypoint_skeleton.name!r}"
-        )
     if dataset.target_space != "camera_m" or config.training.root != "frame":
         raise InputError(
             "config.task 'd3dp' keeps poses within 1.1 m of their root; expected "
@@ -162,8 +151,6 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
             f"config.model.in_chans is {model.in_chans}, expected 5, for x, y and the noisy pose, "
             "or 6, with the confidence"
         )
-    if config.corruption.projected or config.corruption.noise or config.corruption.joints:
-        raise InputError("config.corruption is set, and config.task 'd3dp' does not read it")
     for field, expected in (
         ("steps", model.timestep), ("prediction", "clean"), ("components", 0),
         ("keypoints_in_state", False), ("condition", "none"), ("noisy_start", True),

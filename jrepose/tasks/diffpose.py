@@ -480,13 +480,6 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
         raise InputError(
             "config.context.model.name is missing: the lifter that config.task 'diffpose' builds on"
         )
-    if dataset.keypoint_skeleton != dataset.skeleton:
-        raise InputError(
-            f"config.task 'diffpose' needs keypoints of the poses' joints; the poses have those of "
-            f"{dataset.skeleton.name!r}, the keypoints those of {dataset.keypoint_skeleton.name!r}"
-        )
-    if config.corruption.projected or config.corruption.noise or config.corruption.joints:
-        raise InputError("config.corruption is set, and config.task 'diffpose' does not read it")
     in_image = dataset.target_space == "image"
     if diffusion.keypoints_in_state and in_image:
         raise InputError(

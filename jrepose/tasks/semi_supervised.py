@@ -147,23 +147,12 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
             "config.task 'semi_supervised' projects poses onto keypoints in screen units; "
             f"config.data.scaling is {dataset.scaling!r}, expected 'screen'"
         )
-    if dataset.keypoint_skeleton != dataset.skeleton:
-        raise InputError(
-            "config.task 'semi_supervised' projects poses onto their keypoints; the poses have "
-            f"the joints of {dataset.skeleton.name!r}, the keypoints those of "
-            f"{dataset.keypoint_skeleton.name!r}"
-        )
     supervised = lifting.from_config(config, dataset, clock)
     model = supervised.model
     if not hasattr(model, "num_joints_out"):
         raise InputError(
             f"config.task 'semi_supervised' needs a model that can predict one joint, the root: "
             f"videopose3d; config.model.name is {config.model.name!r}"
-        )
-    if supervised.corruption is not None:
-        raise InputError(
-            "config.corruption is set, and config.task 'semi_supervised' projects poses onto the "
-            "keypoints as they are"
         )
     settings = config.semi_supervised
     return SemiSupervised(

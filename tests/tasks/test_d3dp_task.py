@@ -163,6 +163,7 @@ def test_the_way_back_draws_noise_between_its_steps():
         ({}, {"target_space": "camera_mm"}, "got 'camera_mm' and 'frame'"),
         ({}, {"keypoint_skeleton": COCO_17}, "the keypoints those of 'coco_17'"),
         ({"diffusion__components": 5}, {}, "config.diffusion.components is 5, expected 0"),
+        ({"diffusion__schedule": "linear"}, {}, "the schedule has added no noise yet"),
         ({"diffusion__steps": 2000}, {}, "config.diffusion.steps is 2000, expected 1000"),
         ({"corruption__joints": 0.1}, {}, "config.task 'd3dp' does not read it"),
         ({"model": model_config("gcndiff")}, {}, "config.model.name is 'gcndiff'"),

@@ -100,6 +100,7 @@ def test_the_lifter_begins_with_the_encoder(tmp_path, capsys):
     [
         ("masking.joints", 17, "config.masking.joints is 17, expected 0 to 16"),
         ("model", model_config("mixste"), "encoder of pstmo.*'mixste'"),
+        ("corruption.noise", "plain", "config.corruption is set, and config.task 'masked'"),
     ],
 )
 def test_what_cannot_be_masked(field, value, message):

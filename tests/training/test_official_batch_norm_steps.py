@@ -77,8 +77,7 @@ def test_videopose3d(golden, form):
 
 
 def test_rie(golden):
-    """The second stage's: the other two, which freeze nothing, differ in nothing that
-    tests/interop/test_parity.py and tests/training/test_optimizer.py do not compare."""
+    """The second stage's, which freezes a part; of the other two see the next test."""
     stage = "stage2"
     arrays, config = golden("pose3d_rie")
     weights = below(arrays, f"param/{stage}/")
@@ -97,3 +96,27 @@ def test_rie(golden):
     assert furthest(weights, expected, rounding) > 0.5 * RATE
     still = {key: weights[key] for key in weights.keys() - expected.keys() if "running" not in key}
     assert furthest(after, still) == 0
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage3"])
+def test_steps_of_rie_follow_from_the_gradients(golden, stage):
+    """Stages that freeze nothing; tests/interop/test_parity.py compares loss, gradients and
+    statistics, and the program of the whole step takes half a minute to compile."""
+    arrays, config = golden("pose3d_rie")
+    weights, gradients, expected = (
+        below(arrays, f"{group}/{stage}/") for group in ("param", "grad", "param_after_step")
+    )
+    still = weights.keys() - expected.keys()
+    assert all(key.split(".")[-1].startswith(("running", "num_batches")) for key in still)
+    rate = config["optimiser"]["lr"][stage]
+    optimizer = adamw(lambda step: rate, 0.01, amsgrad=True)
+    before, gradient, after = (
+        np.concatenate([of[key].ravel() for key in expected])
+        for of in (weights, gradients, expected)
+    )
+    given = {"params": {"all": before}, "objective": {}}
+    updates, _ = optimizer.update(
+        {"params": {"all": gradient}, "objective": {}}, optimizer.init(given), given
+    )
+    np.testing.assert_allclose(before + updates["params"]["all"], after, rtol=0, atol=1e-3 * rate)
+    assert np.abs(after - before).max() > 0.5 * rate

@@ -6,6 +6,8 @@ The imports are most of such a process's time.  As a script this is the one that
 import json
 import os
 import pathlib
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,10 +21,17 @@ class Process:
     def __init__(self, forks: "Forks", pid: int, output: pathlib.Path):
         self._forks, self.pid, self._output = forks, pid, output
 
-    def end(self) -> tuple[int, str]:
-        """Waits for its end; its exit status, or minus the signal's number, and what it said."""
-        status = self._forks.ask({"wait": self.pid})
-        return status, self._output.read_text()
+    def end(self, limit_s: float = 240) -> tuple[int, str]:
+        """Waits for its end; its exit status, or minus the signal's number, and what it said.
+
+        Raises:
+            TimeoutError: it took longer, and was killed.
+        """
+        status, hangs = self._forks.wait(self.pid, limit_s)
+        said = self._output.read_text()
+        if hangs:
+            raise TimeoutError(f"did not end within {limit_s} s and was killed; it said:\n{said}")
+        return status, said
 
 
 class Forks:
@@ -35,10 +44,12 @@ class Forks:
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONPATH": paths},
         )  # fmt: skip
-        self._count = 0
+        self._count, self._running = 0, set()
         return self
 
     def __exit__(self, *_):
+        for pid in self._running:
+            os.kill(pid, signal.SIGKILL)
         self._server.communicate(timeout=60)
         self._folder.cleanup()
 
@@ -47,12 +58,25 @@ class Forks:
         self._count += 1
         output = pathlib.Path(self._folder.name, str(self._count))
         argv = ["tiny.py", *map(str, arguments)]
-        order = {"argv": argv, "environment": environment, "output": str(output)}
-        return Process(self, self.ask(order), output)
+        self._order({"argv": argv, "environment": environment, "output": str(output)})
+        pid = self._answer()
+        self._running.add(pid)
+        return Process(self, pid, output)
 
-    def ask(self, order: dict) -> int:
+    def wait(self, pid: int, limit_s: float) -> tuple[int, bool]:
+        """How a process ends, and whether it had to be killed for that."""
+        self._order({"wait": pid})
+        # Nobody but the server can take a process's number from the system before it answers.
+        if hangs := not select.select([self._server.stdout], [], [], limit_s)[0]:
+            os.kill(pid, signal.SIGKILL)
+        self._running.discard(pid)
+        return self._answer(), hangs
+
+    def _order(self, order: dict) -> None:
         self._server.stdin.write(json.dumps(order) + "\n")
         self._server.stdin.flush()
+
+    def _answer(self) -> int:
         return int(self._server.stdout.readline())
 
 

@@ -67,6 +67,14 @@ def undisturbed(run, tmp_path_factory):
     return workdir
 
 
+def test_one_that_hangs_is_killed(start, tmp_path):
+    process = start(tmp_path)
+    with pytest.raises(TimeoutError, match="did not end within 0.1 s and was killed; it said"):
+        process.end(limit_s=0.1)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process.pid, 0)
+
+
 def test_stop_at_any_moment_and_resume(run, undisturbed, tmp_path):
     folder = tmp_path / "checkpoints"
     # Killed while the first checkpoint is being written; told to stop, and saving first; killed in

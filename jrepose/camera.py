@@ -68,6 +68,12 @@ def camera_to_world(
     return quaternion_rotate(_like(orientation_wxyz, points), points) + _like(translation, points)
 
 
+def unit_vectors(vectors: Float[AnyArray, "*any 3"]) -> Float[AnyArray, "*any 3"]:
+    """Of length one; zero where they have none."""
+    xp = _namespace(vectors)
+    return vectors / xp.maximum(xp.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
 def project_to_2d(
     points: Float[AnyArray, "*batch 3"], intrinsics: Float[AnyArray, "*#batch 9"]
 ) -> Float[AnyArray, "*batch 2"]:

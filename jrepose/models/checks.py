@@ -62,6 +62,22 @@ def check_frames(
         raise InputError(f"clip of {frames} frames, the model expects exactly {expected} ({field})")
 
 
+def check_most(found: int, most: int, what: str, field: str) -> None:
+    """Refuses more of something than a model has places for.
+
+    Args:
+        found: as many as a clip has.
+        most: the model's.
+        what: they are.
+        field: where the model has it.
+
+    Raises:
+        InputError: there are more.
+    """
+    if found > most:
+        raise InputError(f"clip of {found} {what}, the model takes at most {most} ({field})")
+
+
 def check_noisy(
     noisy: Float[ArrayLike, "*batch joints channels"], joints: int, channels: int
 ) -> None:

@@ -13,8 +13,15 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from jrepose.errors import InputError
-from jrepose.models.checks import check_hyperparameters
-from jrepose.models.layers import Block, Initialisation, LayerNorm, Linear, truncated_normal
+from jrepose.models.checks import check_hyperparameters, check_most
+from jrepose.models.layers import (
+    Block,
+    Initialisation,
+    LayerNorm,
+    Linear,
+    growing_rates,
+    truncated_normal,
+)
 
 # The streams' weights begin equal, whatever the features.
 HALF = Initialisation(nn.initializers.zeros, lambda inputs: nn.initializers.constant(0.5))
@@ -105,8 +112,7 @@ class DSTformer(nn.Module):
             InputError: more frames than `maxlen`, or wrong joints or channels.
         """
         frames, joints, channels = keypoints.shape[1:]
-        if frames > self.maxlen:
-            raise InputError(f"clip of {frames} frames is longer than the model's {self.maxlen}")
+        check_most(frames, self.maxlen, "frames", "maxlen")
         if (joints, channels) != (self.num_joints, self.dim_in):
             raise InputError(
                 f"keypoints have {joints} joints of {channels} channels, the model expects "
@@ -122,7 +128,7 @@ class DSTformer(nn.Module):
         self.sow("intermediates", "embed", x)
 
         block_class = nn.remat(DualBlock, static_argnums=(2,)) if self.remat else DualBlock
-        for level, drop_path_rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth)):
+        for level, rate in enumerate(growing_rates(self.drop_path_rate, self.depth)):
             streams = [
                 block_class(
                     temporal_first=temporal_first,
@@ -132,7 +138,7 @@ class DSTformer(nn.Module):
                     qk_scale=self.qk_scale,
                     drop_rate=self.drop_rate,
                     attn_drop_rate=self.attn_drop_rate,
-                    drop_path_rate=float(drop_path_rate),
+                    drop_path_rate=rate,
                     norm_eps=self.norm_eps,
                     dtype=self.dtype,
                     name=f"{name}_{level}",

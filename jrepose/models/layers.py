@@ -15,6 +15,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float
 
@@ -537,6 +538,11 @@ class Mlp(nn.Module):
             name="fc2",
         )(x)
         return nn.Dropout(self.drop_rate, deterministic=not train)(x)
+
+
+def growing_rates(last: float, count: int) -> list[float]:
+    """Rates of stochastic depth that grow linearly with the level, from 0 to the last one's."""
+    return np.linspace(0, last, count).tolist()
 
 
 class Block(nn.Module):

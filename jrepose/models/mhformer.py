@@ -25,6 +25,7 @@ from jrepose.models.layers import (
     Mlp,
     MultiHeadedAttention,
     TemporalConv,
+    growing_rates,
     placed,
 )
 
@@ -194,7 +195,7 @@ class _Generator(nn.Module):
     ) -> Float[Array, "batch coordinates frames"]:
         x = placed(self, x, "pos_embed")
         x = nn.Dropout(self.drop_rate, deterministic=not train)(x)
-        for level, rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth).tolist()):
+        for level, rate in enumerate(growing_rates(self.drop_path_rate, self.depth)):
             x = Block(
                 num_heads=self.num_heads,
                 mlp_ratio=2.0,
@@ -232,7 +233,7 @@ class _Refiner(nn.Module):
             dropout(placed(self, x, f"pos_embed_{number}"))
             for number, x in zip(_HYPOTHESES, hypotheses, strict=True)
         ]
-        for level, rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth).tolist()):
+        for level, rate in enumerate(growing_rates(self.drop_path_rate, self.depth)):
             last = level == self.depth - 1
             hypotheses = _HypothesesBlock(
                 crossed=last,

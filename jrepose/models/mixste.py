@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from jrepose.models.checks import check_frames, check_hyperparameters, check_keypoints
-from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear, placed
+from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear, growing_rates, placed
 
 
 class MixSTE(nn.Module):
@@ -137,7 +137,7 @@ class MixSTE(nn.Module):
         )(jnp.asarray(keypoints)[..., : self.in_chans])
         x = placed(self, x, "Spatial_pos_embed")
         x = dropout(x if embedding is None else x + embedding[:, None, None].astype(self.dtype))
-        for level, rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth).tolist()):
+        for level, rate in enumerate(growing_rates(self.drop_path_rate, self.depth)):
             x = spatial_norm(block(f"STEblocks_{level}", rate)(x, train))
             x = x.swapaxes(1, 2)
             if level == 0:

@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from jrepose.models.checks import check_frames, check_hyperparameters, check_keypoints
-from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear, placed
+from jrepose.models.layers import TORCH_DEFAULT, Block, LayerNorm, Linear, growing_rates, placed
 
 
 class PoseFormer(nn.Module):
@@ -104,7 +104,7 @@ class PoseFormer(nn.Module):
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
 
         def attended(x: Array, name: str, norm: str) -> Array:
-            for level, rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth).tolist()):
+            for level, rate in enumerate(growing_rates(self.drop_path_rate, self.depth)):
                 block = block_class(
                     num_heads=self.num_heads,
                     mlp_ratio=self.mlp_ratio,

@@ -17,7 +17,16 @@ from jaxtyping import Array, Float, Float32, Float64
 from jrepose.errors import InputError
 from jrepose.frames import middle
 from jrepose.models.checks import check_frames, check_hyperparameters, check_keypoints
-from jrepose.models.layers import TORCH_DEFAULT, Attention, Block, LayerNorm, Linear, Mlp, placed
+from jrepose.models.layers import (
+    TORCH_DEFAULT,
+    Attention,
+    Block,
+    LayerNorm,
+    Linear,
+    Mlp,
+    growing_rates,
+    placed,
+)
 
 
 class PoseFormerV2(nn.Module):
@@ -118,7 +127,7 @@ class PoseFormerV2(nn.Module):
             "norm_eps": self.norm_eps,
             "dtype": self.dtype,
         }
-        rates = np.linspace(0, self.drop_path_rate, self.depth).tolist()
+        rates = growing_rates(self.drop_path_rate, self.depth)
 
         def remat(block: type[nn.Module]) -> type[nn.Module]:
             return nn.remat(block, static_argnums=(2,)) if self.remat else block

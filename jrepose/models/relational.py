@@ -16,14 +16,15 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32, Int
 
-from jrepose.errors import InputError
 from jrepose.models import functional
+from jrepose.models.checks import check_most
 from jrepose.models.layers import (
     TORCH_DEFAULT,
     Block,
     LayerNorm,
     Linear,
     Mlp,
+    growing_rates,
     placed,
     truncated_normal,
 )
@@ -79,15 +80,15 @@ class RelationalEncoder(nn.Module):
         """
         x, name = jnp.asarray(x), "Temporal_pos_embed"
         tokens, channels = x.shape[-2:]
-        if self.placed and tokens > self.tokens:
-            raise InputError(f"a sequence of {tokens}, the model knows {self.tokens} places")
+        if self.placed:
+            check_most(tokens, self.tokens, "tokens", "tokens")
         if self.placed:
             x = placed(self, x, name, length=self.tokens, initialiser=self.placing)
         else:  # released checkpoints hold it all the same
             self.param(name, self.placing, (1, self.tokens, channels))
             x = x.astype(self.dtype)
         block_class = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
-        for number, rate in enumerate(np.linspace(0, self.drop_path_rate, self.depth).tolist()):
+        for number, rate in enumerate(growing_rates(self.drop_path_rate, self.depth)):
             x = block_class(
                 num_heads=self.num_heads,
                 mlp_ratio=self.mlp_ratio,
@@ -186,12 +187,9 @@ class FrameRelations(nn.Module):
                 "dtype", "remat",
             )
         }  # fmt: skip
-        if x.shape[2] > self.views:
-            raise InputError(f"{x.shape[2]} views, the model takes at most {self.views} (views)")
-        if self.placed and x.shape[1] > self.frames:
-            raise InputError(
-                f"clip of {x.shape[1]} frames, the model takes at most {self.frames} (frames)"
-            )
+        check_most(x.shape[2], self.views, "views", "views")
+        if self.placed:
+            check_most(x.shape[1], self.frames, "frames", "frames")
         seen = None if views_seen is None else jnp.asarray(views_seen)
         if self.time_depth:
             time = RelationalEncoder(

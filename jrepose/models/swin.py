@@ -25,6 +25,7 @@ from jrepose.models.layers import (
     LayerNorm,
     Linear,
     Mlp,
+    growing_rates,
     truncated_normal,
 )
 
@@ -123,7 +124,7 @@ class Swin(nn.Module):
                 f"images of {height} x {width} pixels, expected multiples of {factor} "
                 f"({len(self.depths)} stages of patches of {self.patch_size})"
             )
-        rates = iter(np.linspace(0, self.drop_path_rate, sum(self.depths)).tolist())
+        rates = iter(growing_rates(self.drop_path_rate, sum(self.depths)))
         x = PatchEmbed(self.embed_dim, self.patch_size, self.dtype, name="patch_embed")(
             jnp.asarray(images)[..., : self.in_chans]
         )

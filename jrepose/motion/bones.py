@@ -11,11 +11,6 @@ _RIGID = 1e-3
 """Of its length a bone may vary by this and count as constant."""
 
 
-def unit_vectors(vectors: Float[np.ndarray, "*any 3"]) -> Float[np.ndarray, "*any 3"]:
-    """Of length one; zero where they have none."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
-
-
 def bone_lengths(
     poses: Float[np.ndarray, "*frames joints 3"], skeleton: Skeleton
 ) -> Float[np.ndarray, " joints"]:

@@ -19,8 +19,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 
+from jrepose.camera import unit_vectors
 from jrepose.motion import rest_pose
-from jrepose.motion.bones import bone_directions, bone_lengths, unit_vectors
+from jrepose.motion.bones import bone_directions, bone_lengths
 from jrepose.skeleton import Skeleton, parents_first
 
 _PLANE_FROM, _PLANE_FULL = math.sin(math.radians(4)), math.sin(math.radians(12))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jrepose.motion.bones import unit_vectors
+from jrepose.camera import unit_vectors
 from jrepose.motion.camera_space import ANKLE_SHARE
 from jrepose.skeleton import Skeleton
 

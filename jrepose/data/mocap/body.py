@@ -12,6 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float
 
+from jrepose.camera import unit_vectors
 from jrepose.data.mocap.cmu import MM_PER_UNIT
 from jrepose.errors import InputError
 from jrepose.skeleton import HUMAN36M_17
@@ -212,8 +213,7 @@ def check_motion(
             f"{_SPEED_MM / 1000:.0f} m/s; {frame_rate:g} frames per second may be wrong"
         )
     across = positions_mm[:, _joint("left_hip")] - positions_mm[:, _joint("right_hip")]
-    front = np.cross(across, positions_mm[:, _joint("thorax")] - pelvis)
-    front /= np.maximum(np.linalg.norm(front, axis=-1, keepdims=True), 1e-9)
+    front = unit_vectors(np.cross(across, positions_mm[:, _joint("thorax")] - pelvis))
     bends = []
     for side in ("left", "right"):
         hip, knee, ankle = (
@@ -240,8 +240,7 @@ def _length(positions: Float[np.ndarray, "frames 17 3"], *joints: str) -> float:
 def _heads_from_feet(positions: Float[np.ndarray, "frames 17 3"]) -> Float[np.ndarray, "frames 3"]:
     """Unit vectors from between the ankles to the head."""
     feet = positions[:, [_joint("left_ankle"), _joint("right_ankle")]].mean(1)
-    body = positions[:, _joint("head")] - feet
-    return body / np.maximum(np.linalg.norm(body, axis=-1, keepdims=True), 1e-9)
+    return unit_vectors(positions[:, _joint("head")] - feet)
 
 
 def _standing_axis(rest: Float[np.ndarray, "17 3"]) -> str | None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8, UInt32
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from jrepose.camera import Camera
+from jrepose.camera import Camera, unit_vectors
 from jrepose.data.mocap.recording import Recording
 from jrepose.data.simulation.occlusion import HUMAN36M_BODY
 from jrepose.data.simulation.render import TEXTURE, Room, Solids, joined, outline, ray_depth, render
@@ -251,16 +251,12 @@ def _dressed(recording: Recording, seed: int) -> Solids:
         add(end_of(capsule.start), end_of(capsule.end), capsule.radius_mm, facing, *look)
     for side in ("left", "right"):
         ankle, knee = (poses[:, skeleton.index(f"{side}_{name}")] for name in ("ankle", "knee"))
-        shank = _unit(ankle - knee)
-        toes = _unit(hips - (hips * shank).sum(-1, keepdims=True) * shank)
+        shank = unit_vectors(ankle - knee)
+        toes = unit_vectors(hips - (hips * shank).sum(-1, keepdims=True) * shank)
         tip = ankle + _FOOT_MM * toes + 45 * shank
         add(ankle + 25 * shank, tip, _FOOT_RADIUS_MM, toes, shoes, shoes)
     parts = (np.stack(start, 1), np.stack(end, 1), radius, colours, np.stack(front, 1), striped)
     return Solids(*(np.asarray(part, np.float32) for part in parts))
-
-
-def _unit(vectors: Float[np.ndarray, "*entries 3"]) -> Float[np.ndarray, "*entries 3"]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
 def _forward(
@@ -273,7 +269,7 @@ def _forward(
 
     up = joint("thorax") - joint("pelvis")
     return tuple(
-        _unit(np.cross(joint(f"left_{name}") - joint(f"right_{name}"), up))
+        unit_vectors(np.cross(joint(f"left_{name}") - joint(f"right_{name}"), up))
         for name in ("shoulder", "hip")
     )
 
@@ -305,7 +301,7 @@ def _texture(rng: np.random.Generator) -> UInt32[np.ndarray, " texels"]:
 def _solids_at(rng, start, end, radius) -> Solids:
     count = len(radius)
     colours = np.array([(_colour(rng), _colour(rng)) for _ in range(count)]).reshape(count, 2, 3)
-    facing = _unit(rng.normal(size=(count, 3)))
+    facing = unit_vectors(rng.normal(size=(count, 3)))
     stripes = rng.choice([0.0, 40.0, 150.0], count)
     parts = (start, end, radius, colours, np.broadcast_to(facing, start.shape), stripes)
     return Solids(*(np.asarray(part, np.float32) for part in parts))
@@ -366,8 +362,8 @@ def _clutter(
     camera = cameras[occluded.argmax(1)]
     nearness = rng.uniform(0.45, 0.75, count)
     # In the plane across the view: sideways and up, as large as it looks beside the person.
-    view = _unit(path - camera)
-    side = _unit(np.cross(view, [0.0, 0.0, 1.0]))
+    view = unit_vectors(path - camera)
+    side = unit_vectors(np.cross(view, [0.0, 0.0, 1.0]))
     up = np.cross(side, view)
     offset = rng.uniform((-320, -750), (320, 650), (count, 2))
     angle = np.where(rng.uniform(size=count) < 0.5, 0.0, np.pi / 2) + rng.normal(0, 0.3, count)

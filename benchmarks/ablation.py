@@ -19,11 +19,11 @@ any depth.  `encodings` is RIE's Table 1: absolute keypoints, positional and tem
 both, and both in three stages; what is not in stages trains as long as they do together.
 `diffusion` is DiffPose's Tables 4 and 6 and Figure 4: the context encoder alone, the network once
 (A) or five times (B), normal noise, mixtures, the paper's answer, K and N.  `finetuning` is
-RePOSE's Table 5, for any lifter: trained on from one checkpoint (`--init`) without the ranking
-losses, with each, and with both; besides, both with a margin and a weight of 1, and both with
-learned weights.  `weights` asks when the published weight of 20 does harm: from scratch, with a
-gradient where depths tie, ramped in after a half of the epochs, and with a margin; and what a
-weight of 1 does, with and without.  `views` is the multi-view detector without its transformers
+RePOSE's Table 5, for any model with an objective: trained on from one checkpoint (`--init`) without
+the ranking losses, with each, and with both; besides, both with a margin and a weight of 1, and
+both with learned weights.  `weights` asks when the published weight of 20 does harm: from scratch,
+with a gradient where depths tie, ramped in after a half of the epochs, and with a margin; and what
+a weight of 1 does, with and without.  `views` is the multi-view detector without its transformers
 over frames and over views, without both (the paper's baseline), and with all patches; its images
 are rendered once.
 
@@ -61,6 +61,7 @@ from jrepose.evaluation.evaluate import evaluate_dataset
 from jrepose.evaluation.report import write_report
 from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.evaluation.tables import SCORE_LABELS
+from jrepose.tasks.lifting import Lifting
 from jrepose.training.stages import train_stages
 
 
@@ -72,6 +73,7 @@ class Study:
         rows: name -> what it changes in the config.
         columns: scores of the table; of a detector's stretches `STRETCH/SCORE`.
         drawn: those of the picture.
+        objective: the rows differ in it.
         flat: begin with the row `FLAT`.
         shared: a row and one of its stages, which the rows after it build on instead of training
             it again.
@@ -80,6 +82,7 @@ class Study:
     rows: Mapping[str, Callable[[ConfigDict], None]]
     columns: Sequence[str]
     drawn: Sequence[str]
+    objective: bool = False
     flat: bool = False
     difference: bool = False  # a column of the first score's difference to the first row
     shared: tuple[str, str] | None = None
@@ -174,6 +177,7 @@ STUDIES = {
             "spatial_order_occluded", "temporal_order", "temporal_order_occluded",
         ),
         ("mpjpe", "mpjpe_occluded", "spatial_order", "temporal_order"),
+        objective=True,
         flat=True,
     ),
     "finetuning": Study(
@@ -187,6 +191,7 @@ STUDIES = {
         },
         ("mpjpe", "pa_mpjpe", "mpjpe_occluded", "spatial_order", "temporal_order"),
         ("mpjpe", "pa_mpjpe", "spatial_order", "temporal_order"),
+        objective=True,
         difference=True,
     ),
     # Margins in the poses' unit, which is about a metre where data.scaling is "person".
@@ -202,6 +207,7 @@ STUDIES = {
         },
         ("mpjpe", "pa_mpjpe", "mpjpe_occluded", "spatial_order", "temporal_order"),
         ("mpjpe", "spatial_order", "temporal_order"),
+        objective=True,
         flat=True,
     ),
     "encodings": Study(
@@ -267,6 +273,8 @@ def main(argv: Sequence[str]) -> int:
         raise InputError("--output DIR is missing")
     output = pathlib.Path(flag_values["output"].value)
     splits = {name: _held(dataset) for name, dataset in load_splits(base.data).items()}
+    if study.objective:
+        _check_objective(base, argv[1], splits["train"])
     initial = None
     if flag_values["init"].value is not None:
         load = interop.load_what_fits if base.training.init_only else interop.load_run_or_file
@@ -283,7 +291,8 @@ def main(argv: Sequence[str]) -> int:
             config = base.copy_and_resolve_references()
             config.seed = seed
             study.rows[row](config)
-            if _has_order_of_frames(config) and _answers_for_one_frame(config):
+            ordering = study.objective and config.objective.weights.temporal_ranking
+            if ordering and _answers_for_one_frame(config):
                 print("  left out: with one pose per clip frames have no order")
                 continue
             if study.shared and row != study.shared[0]:
@@ -296,15 +305,19 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _has_order_of_frames(config: ConfigDict) -> bool:
-    """Whether its objective asks for it; a detector has none."""
-    return config.task not in tasks.ON_IMAGES and bool(config.objective.weights.temporal_ranking)
+def _check_objective(config: ConfigDict, study: str, dataset: Dataset) -> None:
+    """Refuses what is trained without the losses that a study compares."""
+    if not isinstance(tasks.create(config, dataset), Lifting):
+        raise InputError(
+            f"{study} compares losses of poses, and config.task {config.task!r} does not read "
+            "config.objective"
+        )
 
 
 def _answers_for_one_frame(config: ConfigDict) -> bool:
     model = models.create(**config.model.to_dict())
     poses = jax.eval_shape(
-        lambda clip: models.main_output(model.init_with_output(jax.random.key(0), clip)[0]),
+        lambda *inputs: models.main_output(model.init_with_output(jax.random.key(0), *inputs)[0]),
         *models.example_inputs(model),
     )
     return poses.shape[1] == 1

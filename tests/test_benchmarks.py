@@ -1,5 +1,6 @@
 """Every benchmark's config through both commands, on small files in the benchmark's layout."""
 
+import dataclasses
 import json
 import pathlib
 import pickle
@@ -12,6 +13,7 @@ from data.formats import test_human36m_sh as stacked_hourglass
 from data.formats import test_videopose3d as videopose3d
 from lifters import draw_variables
 from scipy.io import loadmat
+from training import tiny
 
 from jrepose import checkpoints, cli, interop, models
 from jrepose.commands import command
@@ -191,3 +193,27 @@ def test_speed_of_diffusion(monkeypatch, capsys):
     assert "DDIM: 2 frames, each from 2 hypotheses of 1 steps (2 passes" in said
     assert "without DDIM: 1 frames, each from 2 hypotheses of 2 steps (4 passes" in said
     assert said.count("frames/s") == 2
+
+
+def test_ablations_of_losses_ask_what_is_trained(monkeypatch, tmp_path, capsys):
+    """A denoiser of clips has frames in order; one of single poses reads no objective."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    import ablation
+
+    data = dataclasses.replace(tiny.dataset(), target_space="camera_m")
+    monkeypatch.setattr(ablation, "load_splits", lambda settings: {"train": data})
+    trained = []
+    monkeypatch.setattr(ablation, "_run", lambda config, *given: trained.append(config.model.name))
+    monkeypatch.setattr(ablation, "_summarise", lambda *given: None)
+
+    def study(config, *rows):
+        options = (f"--config={config}", "--config.model.depth=1", f"--rows={','.join(rows)}")
+        arguments = ["ablation.py", "finetuning", *options, "--seeds=0", f"--output={tmp_path}"]
+        return cli.run(ablation.main, arguments)
+
+    assert study("d3dp_h36m", "w/T") == 0 and trained == ["d3dp"]
+    assert study("pstmo_h36m", "w/S", "w/T") == 0 and trained == ["d3dp", "pstmo"]
+    assert "left out: with one pose per clip" in capsys.readouterr().out
+    assert study("diffpose_h36m", "w/S") == 2 and len(trained) == 2
+    said = capsys.readouterr().err
+    assert "'diffpose' does not read config.objective" in said and "Traceback" not in said

@@ -69,6 +69,19 @@ def test_precision_and_recall_by_hand():
     assert not result.precision[0, 51:].any()
 
 
+def test_areas_and_what_counts_in_them():
+    """Someone of just 96 x 96 is medium and large; who is found small and wrong is neither."""
+    one = people(100.0, area=96.0**2)
+    summary = average_precision(found(one, 0.0), one, SIGMAS).summary
+    assert summary["AP_M"] == pytest.approx(1) and summary["AP_L"] == pytest.approx(1)
+    twice = Detected(
+        np.repeat(one.keypoints, 2, 0) + [[[500.0, 0]], [[0, 0]]], np.array([0.9, 0.8]),
+        np.zeros(2, int),
+    )  # fmt: skip
+    summary = average_precision(twice, one, SIGMAS).summary
+    assert summary["AP"] == pytest.approx(0.5) and summary["AP_M"] == pytest.approx(1)
+
+
 def test_whoever_cannot_be_seen_is_ignored():
     everyone = people(100.0, 200.0)
     everyone.visible[1] = False

@@ -2,6 +2,8 @@
 
 import json
 
+import flax.linen as nn
+import jax.numpy as jnp
 import moments
 import numpy as np
 import pytest
@@ -9,10 +11,12 @@ import pytest
 from jrepose.config import load_config
 from jrepose.errors import InputError
 from jrepose.evaluation.detection_report import summary, write_detections
-from jrepose.evaluation.detections import detection_scores, evaluate_detections
+from jrepose.evaluation.detections import detect_dataset, detection_scores, evaluate_detections
 from jrepose.evaluation.two_stages import found_as_poses
+from jrepose.keypoint_metrics import HUMAN36M_SIGMAS, OKS_THRESHOLDS
 from jrepose.motion.keypoints import read_keypoints
 from jrepose.skeleton import HUMAN36M_17
+from jrepose.tasks.detection import Detection
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,39 @@ def test_scores(dataset, found, config):
     exact = detection_scores(dataset, dataset.joints_px, config)
     assert (exact["ap"], exact["ar"], exact["pck_box"], exact["mse"]) == (100, 100, 100, 0)
     assert scores["ap"] < 100
+
+
+def test_sizes_of_people_are_in_pixels_of_their_images(dataset, config):
+    """3 crop pixels off are 6 of the image, for a person of 50 x 50."""
+    scores = detection_scores(dataset, dataset.joints_px + np.float32([3, 0]), config)
+    similar = np.exp(-36 / (2 * (2 * np.array(HUMAN36M_SIGMAS)) ** 2 * 50 * 50))
+    seen = dataset.joints_seen[dataset.views_seen]
+    similar = (similar * seen).sum(-1) / seen.sum(-1)
+    recall = [(similar >= threshold).mean() for threshold in OKS_THRESHOLDS]
+    assert 10 < scores["ar"] < 90
+    np.testing.assert_allclose(scores["ar"], 100 * np.mean(recall), rtol=1e-5)
+    np.testing.assert_allclose(scores["error_px"], 3, rtol=1e-5)
+    # 0.05 of 50 image pixels are 1.25 of the crop's, and 0.05 of the crop 1.6.
+    near = detection_scores(dataset, dataset.joints_px + np.float32([1.5, 0]), config)
+    assert (near["pck_box"], near["pck_image"]) == (0, 100)
+
+
+class Still(Detection):
+    """Finds everything in one place."""
+
+    inputs = ("views_seen",)
+
+    def detect(self, variables, batch, keys, *, flip):
+        return jnp.full((*batch["views_seen"].shape, 17, 2), 5.0)
+
+
+def test_nothing_is_found_where_there_is_no_image(dataset, config):
+    config = config.copy_and_resolve_references()
+    config.clip.update(frames=6, stride=6, evaluation_stride=6)
+    config.evaluation.update(batch_size=2, flip=False)
+    found = detect_dataset(Still(nn.Module(), HUMAN36M_17), {}, dataset, config)
+    expected = np.where(dataset.views_seen[..., None, None], 5, np.nan)
+    np.testing.assert_array_equal(found, np.broadcast_to(expected, found.shape))
 
 
 def test_parts(dataset, found, config):

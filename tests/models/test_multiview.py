@@ -10,7 +10,7 @@ from jrepose import models
 from jrepose.errors import InputError
 from jrepose.models.layers import ATTENTION
 from jrepose.models.multiview import mean_of_kept, normalised
-from jrepose.models.relational import FrameRelations
+from jrepose.models.relational import FrameRelations, KeypointHead
 
 TINY = {"num_joints": 2, "img_size": 16, "window_size": 2, "embed_dim": 4, "depths": (1, 1),
         "num_heads": (1, 2), "relation_heads": 2, "frames": 4, "views": 3, "time_depth": 1,
@@ -47,6 +47,17 @@ def test_sizes(name, parameters):
     shapes = jax.eval_shape(relations.init, jax.random.key(0), tokens)
     swin = 27_519_354  # tests/models/test_swin.py
     assert swin + sum(leaf.size for leaf in jax.tree.leaves(shapes)) == parameters
+
+
+def test_two_views_are_enough_for_a_view_encoder_and_joints_start_where_they_are_told():
+    tokens = jnp.zeros((1, 1, 2, 8))
+    sizes = {"num_joints": 2, "frames": 2, "time_depth": 0, "view_depth": 1, "num_heads": 2}
+    for views, encoders in ((1, set()), (2, {"view"})):
+        model = FrameRelations(**sizes, views=views)
+        drawn = jax.eval_shape(model.init, jax.random.key(0), tokens[:, :, :views])["params"]
+        assert drawn.keys() - {"head"} == encoders
+    head = KeypointHead(2, start_px=100.0).init(jax.random.key(0), tokens[0, 0])["params"]
+    np.testing.assert_allclose(head["head_1"]["bias"], 100, atol=1)
 
 
 def test_nobody_looks_at_a_camera_that_is_absent(detector, clip):

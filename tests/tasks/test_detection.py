@@ -66,6 +66,10 @@ def test_what_counts(visible_only, batch, variables):
     clips = [squared[clip][counts[clip]].mean() for clip in range(2)]
     np.testing.assert_allclose(total, np.mean(clips), rtol=1e-5)
     assert outcome.terms.keys() == {"mse"}
+    if visible_only:  # a clip in which nothing is seen counts as one without error
+        hidden = batch["joints_seen"] & np.array([False, True])[:, None, None, None]
+        total, _ = loss_of(task, variables, {**batch, "joints_seen": hidden})
+        np.testing.assert_allclose(total, clips[1] / 2, rtol=1e-5)
 
 
 def test_a_mirror_is_undone(batch, variables):
@@ -113,3 +117,9 @@ def test_what_does_not_go_together(changes, frames, views, message):
     config.clip.frames = frames
     with pytest.raises(InputError, match=message):
         detection.from_config(config, moments.dataset(views=views), None)
+
+
+def test_clips_of_a_model_without_places_may_be_longer():
+    config = config_of(placed=False)
+    config.clip.frames = 17
+    assert detection.from_config(config, moments.dataset(), None).model.frames == 16

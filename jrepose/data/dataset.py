@@ -179,19 +179,7 @@ class PoseDataset:
                 f"dataset: heatmaps have {len(self.heatmaps)} frames, keypoints_px has "
                 f"{self.frames}"
             )
-        end = 0
-        for video in self.videos:
-            for text in (video.name, video.subject, video.action, video.camera):
-                if not text.isprintable():
-                    raise InputError(f"dataset: the name {ascii(text[:50])} is not printable")
-            if video.start != end or video.stop <= video.start:
-                raise InputError(
-                    f"dataset: video {video.name} spans {video.start}..{video.stop}, "
-                    f"expected to start at {end}"
-                )
-            end = video.stop
-        if end != self.frames:
-            raise InputError(f"dataset: videos end at frame {end} of {self.frames}")
+        check_in_a_row(self.videos, self.frames, "dataset", "video", "frame")
 
     @property
     def frames(self) -> int:
@@ -437,6 +425,34 @@ def in_a_row(ranges: Sequence[Any]) -> tuple[Any, ...]:
         moved.append(dataclasses.replace(one, start=end, stop=end + one.frames))
         end += one.frames
     return tuple(moved)
+
+
+def check_in_a_row(
+    ranges: Sequence[Any], frames: int, where: str, kind: str = "video", unit: str = "frame"
+) -> None:
+    """Checks that videos, or other dataclasses that are a `FrameRange`, cover all frames.
+
+    Args:
+        ranges: they, whose names are checked too.
+        frames: how many there are.
+        where, kind, unit: what messages call the dataset, a range, and a frame.
+
+    Raises:
+        InputError: a gap or an overlap, or a name that cannot be printed.
+    """
+    end = 0
+    for one in ranges:
+        for text in (one.name, one.subject, one.action, getattr(one, "camera", "")):
+            if not text.isprintable():
+                raise InputError(f"{where}: the name {ascii(text[:50])} is not printable")
+        if one.start != end or one.stop <= one.start:
+            raise InputError(
+                f"{where}: {kind} {one.name} spans {one.start}..{one.stop}, expected to start at "
+                f"{end}"
+            )
+        end = one.stop
+    if end != frames:
+        raise InputError(f"{where}: {kind}s end at {unit} {end} of {frames}")
 
 
 def concatenate(datasets: Iterable[PoseDataset]) -> PoseDataset:

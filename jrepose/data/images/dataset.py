@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int
 
 from jrepose.camera import Camera, transformed
-from jrepose.data.dataset import in_a_row
+from jrepose.data.dataset import check_in_a_row, in_a_row
 from jrepose.errors import InputError
 from jrepose.skeleton import HUMAN36M_17, Skeleton
 
@@ -137,19 +137,7 @@ class ImageDataset:
                 f"image dataset: images of {moments} moments and {views} views, views_seen has "
                 f"{self.frames} and {self.views_seen.shape[1]}"
             )
-        end = 0
-        for sequence in self.sequences:
-            for text in (sequence.name, sequence.subject, sequence.action):
-                if not text.isprintable():
-                    raise InputError(f"image dataset: the name {ascii(text[:50])} is not printable")
-            if sequence.start != end or sequence.stop <= sequence.start:
-                raise InputError(
-                    f"image dataset: sequence {sequence.name} spans {sequence.start}.."
-                    f"{sequence.stop}, expected to start at {end}"
-                )
-            end = sequence.stop
-        if end != self.frames:
-            raise InputError(f"image dataset: sequences end at moment {end} of {self.frames}")
+        check_in_a_row(self.sequences, self.frames, "image dataset", "sequence", "moment")
 
     @property
     def frames(self) -> int:

@@ -14,6 +14,7 @@ from jrepose.data.images.crops import Workers, clean_boxes, place_crops
 from jrepose.data.images.dataset import ImageDataset, ImageSequence, View
 from jrepose.data.images.decode import pillow, pyav, video_frames
 from jrepose.data.images.files import FileCrops, broken_files, leave_out, sizes_of
+from jrepose.data.plausibility import check_limbs
 from jrepose.errors import InputError, listed
 from jrepose.skeleton import HUMAN36M_17
 
@@ -25,6 +26,7 @@ FILE = "annotations.json"
 MOST_VIEWS = 4
 
 _JOINTS = HUMAN36M_17.num_joints
+_SAMPLE = 1000  # images whose poses are looked at
 
 
 class Frame(NamedTuple):
@@ -119,6 +121,8 @@ def assemble(
         file = names[numbers[outside][0]]
         raise InputError(f"{where}: the box of {file} holds nothing of the image")
     keypoints, poses = columns.pop("keypoints"), columns.pop("pose_mm")
+    some = poses[seen][:: max(1, int(seen.sum()) // _SAMPLE)]
+    check_limbs(some, HUMAN36M_17, f"{where}: keypoints_camera_mm")
     joints = transformed(placed.to_crop, keypoints[..., :2])
     # 2 is visible, 1 is known; files with flags alone have no 2.
     least = 2 if (keypoints[..., 2] == 2).any() else 1

@@ -149,6 +149,28 @@ def test_people_who_are_not_there_or_several(folder, caplog):
     assert "1 images have several people" in caplog.text
 
 
+def test_a_crowd_is_nobody(folder):
+    crowd = {**annotation(0), "bbox": [0, 0, 19, 19], "iscrowd": 1}
+    changed(folder, lambda content: content["annotations"].append(crowd))
+    assert load(folder).boxes[0, 0].tolist() == [2, 3, 14, 13]
+
+
+@pytest.mark.parametrize("size", [0.3, 300.0])
+def test_poses_are_in_millimetres(folder, size):
+    poses = np.random.default_rng(0).normal(size=(6, 51)) * size
+
+    def change(content):
+        for row, pose in zip(content["annotations"], poses, strict=True):
+            row["keypoints_camera_mm"] = pose.tolist()
+
+    changed(folder, change)
+    if size > 1:
+        np.testing.assert_allclose(load(folder).poses_camera_mm[1, 0].ravel(), poses[1], rtol=1e-6)
+    else:
+        with pytest.raises(InputError, match=r"annotations.json: keypoints_camera_mm.*metres\?"):
+            load(folder)
+
+
 def test_without_keypoints_there_is_nothing_to_train_on(folder):
     changed(folder, lambda content: [a.pop("keypoints") for a in content["annotations"]])
     assert not load(folder).labelled

@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 WORKDIR ?= runs/demo
 
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
+# Each of the tests' processes would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint install clean
 

@@ -31,7 +31,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 # What JAX keeps is much: to look through it as often as Python would takes a tenth of the time.
-gc.set_threshold(20_000, 20, 100)
+gc.set_threshold(50_000, 20, 100)
+gc.disable()  # while modules are imported, which stay
 
 SHARED = pathlib.Path(os.environ.get("JREPOSE_SHARED", ROOT.parent / "shared"))
 
@@ -84,3 +85,8 @@ _LONG = (
 
 def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.path.name not in _LONG)
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()

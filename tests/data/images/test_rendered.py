@@ -10,6 +10,8 @@ from jrepose import parallel
 from jrepose.config import check_config
 from jrepose.data.batches import ClipOrder, StreamedBatches
 from jrepose.data.columns import columns_of
+from jrepose.data.images.rendered import _seen_by
+from jrepose.data.mocap.recording import Recording
 from jrepose.data.sources import load_splits
 from jrepose.data.windows import clips_for_training
 from jrepose.errors import InputError
@@ -66,6 +68,20 @@ def test_joints_lie_on_the_person(splits):
     on_person = differs[entries, views, y[entries, views, joints], x[entries, views, joints]]
     assert len(on_person) > 80 and on_person.mean() > 0.97
     assert 0.04 < differs.mean() < 0.5  # the crop is around the person
+
+
+def test_joints_outside_of_the_image_are_not_seen(splits):
+    """By a lens of eight times the focal length."""
+    data = splits["train"]
+    first, camera = data.sequences[0], data.images.cameras[0][0]
+    poses = camera.to_world(data.poses_camera_mm[: first.stop, 0])
+    recording = Recording("x", "a", "walk", 10.0, poses, np.ones(len(poses), bool))
+    near = dataclasses.replace(camera, focal_px=tuple(8 * f for f in camera.focal_px))
+    found = _seen_by(recording, data.images.scenes[0], near, 0, 1.25, 48)
+    places = near.project(near.from_world(poses), distortion=False)
+    inside = ((places >= 0) & (places <= 199)).all(-1)
+    assert 0.1 < inside.mean() < 0.9
+    assert not found["joints_seen"][~inside].any() and found["joints_seen"].any()
 
 
 def test_batches_are_a_function_of_seed_and_step(splits):

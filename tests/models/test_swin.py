@@ -55,8 +55,9 @@ def test_patches_that_are_looked_at_most():
     assert ranks.tolist() == [[1, 4, 0, 2, 3]] and kept.tolist() == [[1, 0, 1, 1, 0]]
     assert kept_patches(received, 0.41)[0].sum() == 3  # rounded up
     assert kept_patches(received, 1.0)[0].all()
-    # 0.7 of 10 is a rounding above 7 in float32; a schedule gives a traced share.
-    assert jax.jit(kept_patches)(jnp.zeros((1, 10)), 0.7)[0].tolist() == [[1] * 7 + [0] * 3]
+    # A seventh of 49 is a rounding above 7 in float32; a schedule gives a traced share.
+    kept = jax.jit(kept_patches)(jnp.zeros((1, 49)), 1 / 7)[0]
+    assert kept.tolist() == [[1] * 7 + [0] * 42]
 
 
 def test_what_a_patch_receives_is_where_the_patch_is():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import pathlib
 import platform
 
+import jax
+
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+_DEVICES = pathlib.Path("/dev")
 
 
 def reuse_freed_memory() -> bool:
@@ -17,12 +21,14 @@ def reuse_freed_memory() -> bool:
     XLA allocates a step's buffers at every step.  By default glibc maps each large one afresh
     and unmaps it after use, and the system clears every page again: a third of the time of a
     small model's step (`benchmarks/README.md`).  The process keeps its peak memory afterwards.
-    Call it before the first computation.
+    Call it before the first computation.  Where a GPU computes, nothing changes: a step's buffers
+    are not the C library's there, and the compiler's threads, sharing one arena, would wait for
+    each other.
 
     Returns:
-        Whether it took effect; False where the C library is not glibc.
+        Whether it took effect; False with a GPU, or where the C library is not glibc.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if platform.libc_ver()[0] != "glibc" or _gpu_computes():
         return False
     mallopt = ctypes.CDLL(None).mallopt
     settings = {
@@ -32,6 +38,13 @@ def reuse_freed_memory() -> bool:
         _M_TRIM_THRESHOLD: -1,  # never
     }
     return all([mallopt(name, value) == 1 for name, value in settings.items()])
+
+
+def _gpu_computes() -> bool:
+    """Whether JAX will find an NVIDIA GPU; asking JAX itself would start its threads."""
+    wanted = (jax.config.jax_platforms or "").split(",")
+    installed = importlib.util.find_spec("jax_plugins") is not None
+    return wanted != ["cpu"] and installed and any(_DEVICES.glob("nvidia[0-9]*"))
 
 
 def return_freed_memory() -> bool:

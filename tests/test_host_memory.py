@@ -1,6 +1,7 @@
 """Memory that a process may still take, as /proc and control groups tell it."""
 
 import pathlib
+import types
 
 import pytest
 
@@ -58,3 +59,26 @@ def test_what_is_available_is_the_least(monkeypatch):
     assert 2**20 < free < 2**50
     monkeypatch.setattr(host_memory, "_left_by_groups", lambda: [12, 2**60])
     assert host_memory.available_bytes() == 12
+
+
+@pytest.mark.parametrize(
+    "platforms, plugin, cards, theirs",
+    [
+        (None, True, ["nvidia0"], True),
+        ("cuda,cpu", True, ["nvidia0"], True),
+        ("cpu", True, ["nvidia0"], False),
+        (None, False, ["nvidia0"], False),
+        (None, True, ["nvidiactl"], False),
+    ],
+)
+def test_the_c_library_is_left_alone_where_a_gpu_computes(
+    platforms, plugin, cards, theirs, tmp_path, monkeypatch
+):
+    for name in cards:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(host_memory, "_DEVICES", tmp_path)
+    monkeypatch.setattr(host_memory.jax, "config", types.SimpleNamespace(jax_platforms=platforms))
+    monkeypatch.setattr(host_memory.importlib.util, "find_spec", lambda name: plugin or None)
+    assert host_memory._gpu_computes() == theirs
+    if theirs:
+        assert not host_memory.reuse_freed_memory()

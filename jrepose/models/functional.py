@@ -36,8 +36,19 @@ def linear(
     bias: Float32[Parameter, " outputs"] | None,
 ) -> Float[Array, "*batch outputs"]:
     """`x @ kernel + bias` in the precision of `x`."""
-    y = x @ kernel.astype(x.dtype)
-    return y if bias is None else y + in_rank_of(bias, y).astype(x.dtype)
+    y = _rows(x) @ kernel.astype(x.dtype)
+    y = y if bias is None else y + in_rank_of(bias, y).astype(x.dtype)
+    return y.reshape(*x.shape[:-1], y.shape[-1])
+
+
+def _rows(x):
+    """`[rows, channels]`, or as it is where a size is a symbol.
+
+    On a GPU XLA gives arrays of more axes orders in memory of its own around every activation,
+    and copies them to and fro.
+    """
+    symbolic = any(map(jax.export.is_symbolic_dim, x.shape))
+    return x if symbolic else x.reshape(-1, x.shape[-1])
 
 
 def in_rank_of(small, x):
@@ -51,7 +62,8 @@ def _linear_forward(x, kernel, bias):
 
 def _linear_backward(kept, g):
     x, kernel, bias = kept
-    return g @ kernel.astype(g.dtype).T, *_parameter_gradients(x, g, bias)
+    dx = (_rows(g) @ kernel.astype(g.dtype).T).reshape(x.shape)
+    return dx, *_parameter_gradients(x, g, bias)
 
 
 linear.defvjp(_linear_forward, _linear_backward)
@@ -59,7 +71,7 @@ linear.defvjp(_linear_forward, _linear_backward)
 
 def _parameter_gradients(x, g, bias):
     """Gradients of a linear layer's kernel and bias."""
-    rows, gradients = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+    rows, gradients = _rows(x), _rows(g)
     kernel = jax.lax.platform_dependent(
         rows, gradients, cpu=_transposed_product_on_cpu, default=_transposed_product
     )
@@ -67,7 +79,17 @@ def _parameter_gradients(x, g, bias):
 
 
 def _transposed_product(x, g):
-    return jnp.matmul(x.T, g, preferred_element_type=jnp.float32)
+    """`x^T g`, summed in parts: a GPU has few blocks for so small a result, and XLA's way of
+    sharing them writes both operands down again where the rows are no multiple of its own."""
+    parts = _divisor(len(x), min(32, len(x) // 1024))
+    x, g = (part.reshape(parts, -1, part.shape[-1]) for part in (x, g))
+    products = jnp.einsum("pri,pro->pio", x, g, preferred_element_type=jnp.float32)
+    return jnp.sum(products, axis=0)
+
+
+def _divisor(count, largest):
+    """The largest divisor of a count that is no larger; 1 where there is none."""
+    return next((parts for parts in range(largest, 1, -1) if count % parts == 0), 1)
 
 
 def _transposed_product_on_cpu(x, g):
@@ -115,7 +137,8 @@ def gelu_linear(
     bias: Float32[Parameter, " outputs"] | None,
 ) -> Float[Array, "*batch outputs"]:
     """`linear(gelu(x), kernel, bias)` that does not keep `gelu(x)`."""
-    return linear(gelu(x), kernel, bias)
+    y = linear(gelu(_rows(x)), kernel, bias)
+    return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 def _gelu_linear_forward(x, kernel, bias):
@@ -124,8 +147,9 @@ def _gelu_linear_forward(x, kernel, bias):
 
 def _gelu_linear_backward(kept, g):
     x, kernel, bias = kept
+    shape, x, g = x.shape, _rows(x), _rows(g)
     (dx,) = _gelu_backward(x, g @ kernel.astype(g.dtype).T)
-    return dx, *_parameter_gradients(gelu(_recomputed(g, x)), g, bias)
+    return dx.reshape(shape), *_parameter_gradients(gelu(_recomputed(g, x)), g, bias)
 
 
 gelu_linear.defvjp(_gelu_linear_forward, _gelu_linear_backward)

@@ -153,6 +153,7 @@ LIFTERS = (
         _MOTIONAGFORMER,
         ("num_heads", "layer_scale_init_value"),
         "motionagformer",
+        rounding=5e-2,
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import flax.linen as nn
 from jaxtyping import ArrayLike, Float
@@ -62,11 +63,11 @@ def check_frames(
         raise InputError(f"clip of {frames} frames, the model expects exactly {expected} ({field})")
 
 
-def check_most(found: int, most: int, what: str, field: str) -> None:
+def check_most(found: Any, most: int, what: str, field: str) -> None:
     """Refuses more of something than a model has places for.
 
     Args:
-        found: as many as a clip has.
+        found: as many as a clip has, a number or `jax.export`'s symbol of one.
         most: the model's.
         what: they are.
         field: where the model has it.

@@ -8,8 +8,6 @@ import os
 import pathlib
 import platform
 
-import jax
-
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _DEVICES = pathlib.Path("/dev")
@@ -41,10 +39,10 @@ def reuse_freed_memory() -> bool:
 
 
 def _gpu_computes() -> bool:
-    """Whether JAX will find an NVIDIA GPU; asking JAX itself would start its threads."""
-    wanted = (jax.config.jax_platforms or "").split(",")
+    """Whether JAX will find an NVIDIA GPU; JAX itself, if asked, would start its threads."""
+    wanted = os.environ.get("JAX_PLATFORMS") != "cpu"
     installed = importlib.util.find_spec("jax_plugins") is not None
-    return wanted != ["cpu"] and installed and any(_DEVICES.glob("nvidia[0-9]*"))
+    return wanted and installed and any(_DEVICES.glob("nvidia[0-9]*"))
 
 
 def return_freed_memory() -> bool:

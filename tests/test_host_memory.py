@@ -1,7 +1,6 @@
 """Memory that a process may still take, as /proc and control groups tell it."""
 
 import pathlib
-import types
 
 import pytest
 
@@ -64,11 +63,11 @@ def test_what_is_available_is_the_least(monkeypatch):
 @pytest.mark.parametrize(
     "platforms, plugin, cards, theirs",
     [
-        (None, True, ["nvidia0"], True),
+        ("", True, ["nvidia0"], True),
         ("cuda,cpu", True, ["nvidia0"], True),
         ("cpu", True, ["nvidia0"], False),
-        (None, False, ["nvidia0"], False),
-        (None, True, ["nvidiactl"], False),
+        ("", False, ["nvidia0"], False),
+        ("", True, ["nvidiactl"], False),
     ],
 )
 def test_the_c_library_is_left_alone_where_a_gpu_computes(
@@ -77,7 +76,7 @@ def test_the_c_library_is_left_alone_where_a_gpu_computes(
     for name in cards:
         (tmp_path / name).touch()
     monkeypatch.setattr(host_memory, "_DEVICES", tmp_path)
-    monkeypatch.setattr(host_memory.jax, "config", types.SimpleNamespace(jax_platforms=platforms))
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
     monkeypatch.setattr(host_memory.importlib.util, "find_spec", lambda name: plugin or None)
     assert host_memory._gpu_computes() == theirs
     if theirs:

@@ -167,15 +167,24 @@ def test_bfloat16_keeps_parameter_gradients_in_float32(case):
         np.testing.assert_allclose(found, wanted, rtol=0, atol=closeness)
 
 
-def test_the_kernel_gradient_is_the_same_on_other_devices():
-    x, g = normal(11, 4), normal(11, 3, seed=1)
+# Few rows; many, in three parts; a prime number of them.
+@pytest.mark.parametrize("rows", [11, 3 * 1031, 2053])
+def test_the_kernel_gradient_is_the_same_on_other_devices(rows):
+    x, g = normal(rows, 4), normal(rows, 3, seed=1)
     for operands in ((x, g), (g, x)):
         np.testing.assert_allclose(
             functional._transposed_product_on_cpu(*operands),
             functional._transposed_product(*operands),
             rtol=1e-6,
-            atol=1e-6,
+            atol=1e-6 * rows,
         )
+
+
+def test_a_kernel_gradient_is_summed_in_equal_parts():
+    assert [functional._divisor(*given) for given in ((3093, 3), (2053, 2), (132192, 32))] == [
+        3, 1, 32,
+    ]  # fmt: skip
+    assert functional._divisor(12, 0) == 1
 
 
 def test_the_convolution_is_the_same_on_other_devices():

@@ -153,7 +153,7 @@ LIFTERS = (
         _MOTIONAGFORMER,
         ("num_heads", "layer_scale_init_value"),
         "motionagformer",
-        rounding=5e-2,
+        rounding=3.2e-2,
     ),
 )
 

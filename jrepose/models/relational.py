@@ -82,7 +82,6 @@ class RelationalEncoder(nn.Module):
         tokens, channels = x.shape[-2:]
         if self.placed:
             check_most(tokens, self.tokens, "tokens", "tokens")
-        if self.placed:
             x = placed(self, x, name, length=self.tokens, initialiser=self.placing)
         else:  # released checkpoints hold it all the same
             self.param(name, self.placing, (1, self.tokens, channels))

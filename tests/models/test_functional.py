@@ -168,15 +168,15 @@ def test_bfloat16_keeps_parameter_gradients_in_float32(case):
 
 
 # Few rows; many, in three parts; a prime number of them.
-@pytest.mark.parametrize("rows", [11, 3 * 1031, 2053])
-def test_the_kernel_gradient_is_the_same_on_other_devices(rows):
+@pytest.mark.parametrize("rows, closeness", [(11, 1e-6), (3 * 1031, 1e-4), (2053, 1e-4)])
+def test_the_kernel_gradient_is_the_same_on_other_devices(rows, closeness):
     x, g = normal(rows, 4), normal(rows, 3, seed=1)
     for operands in ((x, g), (g, x)):
         np.testing.assert_allclose(
             functional._transposed_product_on_cpu(*operands),
             functional._transposed_product(*operands),
             rtol=1e-6,
-            atol=1e-6 * rows,
+            atol=closeness,
         )
 
 

@@ -182,7 +182,7 @@ def default_config(benchmark: str | None = None, **data: Any) -> ConfigDict:
     config.training.epochs = 100
     config.training.max_steps = config_dict.placeholder(int)  # stops earlier than the epochs
     config.training.batch_size = 32
-    # adamw, adam or rmsprop, as PyTorch has them; what belongs to another one is not read.
+    # adamw, adam or rmsprop, as PyTorch has them, or muon; what belongs to another one is not read.
     config.training.optimizer = ConfigDict()
     config.training.optimizer.name = "adamw"
     config.training.optimizer.amsgrad = False

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Int, PyTree
 from ml_collections import ConfigDict
@@ -24,7 +25,7 @@ from jrepose.training.schedule import Schedule
 Paths = Collection[tuple[str, ...]]
 """Variables: collection, then the keys inside of it."""
 
-OPTIMIZERS = ("adamw", "adam", "rmsprop")
+OPTIMIZERS = ("adamw", "adam", "rmsprop", "muon")
 
 
 def create_optimizer(training: ConfigDict, schedule: Schedule) -> optax.GradientTransformation:
@@ -49,6 +50,8 @@ def create_optimizer(training: ConfigDict, schedule: Schedule) -> optax.Gradient
             schedule, *decay, smoothing=choice.smoothing, eps=choice.epsilon,
             momentum=choice.momentum,
         )  # fmt: skip
+    if choice.name == "muon":
+        return muon(schedule, *decay, **moments)
     raise InputError(
         f"unknown training.optimizer.name {choice.name!r}; expected one of {', '.join(OPTIMIZERS)}"
     )
@@ -125,6 +128,35 @@ def rmsprop(
         _decay(weight_decay, no_decay),
         optax.scale_by_rms(smoothing, eps, eps_in_sqrt=False),
         optax.trace(momentum) if momentum else optax.identity(),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def muon(
+    schedule: Schedule,
+    weight_decay: float,
+    no_decay: Sequence[str] = (),
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+    """Muon (Jordan et al., 2024) for matrices, NAdamW for all else.
+
+    A matrix moves along its momentum with all singular values made 1, times 0.2 sqrt(larger side),
+    so that rates and decays are AdamW's (Liu et al., "Muon is scalable for LLM training", 2025,
+    Eq. 4).
+
+    Args:
+        schedule, weight_decay, no_decay: as for `adamw`.
+        b1, b2, eps: of NAdamW; Muon's own momentum is 0.95, with Nesterov's look ahead too.
+    """
+
+    directions = optax.contrib.muon(1.0, consistent_rms=0.2, adam_b1=b1, adam_b2=b2, eps=eps)
+    return optax.chain(
+        directions,
+        optax.scale(-1.0),
+        _decay(weight_decay, no_decay),
         optax.scale_by_learning_rate(schedule),
     )
 

@@ -15,6 +15,7 @@ from jrepose.training.optimizer import (
     leave_out,
     matching_paths,
     merge,
+    muon,
     rmsprop,
 )
 
@@ -114,7 +115,7 @@ def test_other_optimizers_follow_torch(name):
     np.testing.assert_allclose(trained["params"]["w"], expected, rtol=5e-6)
 
 
-@pytest.mark.parametrize("name", ["adamw", "adam", "rmsprop"])
+@pytest.mark.parametrize("name", ["adamw", "adam", "rmsprop", "muon"])
 def test_made_from_a_config(name):
     training = tiny.config(
         training__optimizer__name=name, training__optimizer__beta2=0.9,
@@ -133,7 +134,7 @@ def test_made_from_a_config(name):
     for kept in (updates["params"]["layer"]["bias"], updates["params"]["norm"]["scale"]):
         np.testing.assert_array_equal(kept, 0)
     assert updates["objective"]["mpjpe"] == 0
-    if name != "rmsprop":
+    if name in ("adam", "adamw"):
         betas = {"adam": adam, "adamw": adamw}[name]
         same = betas(lambda step: 0.1, 0.5, training.no_decay, b2=0.9, amsgrad=True)
         gradient = jax.tree.map(lambda leaf: 0.3 * leaf, trained)
@@ -143,9 +144,38 @@ def test_made_from_a_config(name):
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
+def test_muon_moves_matrices_along_all_directions_alike_and_other_leaves_as_nadamw():
+    rng = np.random.default_rng(0)
+    trained = {
+        "params": {"kernel": jnp.asarray(rng.normal(size=(6, 24)), jnp.float32),
+                   "bias": jnp.ones(24)},
+        "objective": {"mpjpe": jnp.ones(())},
+    }  # fmt: skip
+    # Singular values from 1 to 100: a plain gradient step would move along few of them.
+    left, _, right = np.linalg.svd(rng.normal(size=(6, 24)), full_matrices=False)
+    matrix = left * np.geomspace(1, 100, 6) @ right
+    gradients = {
+        "params": {"kernel": jnp.asarray(matrix, jnp.float32), "bias": jnp.full(24, 0.3)},
+        "objective": {"mpjpe": jnp.full((), -2.0)},
+    }
+    optimizer = muon(lambda step: 0.1, 0.5)
+    updates, _ = optimizer.update(gradients, optimizer.init(trained), trained)
+    step = np.asarray(updates["params"]["kernel"]) + 0.1 * 0.5 * np.asarray(
+        trained["params"]["kernel"]
+    )
+    # Newton-Schulz's five iterations bring singular values to between 0.7 and 1.2.
+    directions = -left.T @ step @ right.T / (0.1 * 0.2 * np.sqrt(24))
+    assert (np.abs(directions - np.diag(np.diag(directions))) < 1e-3).all()
+    assert (np.diag(directions) > 0.6).all() and (np.diag(directions) < 1.3).all()
+    like = optax.nadamw(0.1, weight_decay=0.5, mask={"params": True, "objective": False})
+    others, _ = like.update(gradients, like.init(trained), trained)
+    np.testing.assert_allclose(updates["params"]["bias"], others["params"]["bias"], rtol=1e-5)
+    np.testing.assert_allclose(updates["objective"]["mpjpe"], others["objective"]["mpjpe"], 1e-5)
+
+
 def test_unknown_optimizer():
     training = tiny.config(training__optimizer__name="adamax").training
-    with pytest.raises(InputError, match="'adamax'; expected one of adamw, adam, rmsprop"):
+    with pytest.raises(InputError, match="'adamax'; expected one of adamw, adam, rmsprop, muon"):
         create_optimizer(training, lambda step: 0.1)
 
 

@@ -27,6 +27,12 @@ _JOINT_NOISE_MM = (7.9, 13.3, 12.6, 16.0, 13.3, 12.6, 16.0, 12.6, 11.8, 11.2, 7.
 _WIDE_SHARE = (0.001, 0.029, 0.117, 0.143, 0.029, 0.117, 0.143, 0.042, 0.082, 0.032, 0.016,
                0.114, 0.187, 0.284, 0.114, 0.187, 0.284)  # fmt: skip
 
+# How far two people's idea of a joint differs, hips being 1: the standard deviations of COCO's
+# annotators, from which its evaluation takes its tolerances (0.107 of a person's size for hips).
+_OFFSET_SHARE = {"hip": 1.0, "pelvis": 0.7, "knee": 0.81, "ankle": 0.83, "spine": 0.7,
+                 "thorax": 0.5, "shoulder": 0.74, "elbow": 0.67, "wrist": 0.58,
+                 "neck": 0.25, "head": 0.3}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class DetectorConfig(Settings):
@@ -38,6 +44,9 @@ class DetectorConfig(Settings):
         wide_noise_mm: half width of the wide part, which is uniform.
         noise_period_s: time between noise keys; between them the noise is interpolated.
         jitter_mm: standard deviation of noise that is independent from frame to frame.
+        offset_mm: standard deviation, along each axis, of how far the detector's hips lie from
+            the labels' for a whole video; other joints' in proportion to how far COCO's
+            annotators disagree.  The confidence does not tell.
         confidence_error_mm: error at which the confidence of a visible joint has fallen to
             one half: confidence = e / (e + error).
         confidence_noise: standard deviation of noise added to the confidence.
@@ -63,8 +72,6 @@ class DetectorConfig(Settings):
         layouts: joint orders of detectors, names of `jrepose.skeleton.SKELETONS` with spaces
             between, of which one is drawn for each video; the keypoints go through it and its
             conversion back (`layouts.through_layout`).  Empty: Human3.6M's joints as they are.
-        annotation_spread: by what share of their distance the two hips, and the two shoulders,
-            of a layout may be nearer or farther apart than Human3.6M's.
         face_missing_share: share of videos in which nose and eyes are missing while the person
             faces away.
         confidence_exponents: what confidences are raised to, drawn per video between these two.
@@ -79,6 +86,7 @@ class DetectorConfig(Settings):
     wide_noise_mm: float = 65.5
     noise_period_s: float = 0.18
     jitter_mm: float = 4.4
+    offset_mm: float = 0.0
     confidence_error_mm: float = 61.0
     confidence_noise: float = 0.06
     occlusion: bool = True
@@ -96,7 +104,6 @@ class DetectorConfig(Settings):
     swap_share: float = 0.003
     swap_run_s: float = 0.1
     layouts: str = ""
-    annotation_spread: float = 0.0
     face_missing_share: float = 0.0
     confidence_exponents: tuple[float, float] = (1.0, 1.0)
     no_confidence_share: float = 0.0
@@ -208,6 +215,10 @@ def detect(
         rng("confidence"), np.linalg.norm(reported - truth, axis=-1) / scale, frame_rate, config
     )
     confidence *= np.where(hidden, config.occluded_confidence, 1.0)
+    if config.offset_mm:
+        reported += _offsets(rng("offset"), config, skeleton) * scale[..., None]
+        if config.keep_inside:
+            reported = np.clip(reported, 0, np.array(image_size, np.float64) - 1)
 
     _swap_sides(rng("swap"), reported, confidence, frame_rate, config, skeleton)
     share = np.where(hidden, config.occluded_missing_share, config.missing_share)
@@ -237,6 +248,16 @@ def _noise(
     is_wide = rng.uniform(size=(keys, joints, 1)) < np.array(config.wide_share)[:, None]
     noise = _interpolate(np.where(is_wide, wide, narrow), frames)
     return noise + rng.standard_normal((frames, joints, 2)) * config.jitter_mm
+
+
+def _offsets(
+    rng: np.random.Generator, config: DetectorConfig, skeleton: Skeleton
+) -> Float[np.ndarray, "joints 2"]:
+    """Errors in mm that stay over a video, small in some videos and up to twice as large."""
+    plain = [name.removeprefix("left_").removeprefix("right_") for name in skeleton.joint_names]
+    shares = np.array([_OFFSET_SHARE.get(name, 0.7) for name in plain])[:, None]
+    spread = config.offset_mm * rng.uniform(0, 2) * shares
+    return spread * rng.standard_normal((skeleton.num_joints, 2))
 
 
 def _key_count(frames: int, frame_rate: float, period_s: float) -> int:

@@ -44,7 +44,7 @@ def through_layout(
 
     Args:
         detections: of Human3.6M's joints.
-        config: read are `layouts`, `annotation_spread`, `face_missing_share`,
+        config: read are `layouts`, `face_missing_share`,
             `confidence_exponents` and `no_confidence_share`.
         seed, names: of the video; the randomness is a pure function of them.
 
@@ -58,11 +58,6 @@ def through_layout(
     layouts = config.layouts.split()
     layout = _layout(layouts[rng.integers(len(layouts))])
     points, sure = detections.keypoints_px.astype(np.float64), detections.confidence
-    widths = 1 + config.annotation_spread * rng.uniform(-1, 1, 2)
-    for width, joint in zip(widths, ("hip", "shoulder"), strict=True):
-        pair = [HUMAN36M_17.index(f"{side}_{joint}") for side in ("left", "right")]
-        middle = points[:, pair].mean(1, keepdims=True)
-        points[:, pair] = middle + width * (points[:, pair] - middle)
     exponent = rng.uniform(*config.confidence_exponents)
     sure = sure**exponent
     if rng.uniform() < config.no_confidence_share:

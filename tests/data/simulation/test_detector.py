@@ -68,6 +68,32 @@ def test_perfect_detector_is_exact_also_where_hidden_or_outside(truth):
     np.testing.assert_array_equal(out.confidence, 1)
 
 
+def test_joints_lie_elsewhere_for_a_whole_video_and_the_confidence_does_not_tell(truth):
+    short = truth[:20]
+    videos = [
+        run(short, only(offset_mm=30.0, confidence_error_mm=61.0), names=("r", f"{k}"))
+        for k in range(120)
+    ]
+    for out in videos[:5]:
+        np.testing.assert_array_equal(out.confidence, 1)
+    errors = np.stack([(out.keypoints_px - short) / PX_PER_MM for out in videos])
+    assert np.ptp(errors, axis=1).max() < 1e-3
+    spread = np.sqrt((errors[:, 0] ** 2).mean((0, 2)))
+    # The factor of a video is uniform between 0 and 2: 4/3 is its mean square.
+    np.testing.assert_allclose(spread[HIP], 30 * np.sqrt(4 / 3), rtol=0.2)
+    np.testing.assert_allclose(spread[KNEE] / spread[HIP], 0.81, rtol=0.2)
+    assert spread[HEAD] < 0.4 * spread[HIP]
+    of_video = np.sqrt((errors[:, 0] ** 2).mean((1, 2)))
+    assert of_video.min() < 0.3 * of_video.max()
+
+
+def test_an_offset_does_not_lead_out_of_the_picture(truth):
+    edge = truth[:5].copy()
+    edge[:] = (999.0, 0.0)
+    out = run(edge, only(offset_mm=300.0, keep_inside=True)).keypoints_px
+    assert (out >= 0).all() and (out <= 999).all() and (out != edge).any()
+
+
 def test_same_seed_and_names_same_result_else_another(truth):
     config = DetectorConfig()
     out = run(truth, config)

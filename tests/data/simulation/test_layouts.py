@@ -89,15 +89,6 @@ def test_confidences_of_other_detectors():
     assert (through("coco_17", no_confidence_share=1.0).confidence == 1).all()
 
 
-def test_hips_are_annotated_elsewhere():
-    found = through("coco_17", annotation_spread=0.3).keypoints_px
-    width = found[0, J("left_hip"), 0] - found[0, J("right_hip"), 0]
-    assert 24 * 0.7 <= width <= 24 * 1.3 and abs(width - 24) > 0.1
-    np.testing.assert_allclose(
-        found[0, J("pelvis")], person()[0, J("left_hip")] * [0, 1] + [500, 0]
-    )
-
-
 def test_unknown_layouts_are_refused():
     with pytest.raises(InputError, match="layouts has 'coco'"):
         through("coco")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from jrepose.losses.operands import apply_to_both, matched_float32
+from jrepose.losses.operands import matched_float32
 from jrepose.losses.subgradients import absolute, norm
 
 
@@ -56,15 +56,15 @@ def n_mpjpe(
     Rhodin et al. (CVPR 2018); MotionBERT (ICCV 2023) trains with 0.5 of it.
     """
     predicted, target = matched_float32(predicted, target)
-    twice = jnp.concatenate([predicted, predicted])
-    energy, overlap = apply_to_both(
-        lambda poses: jnp.mean(jnp.sum(poses * twice, -1, keepdims=True), -2, keepdims=True),
-        predicted,
-        target,
+    missing = target - predicted
+    energy, overlap = (
+        jnp.mean(jnp.sum(predicted * other, -1, keepdims=True), -2, keepdims=True)
+        for other in (predicted, missing)
     )
-    is_zero = energy == 0
-    scale = jnp.where(is_zero, 0.0, overlap / jnp.where(is_zero, 1.0, energy))
-    return jnp.mean(norm(scale * predicted - target))
+    # s - 1: exactly 0 where prediction and target are equal, however a device rounds the sums, so
+    # that rounding does not decide the direction of the gradient there.
+    excess = jnp.where(energy == 0, -1.0, overlap / jnp.where(energy == 0, 1.0, energy))
+    return jnp.mean(norm(excess * predicted - missing))
 
 
 def joint_l1(

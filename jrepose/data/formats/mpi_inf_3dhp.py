@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Int8
 
+from jrepose.camera import Camera
 from jrepose.data.dataset import PoseDataset, Video
 from jrepose.data.formats.mpi_inf_3dhp_annotations import (
     CAMERAS,
@@ -76,6 +77,36 @@ def image_size(sequence: str) -> tuple[int, int]:
     return (1920, 1080) if sequence in ("TS5", "TS6") else (2048, 2048)
 
 
+# Focal length, and how far right of and below the picture's middle the principal point is, by
+# picture size.  Pixels count as square and lenses as perfect, as with D3DP: annotated keypoints are
+# free of distortion.
+_TEST_OPTICS_MM: Mapping[tuple[int, int], tuple[float, float, float]] = MappingProxyType(
+    {
+        (2048, 2048): (7.32506, -0.0322884, 0.0929296),
+        (1920, 1080): (8.770747185, -0.104908645, 0.104899704),
+    }
+)
+_SENSOR_WIDTH_MM = 10.0
+
+
+def camera_of(sequence: str) -> Camera:
+    """The camera of a test sequence, `"TS1"` to `"TS6"`, in its own axes.
+
+    Its calibration as D3DP (ICCV 2023, released code) takes it to see hypotheses in the picture.
+    """
+    width, height = image_size(sequence)
+    focal, right, down = np.array(_TEST_OPTICS_MM[width, height]) * width / _SENSOR_WIDTH_MM
+    return Camera(
+        name=_TEST_CAMERA,
+        width=width,
+        height=height,
+        focal_px=(focal, focal),
+        centre_px=(width / 2 + right, height / 2 + down),
+        orientation_wxyz=(1.0, 0.0, 0.0, 0.0),
+        translation_mm=(0.0, 0.0, 0.0),
+    )
+
+
 def source_files(
     folder: str | os.PathLike[str], label: str = "univ_annot3"
 ) -> dict[str, list[pathlib.Path]]:
@@ -106,8 +137,9 @@ def read_mpi_inf_3dhp(
         The splits that are there.  Videos are in the files' order: of a training sequence one
         for each camera, with the sequence (`"S1 Seq1"`) as action and the person (`"S1"`) as
         subject; a test sequence (`"TS1"`) is all three of name, action and subject.  Targets
-        are `"camera_by_width"`, poses are in camera axes.  Activities are known for the test
-        set if it was read from original annotations or converted by us.
+        are `"camera_by_width"`, poses are in camera axes.  Test videos have their camera's
+        intrinsics with `annot3`, as only poses of true size can be seen in it.  Activities are
+        known for the test set if it was read from original annotations or converted by us.
 
     Raises:
         InputError: nothing found, or a file that cannot be read, holds something else, or is in
@@ -121,7 +153,7 @@ def read_mpi_inf_3dhp(
     if unknown:
         raise InputError(f"unknown split {unknown[0]!r}; expected {' or '.join(SPLITS)}")
     return {
-        split: _dataset(split, _read(split, found[split], label), folder)
+        split: _dataset(split, _read(split, found[split], label), folder, label)
         for split in SPLITS
         if split in splits and split in found
     }
@@ -270,19 +302,23 @@ def _joints(
     return joints
 
 
-def _dataset(split: str, views: Iterable[_View], folder: str | os.PathLike[str]) -> PoseDataset:
+def _dataset(
+    split: str, views: Iterable[_View], folder: str | os.PathLike[str], label: str
+) -> PoseDataset:
     views = list(views)
     deviations = _deviations(split, views)
     if deviations:
         _LOG.warning("%s: not the published %s set: %s", folder, split, deviations)
-    return _assembled(split, views, f"{folder}, {split} set")
+    seen = split == "test" and label == "annot3"
+    return _assembled(split, views, f"{folder}, {split} set", seen)
 
 
-def _assembled(split: str, views: Sequence[_View], where: str) -> PoseDataset:
+def _assembled(split: str, views: Sequence[_View], where: str, seen: bool = False) -> PoseDataset:
     videos, start = [], 0
     for view in views:
         width, height = image_size(view.sequence)
         stop = start + len(view.valid)
+        intrinsics = tuple(camera_of(view.sequence).intrinsics_screen.tolist())
         videos.append(
             Video(
                 name=f"{view.sequence}/camera_{view.camera}" if split == "train" else view.sequence,
@@ -294,6 +330,7 @@ def _assembled(split: str, views: Sequence[_View], where: str) -> PoseDataset:
                 frame_rate=view.frame_rate,
                 start=start,
                 stop=stop,
+                intrinsics=intrinsics if seen else None,
             )
         )
         start = stop

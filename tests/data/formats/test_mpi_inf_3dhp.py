@@ -11,11 +11,13 @@ import pytest
 from jrepose.data.formats import mpi_inf_3dhp_annotations as annotations
 from jrepose.data.formats.mpi_inf_3dhp import (
     ACTIVITIES,
+    camera_of,
     image_size,
     read_mpi_inf_3dhp,
     source_files,
 )
 from jrepose.errors import InputError, MissingExtra
+from jrepose.evaluation.scores import evaluate_predictions
 from jrepose.skeleton import MPI_INF_3DHP_17
 
 CAMERAS = (0, 1, 2, 4, 5, 6, 7, 8)
@@ -172,6 +174,45 @@ def test_labels(tmp_path):
     assert (read[0].poses_camera_mm != read[1].poses_camera_mm).all()
     with pytest.raises(InputError, match="unknown label 'annot2'"):
         read_mpi_inf_3dhp(tmp_path, "annot2")
+
+
+@pytest.mark.parametrize(
+    "sequence, focal, centre",
+    [("TS1", 1500.17, (1017.39, 1043.03)), ("TS6", 1683.98, (939.86, 560.14))],
+)
+def test_cameras_of_the_test_set(tmp_path, sequence, focal, centre):
+    camera = camera_of(sequence)
+    np.testing.assert_allclose(camera.intrinsics_px, [focal, focal, *centre, *[0] * 5], atol=6e-3)
+    save(tmp_path / "data_test_3dhp_ori.npz", {sequence: packed_test()})
+    save(tmp_path / "data_test_3dhp.npz", {sequence: packed_test()})
+    save(tmp_path / "data_train_3dhp_ori.npz", {"S1 Seq1": packed_training()})
+    read = read_mpi_inf_3dhp(tmp_path, "annot3")
+    (video,) = read["test"].videos
+    np.testing.assert_allclose(video.intrinsics, camera.intrinsics_screen)
+    # Where somebody of another size would be seen is not known, and not how training cameras see.
+    assert {video.intrinsics for video in read["train"].videos} == {None}
+    (video,) = read_mpi_inf_3dhp(tmp_path, splits=["test"])["test"].videos
+    assert video.intrinsics is None
+
+
+def test_joints_of_hypotheses_are_seen_in_pixels(tmp_path):
+    """J-Agg: the true joint, hidden among three, is the one nearest to the annotated keypoint."""
+    rng = np.random.default_rng(0)
+    entries = {}
+    for sequence in ("TS1", "TS6"):
+        poses = rng.normal(size=(6, 17, 3), scale=300) + [0, 0, 4000]
+        camera = camera_of(sequence)
+        pixels = poses[..., :2] / poses[..., 2:] * camera.focal_px + camera.centre_px
+        entries[sequence] = {"data_2d": pixels, "data_3d": poses, "valid": np.ones(6)}
+    save(tmp_path / "data_test_3dhp_ori.npz", entries)
+    dataset = read_mpi_inf_3dhp(tmp_path, "annot3")["test"]
+    truth = dataset.model_targets()
+    hypotheses = truth + rng.normal(size=(3, *truth.shape), scale=0.1).astype(np.float32)
+    np.put_along_axis(hypotheses, rng.integers(0, 3, (1, 12, 17, 1)), truth[None], axis=0)
+    hypotheses[..., MPI_INF_3DHP_17.root, :] = 0
+    index = np.arange(12).reshape(4, 3)
+    found = evaluate_predictions(dataset, hypotheses[:, index], index, np.ones((4, 3), bool))
+    assert found.hypotheses.scores["j_agg"] < 1e-3 < 50 < found.hypotheses.scores["p_best"]
 
 
 def test_other_sets_than_published_are_reported(tmp_path, caplog):

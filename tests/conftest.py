@@ -25,7 +25,7 @@ import jax  # noqa: E402
 import jaxtyping  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
-install_import_hook("jrepose", "beartype.beartype")
+install_import_hook("jrepose", "shape_checks.when_called")
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402

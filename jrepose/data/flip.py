@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
+import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 from jrepose.skeleton import Skeleton
@@ -15,5 +19,10 @@ def flip_poses(
     Works for keypoints and poses in coordinates whose x = 0 is the mirror, such as normalised
     screen units; further channels travel with their joint.
     """
-    mirrored = poses[..., skeleton.flip_permutation, :]
-    return mirrored.at[..., 0].multiply(-1)
+    return _flipped(poses, tuple(skeleton.flip_permutation.tolist()))
+
+
+# By itself it is one program instead of six; in another it is as if it were written there.
+@functools.partial(jax.jit, static_argnums=1, inline=True)
+def _flipped(poses, permutation):
+    return poses[..., np.array(permutation), :].at[..., 0].multiply(-1)

@@ -24,6 +24,7 @@ from jrepose.models.layers import (
     Linear,
     MultiHeadedAttention,
     drawn_once,
+    parameter,
 )
 
 
@@ -92,8 +93,8 @@ class ChebConv(nn.Module):
         inputs = x.shape[-1]
         # Xavier's rule on the four-dimensional kernel of the released code.
         initial = nn.initializers.normal((2 * inputs * self.features) ** -0.5)
-        kernel = self.param("kernel", initial, (len(terms), inputs, self.features))
-        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel = parameter(self, "kernel", initial, (len(terms), inputs, self.features))
+        bias = parameter(self, "bias", nn.initializers.zeros, (self.features,))
         x = x.astype(self.dtype)
         mixed = [x, *(mix_joints(jnp.asarray(term, self.dtype), x) for term in terms[1:])]
         kernel = jnp.asarray(kernel).reshape(-1, self.features)
@@ -133,7 +134,7 @@ class GraphNet(nn.Module):
     ) -> Float[Array, "*batch joints channels"]:
         joints, channels = x.shape[-2:]
         identity = lambda key, shape: jnp.eye(joints)  # noqa: E731
-        weights = learned_adjacency(self.param("A_hat", identity, (joints, joints)))
+        weights = learned_adjacency(parameter(self, "A_hat", identity, (joints, joints)))
         weights = weights.astype(self.dtype)
         first, second = (
             Linear(width, initialisation=initialisation, dtype=self.dtype, name=name)

@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import ScopeParamShapeError
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float
 
@@ -46,6 +47,24 @@ class Initialisation(NamedTuple):
 
     kernel: nn.initializers.Initializer
     bias: Callable[[int], nn.initializers.Initializer]
+
+
+def parameter(
+    module: nn.Module, name: str, initialiser: Callable[..., Array], shape: tuple[int, ...]
+) -> Array | np.ndarray:
+    """`module.param`, but the initialiser is not traced where the parameter is there already.
+
+    Flax does so for its shape, which is known here: for a small network a tenth of its tracing.
+
+    Raises:
+        flax.errors.ScopeParamShapeError: the parameter that is there has another shape.
+    """
+    if module.is_initializing() or not module.has_variable("params", name):
+        return module.param(name, initialiser, shape)
+    value = module.get_variable("params", name)
+    if np.shape(value) != shape:
+        raise ScopeParamShapeError(name, module.scope.path_text, np.shape(value), shape)
+    return value
 
 
 def _zeros(inputs: int) -> nn.initializers.Initializer:
@@ -111,7 +130,7 @@ def placed(
     """
     tokens, channels = x.shape[-2:]
     shape = (1, tokens if length is None else length, channels)
-    places = module.param(name, initialiser, shape)[0, :tokens]
+    places = parameter(module, name, initialiser, shape)[0, :tokens]
     # In float32, so that the embedding's gradient is summed in it too.
     return (x.astype(jnp.float32) + functional.in_rank_of(places, x)).astype(module.dtype)
 
@@ -143,10 +162,10 @@ class Linear(nn.Module):
         self, x: Float[Array, "*batch inputs"]
     ) -> Float[Array, "*batch outputs"] | tuple[Float[Array, "*batch part"], ...]:
         inputs = x.shape[-1]
-        kernel = self.param("kernel", self.initialisation.kernel, (inputs, self.features))
+        kernel = parameter(self, "kernel", self.initialisation.kernel, (inputs, self.features))
         bias = None
         if self.use_bias:
-            bias = self.param("bias", self.initialisation.bias(inputs), (self.features,))
+            bias = parameter(self, "bias", self.initialisation.bias(inputs), (self.features,))
         x = x.astype(self.dtype)
         if self.parts == 1:
             return self.function(x, kernel, bias)
@@ -177,8 +196,10 @@ class DepthwiseConv(nn.Module):
         self, x: Float[Array, "batch frames joints channels"]
     ) -> Float[Array, "batch frames joints channels"]:
         channels = x.shape[-1]
-        kernel = self.param("kernel", self.initialisation.kernel, (*self.window, 1, channels))
-        bias = self.param("bias", self.initialisation.bias(math.prod(self.window)), (channels,))
+        kernel = parameter(self, "kernel", self.initialisation.kernel, (*self.window, 1, channels))
+        bias = parameter(
+            self, "bias", self.initialisation.bias(math.prod(self.window)), (channels,)
+        )
         return functional.depthwise_conv(x.astype(self.dtype), kernel, bias)
 
 
@@ -211,11 +232,11 @@ class TemporalConv(nn.Module):
         self, x: Float[Array, "batch frames inputs"]
     ) -> Float[Array, "batch output_frames outputs"]:
         shape = (self.window, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.initialisation.kernel, shape)
+        kernel = parameter(self, "kernel", self.initialisation.kernel, shape)
         bias = None
         if self.use_bias:
             initial = self.initialisation.bias(self.window * x.shape[-1])
-            bias = self.param("bias", initial, (self.features,))
+            bias = parameter(self, "bias", initial, (self.features,))
         return functional.temporal_conv(
             x.astype(self.dtype), kernel, bias, stride=self.stride, dilation=self.dilation
         )
@@ -257,8 +278,8 @@ class BatchNorm(nn.Module):
             InputError: one value per channel, which has no variance to normalise by.
         """
         channels = x.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, channels)
-        bias = self.param("bias", nn.initializers.zeros, channels)
+        scale = parameter(self, "scale", nn.initializers.ones, channels)
+        bias = parameter(self, "bias", nn.initializers.zeros, channels)
         mean = self.variable(BATCH_STATS, "mean", jnp.zeros, channels, jnp.float32)
         var = self.variable(BATCH_STATS, "var", jnp.ones, channels, jnp.float32)
         x = x.astype(self.dtype).astype(jnp.float32)
@@ -304,8 +325,8 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
-        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
-        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        scale = parameter(self, "scale", nn.initializers.ones, x.shape[-1:])
+        bias = parameter(self, "bias", nn.initializers.zeros, x.shape[-1:])
         return functional.layer_norm(x.astype(self.dtype), scale, bias, self.epsilon)
 
 
@@ -325,8 +346,8 @@ class DeviationNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch channels"]) -> Float[Array, "*batch channels"]:
-        scale = self.param("scale", nn.initializers.ones, x.shape[-1:])
-        bias = self.param("bias", nn.initializers.zeros, x.shape[-1:])
+        scale = parameter(self, "scale", nn.initializers.ones, x.shape[-1:])
+        bias = parameter(self, "bias", nn.initializers.zeros, x.shape[-1:])
         x = x.astype(jnp.float32)
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = jnp.sum(jnp.square(centred), axis=-1, keepdims=True) / max(x.shape[-1] - 1, 1)

@@ -4,11 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.errors import ScopeParamNotFoundError, ScopeParamShapeError
 from lifters import compute, draw_variables
 
 from jrepose.errors import InputError
 from jrepose.models import functional
-from jrepose.models.layers import BatchNorm, TemporalConv
+from jrepose.models.layers import BatchNorm, Linear, TemporalConv
 
 FEATURES = jnp.asarray(np.random.default_rng(0).normal(3.0, 2.0, size=(4, 5, 6)), jnp.float32)
 ROWS = np.asarray(FEATURES, np.float64).reshape(-1, 6)
@@ -145,3 +146,15 @@ def test_temporal_convolution(window, stride, dilation):
         for first in range(0, 16 - dilation * (window - 1), stride)
     ]
     np.testing.assert_allclose(y, np.stack(expected, axis=1), atol=1e-5)
+
+
+def test_parameters_of_another_shape_are_refused():
+    layer, x = Linear(3), np.zeros((1, 2), np.float32)
+    params = {"kernel": np.zeros((2, 3), np.float32), "bias": np.zeros(3, np.float32)}
+    jax.eval_shape(layer.apply, {"params": params}, x)
+    for name, shape in (("kernel", (2, 1)), ("kernel", (3, 3)), ("bias", (1,))):
+        other = {**params, name: np.zeros(shape, np.float32)}
+        with pytest.raises(ScopeParamShapeError, match=name):
+            jax.eval_shape(layer.apply, {"params": other}, x)
+    with pytest.raises(ScopeParamNotFoundError, match="bias"):
+        jax.eval_shape(layer.apply, {"params": {"kernel": params["kernel"]}}, x)

@@ -79,7 +79,8 @@ def unchecked():
 # The longest, and those that wait for processes of their own: first, so that none runs on alone.
 _LONG = (
     "test_recovery.py", "test_benchmarks.py", "test_parity.py", "test_cli.py",
-    "test_every_lifter.py", "test_official_batch_norm_steps.py",
+    "test_every_lifter.py", "test_official_batch_norm_steps.py", "test_gpu_benchmark.py",
+    "test_masked.py", "test_drills.py", "test_stages.py", "test_loop.py", "test_step.py",
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 
+import compilation
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -157,7 +158,7 @@ def test_two_processes():
         probe.bind(("localhost", 0))
         address = f"localhost:{probe.getsockname()[1]}"
     environment = dict(os.environ)
-    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=2 {compilation.FLAGS}"
     workers = [
         subprocess.Popen(
             [sys.executable, "-W", "error::UserWarning", "-c", _WORKER, address, str(process)],

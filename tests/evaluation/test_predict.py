@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 
+import compilation
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -204,7 +205,7 @@ def test_every_process_receives_the_whole_result():
         address = f"localhost:{probe.getsockname()[1]}"
     root = pathlib.Path(__file__).resolve().parents[2]
     environment = dict(os.environ, PYTHONPATH=str(root))
-    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+    environment["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=2 {compilation.FLAGS}"
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", _WORKER, address, str(process)],

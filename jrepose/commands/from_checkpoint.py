@@ -79,8 +79,8 @@ def define_flags(line: CommandLine) -> None:
     """`--checkpoint`, `--split` and `--which`."""
     line.text(
         "checkpoint", None,
-        "Workdir of a run, one checkpoint of it, or a PyTorch file (.pth, .bin, .safetensors), "
-        "which needs --config.", value="PATH",
+        "Workdir of a run, one checkpoint of it, or, with --config, a PyTorch file (.pth, .bin, "
+        ".safetensors) or an archive of weights (.npz).", value="PATH",
     )  # fmt: skip
     line.choice("split", "test", "Which part of the data.", ["train", "validation", "test"])
     line.choice("which", "best", "Which checkpoint of a workdir.", ["best", "latest"])
@@ -108,7 +108,7 @@ def load(line: CommandLine, *, detectors: bool = False) -> Chosen:
     if given is None:
         raise InputError("--checkpoint DIR is missing")
     path = pathlib.Path(given)
-    # A file, or FILE::ENTRY, is PyTorch's.
+    # A file, or FILE::ENTRY, is PyTorch's or an archive.
     is_file = "::" in given or (path.exists() and not path.is_dir())
     run = None if is_file else path
 

@@ -21,8 +21,9 @@ def train(argv: Sequence[str]) -> int:
     line.text("workdir", None, "Folder of the run.", value="DIR")
     line.each(
         "init", [],
-        "Begin with these weights: workdir of a run, one checkpoint of it, or a PyTorch file; with "
-        "--init_partial a second one adds its own.",
+        "Begin with these weights: workdir of a run, one checkpoint of it, an archive of weights "
+        "('small' is the one that comes with jrepose), or a PyTorch file; with --init_partial a "
+        "second one adds its own.",
         value="PATH",
     )  # fmt: skip
     line.switch(

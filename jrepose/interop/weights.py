@@ -1,4 +1,4 @@
-"""The weights that a user points at: a run, one checkpoint of it, or a PyTorch file."""
+"""The weights that a user points at: a run, a checkpoint of it, an archive, or a PyTorch file."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from jrepose import checkpoints, models
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.description import check_fits
 from jrepose.errors import InputError, listed
+from jrepose.interop.archives import find_archive, read_archive
 from jrepose.interop.state_dicts import (
     another_model,
     from_torch,
@@ -30,11 +31,12 @@ HOW_IT_COMPUTES = ("dtype", "remat", "batch_norm_axis")
 def load_run_or_file(
     path: str | os.PathLike[str], model: Mapping[str, Any], which: str = "best"
 ) -> tuple[dict[str, Any], str]:
-    """A model's variables from a run of ours or a PyTorch file, all of them.
+    """A model's variables from a run of ours, an archive or a PyTorch file, all of them.
 
     Args:
-        path: workdir of a run, folder of one checkpoint, or a PyTorch file; `FILE::ENTRY` takes
-            that part of a file, see `read_state_dict`.
+        path: workdir of a run, folder of one checkpoint, an archive of `jrepose.Lifter.save` or
+            the name of one that comes with jrepose, or a PyTorch file; `FILE::ENTRY` takes that
+            part of a file, see `read_state_dict`.
         model: the config's `model` section: name and hyperparameters.
         which: `"best"` or `"latest"` checkpoint of a workdir.
 
@@ -49,6 +51,11 @@ def load_run_or_file(
     path = pathlib.Path(path)
     hyperparameters = dict(model)
     name = hyperparameters.pop("name")
+    if (archive := find_archive(path)) is not None:
+        described, variables = read_archive(archive)
+        _check_same(model, described["model"], archive)
+        _check_finite(flatten_dict(variables), archive)
+        return variables, f"archive of weights: {archive}"
     if (found := _torch_file(path)) is not None:
         weights, noted = found
         if other := another_model(name, weights):
@@ -135,14 +142,19 @@ def load_what_fits(
     hyperparameters = dict(model)
     name = hyperparameters.pop("name")
     differences: list[str] = []
-    if (torch_file := _torch_file(path)) is not None:
+    stored, left_over = None, []
+    if (archive := find_archive(path)) is not None:
+        described, variables = read_archive(archive)
+        found, stored = flatten_dict(variables), described["model"]
+        source = f"archive of weights: {archive}"
+    elif (torch_file := _torch_file(path)) is not None:
         found, left_over = known_variables(name, torch_file[0], **hyperparameters)
         source = f"PyTorch checkpoint: {path}"
     else:
         checkpoint = checkpoints.load(path, which)
-        found, left_over = flatten_dict(checkpoint.variables), []
+        found, stored = flatten_dict(checkpoint.variables), checkpoint.config["model"]
         source = f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
-        stored = checkpoint.config["model"]
+    if stored is not None:
         if _network(stored) is not _network(model):
             differences = [f"another network, {stored['name']}"]
         else:

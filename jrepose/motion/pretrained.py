@@ -17,19 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import flatten_dict
 
 from jrepose import checkpoints, interop, models
 from jrepose.data.dataset import TARGET_SPACES
 from jrepose.errors import InputError
 from jrepose.files import atomic_path
+from jrepose.interop.archives import FOLDER, find_archive, read_archive
 from jrepose.interop.weights import variables_of
-from jrepose.restricted_pickle import read_npz
 from jrepose.skeleton import HUMAN36M_17, SKELETONS, Skeleton
 from jrepose.tasks.lifting import Lifting
-
-FOLDER = pathlib.Path(__file__).resolve().parent.parent / "weights"
-"""Archives that come with jrepose."""
 
 SCALINGS = ("screen", "box", "person")
 
@@ -133,36 +130,20 @@ def load_pretrained(spec: str | os.PathLike[str]) -> Pretrained:
     path = pathlib.Path(spec)
     if path.is_dir():
         return _of_checkpoint(path)
+    archive = find_archive(spec)
+    if archive is not None:
+        return _of_archive(archive)
     file = pathlib.Path(str(spec).partition("::")[0])
     if not file.exists():
-        named = FOLDER / f"{spec}.npz"
-        if named.is_file() and named.parent == FOLDER:
-            return _of_archive(named)
         shipped = sorted(archive.stem for archive in FOLDER.glob("*.npz")) or ["none"]
         raise InputError(f"no weights {str(spec)!r}: neither a file nor a run, and jrepose comes "
                          f"with {', '.join(shipped)}")  # fmt: skip
-    if "::" not in str(spec) and _is_archive(file):
-        return _of_archive(file)
     return _of_torch(str(spec), file)
 
 
-def _is_archive(path: pathlib.Path) -> bool:
-    import zipfile
-
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return "description.npy" in archive.namelist()
-
-
 def _of_archive(path: pathlib.Path) -> Pretrained:
-    content = read_npz(path)
+    fields, variables = read_archive(path)
     try:
-        fields = json.loads(str(content.pop("description")))
-        keys = {tuple(name.split("/")): value for name, value in content.items()}
-        variables = unflatten_dict(
-            {key: np.asarray(value, np.float32) for key, value in keys.items()}
-        )
         for name in ("skeleton", "keypoint_skeleton"):
             fields[name] = _skeleton(fields[name], path)
         fields["frame_rates"] = tuple(map(float, fields["frame_rates"]))

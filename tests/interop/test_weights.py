@@ -1,4 +1,4 @@
-"""Weights from runs and PyTorch files, all of them or those that fit."""
+"""Weights from runs, archives and PyTorch files, all of them or those that fit."""
 
 import jax
 import jax.numpy as jnp
@@ -7,9 +7,12 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from jrepose import checkpoints, interop, models
+from jrepose.config import load_config
 from jrepose.errors import InputError
 from jrepose.interop.state_dicts import known_variables
 from jrepose.interop.weights import load_run_or_file, load_what_fits
+from jrepose.motion.pretrained import Pretrained, load_pretrained
+from jrepose.skeleton import HUMAN36M_17
 
 # Human3.6M and HumanEva in small.
 TRAINED = {"name": "mixste", "num_frame": 6, "num_joints": 17, "embed_dim_ratio": 8, "depth": 2,
@@ -38,14 +41,25 @@ def write_file(path, model, variables):
     return path
 
 
+def write_archive(path, model, variables):
+    pretrained = Pretrained(
+        model=model, variables=variables, skeleton=HUMAN36M_17, keypoint_skeleton=HUMAN36M_17,
+        target_space="camera_m", frames=model["num_frame"], frame_rates=(50.0,),
+    )  # fmt: skip
+    pretrained.save(path, half=False)
+    return path
+
+
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory):
     folder, variables = tmp_path_factory.mktemp("weights"), variables_of(TRAINED)
     run = write_run(folder / "run", TRAINED, variables)
-    return {"run": run, "file": write_file(folder / "f.bin", TRAINED, variables)}, variables
+    file = write_file(folder / "f.bin", TRAINED, variables)
+    archive = write_archive(folder / "a.npz", TRAINED, variables)
+    return {"run": run, "file": file, "archive": archive}, variables
 
 
-@pytest.mark.parametrize("source", ["run", "file"])
+@pytest.mark.parametrize("source", ["run", "file", "archive"])
 def test_everything(sources, source):
     paths, variables = sources
     found, described = load_run_or_file(paths[source], TRAINED)
@@ -55,7 +69,7 @@ def test_everything(sources, source):
         load_run_or_file(paths[source], WANTED)
 
 
-@pytest.mark.parametrize("source", ["run", "file"])
+@pytest.mark.parametrize("source", ["run", "file", "archive"])
 def test_other_joints_and_frames(sources, source):
     paths, variables = sources
     found, report = load_what_fits(paths[source], WANTED)
@@ -67,10 +81,10 @@ def test_other_joints_and_frames(sources, source):
     assert "2 of another shape (" in report
     assert "Spatial_pos_embed [1, 17, 8] for [1, 15, 8]" in report
     assert "0 missing there; 0 left over" in report and "\n" not in report
-    assert ("num_frame 6, here 4, num_joints 17, here 15" in report) == (source == "run")
+    assert ("num_frame 6, here 4, num_joints 17, here 15" in report) == (source != "file")
 
 
-@pytest.mark.parametrize("source", ["run", "file"])
+@pytest.mark.parametrize("source", ["run", "file", "archive"])
 def test_other_depth(sources, source):
     paths, _ = sources
     deeper = load_what_fits(paths[source], {**TRAINED, "depth": 3})[1]
@@ -78,6 +92,36 @@ def test_other_depth(sources, source):
     found, shallower = load_what_fits(paths[source], {**TRAINED, "depth": 1})
     assert "24 left over (" in shallower and "0 missing there;" in shallower
     assert not any("_1" in key for key in found["params"] if "blocks" in key)
+
+
+def test_weights_that_ship_have_a_name():
+    config = load_config("lift_small").model.to_dict()
+    found, described = load_run_or_file("small", config)
+    jax.tree.map(np.testing.assert_array_equal, found, load_pretrained("small").variables)
+    assert described.endswith("small.npz")
+    assert "0 missing there; 0 left over" in load_what_fits("small", config)[1]
+    with pytest.raises(InputError, match="config.model.depth is 3, the checkpoint was trained"):
+        load_run_or_file("small", {**config, "depth": 3})
+    with pytest.raises(InputError, match="no"):
+        load_run_or_file("large", config)
+
+
+@pytest.mark.parametrize("description", ["[]", "{}", '{"model": {"name": 3}}', "{"])
+def test_archives_that_do_not_describe_themselves(tmp_path, description):
+    path = tmp_path / "a.npz"
+    np.savez(path, description=np.array(description), **{"params/a": np.zeros(2)})
+    for load in (load_run_or_file, load_what_fits):
+        with pytest.raises(InputError, match=r"a.npz: no archive of weights \("):
+            load(path, TRAINED)
+
+
+def test_an_archive_with_weights_that_are_not_finite(tmp_path):
+    variables = variables_of(TRAINED)
+    variables["params"]["head_1"]["bias"][0] = np.nan
+    path = write_archive(tmp_path / "a.npz", TRAINED, variables)
+    for load in (load_run_or_file, load_what_fits):
+        with pytest.raises(InputError, match="weights that are not finite: head_1/bias"):
+            load(path, TRAINED)
 
 
 def test_heads_have_no_shape_but_are_reported(sources):
@@ -104,7 +148,7 @@ def test_nothing_fits(tmp_path, sources):
         load_what_fits(tmp_path, other)
 
 
-@pytest.mark.parametrize("source", ["run", "file"])
+@pytest.mark.parametrize("source", ["run", "file", "archive"])
 def test_another_model_is_named(sources, source):
     repose = {"name": "repose", "dim_feat": 4, "dim_rep": 4, "depth": 1, "num_heads": 1}
     with pytest.raises(InputError, match="config is repose, checkpoint is mixste: "):

@@ -7,8 +7,8 @@ from jrepose import metrics
 from jrepose.data.simulation.capture import capture
 from jrepose.data.simulation.layouts import in_layout
 from jrepose.data.simulation.procedural import generate_motion
+from jrepose.interop.archives import FOLDER
 from jrepose.motion.lifter import Lifter
-from jrepose.motion.pretrained import FOLDER
 from jrepose.skeleton import BODY_25, COCO_17
 
 

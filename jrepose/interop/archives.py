@@ -1,0 +1,52 @@
+"""Archives of weights, NPZ with a description, that `jrepose.Lifter.save` writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import zipfile
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import unflatten_dict
+
+from jrepose.errors import InputError
+from jrepose.restricted_pickle import read_npz
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "weights"
+"""Those that come with jrepose."""
+
+
+def find_archive(spec: str | os.PathLike[str]) -> pathlib.Path | None:
+    """The archive of that path, or the one of that name that comes with jrepose; None: neither."""
+    path = pathlib.Path(spec)
+    if not path.exists():
+        named = FOLDER / f"{spec}.npz"
+        return named if named.parent == FOLDER and named.is_file() else None
+    if not zipfile.is_zipfile(path):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return path if "description.npy" in archive.namelist() else None
+    except zipfile.BadZipFile:  # whoever reads it says more
+        return None
+
+
+def read_archive(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What an archive says of its weights, `model` among it, and the variables in float32.
+
+    Raises:
+        InputError: damaged, or something else.
+    """
+    content = read_npz(path)
+    try:
+        described = json.loads(str(content.pop("description")))
+        if not isinstance(described["model"]["name"], str):
+            raise TypeError("model's name is no text")
+        arrays = {
+            tuple(name.split("/")): np.asarray(value, np.float32) for name, value in content.items()
+        }
+        return described, unflatten_dict(arrays)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: no archive of weights ({error})") from None

@@ -4,7 +4,7 @@
     jrepose evaluate --config lift_small --checkpoint runs/lift_small --config.data.path=FOLDER
 
 Data: FOLDER holds clips of the CMU Graphics Lab Motion Capture Database (docs/mocap.md), the
-subjects below; made-up people join them.  Each clip is performed five times, by other bodies that
+subjects below; made-up people join them.  Each clip is performed eight times, by other bodies that
 hold their limbs otherwise, filmed by random cameras, and detected by a simulated detector of
 COCO's, OpenPose's, Halpe's, MPII's or Human3.6M's joints, whose keypoints come to the network as
 `jrepose.Lifter` would bring them.
@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
     config.data.path = "data/mocap"
     config.data.frame_rate = 20.0
     config.data.procedural_people = 4
-    config.data.copies = 5
+    config.data.copies = 8
     config.data.body_spread = 0.06
     config.data.limb_spread_deg = 15.0
     config.data.scaling = "person"
@@ -45,6 +45,7 @@ def get_config() -> ConfigDict:
     config.data.rig.in_view = 0.97
     detector = config.data.detector
     detector.layouts = "coco_17 coco_17 body_25 halpe_26 body_25b blazepose_33 mpii_16 human36m_17"
+    detector.offset_mm = 30.0
     detector.face_missing_share = 0.5
     detector.confidence_exponents = (0.4, 2.0)
     detector.no_confidence_share = 0.15
@@ -52,14 +53,14 @@ def get_config() -> ConfigDict:
     detector.occluded_missing_share = 0.15
     detector.swap_share = 0.005
     config.clip.frames = 27  # 1.35 seconds
-    config.clip.stride = 27
+    config.clip.stride = 20
     config.clip.evaluation_stride = 27
     config.model.update(dim_feat=64, dim_rep=64, depth=2, num_heads=4, mlp_ratio=2, maxlen=27)
     config.objective.weights = objective_weights(mpjpe=1, velocity=1)
-    config.training.epochs = 2
+    config.training.epochs = 1
     config.training.batch_size = 8
-    config.training.optimizer.name = "adam"
-    config.training.learning_rate = 1.2e-3
+    config.training.optimizer.name = "muon"
+    config.training.learning_rate = 1.5e-3
     config.training.schedule.name = "cosine"
     config.training.schedule.warmup_epochs = 0.02
     config.training.weight_decay = 0.0

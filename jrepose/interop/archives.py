@@ -24,7 +24,7 @@ def find_archive(spec: str | os.PathLike[str]) -> pathlib.Path | None:
     if not path.exists():
         named = FOLDER / f"{spec}.npz"
         return named if named.parent == FOLDER and named.is_file() else None
-    if not zipfile.is_zipfile(path):
+    if not path.is_file() or not zipfile.is_zipfile(path):  # a pipe would be waited for
         return None
     try:
         with zipfile.ZipFile(path) as archive:

@@ -53,9 +53,8 @@ def load_run_or_file(
     name = hyperparameters.pop("name")
     if (archive := find_archive(path)) is not None:
         described, variables = read_archive(archive)
-        _check_same(model, described["model"], archive)
-        _check_finite(flatten_dict(variables), archive)
-        return variables, f"archive of weights: {archive}"
+        found = _checked(variables, model, described["model"], archive)
+        return found, f"archive of weights: {archive}"
     if (found := _torch_file(path)) is not None:
         weights, noted = found
         if other := another_model(name, weights):
@@ -114,9 +113,7 @@ def variables_of(checkpoint: checkpoints.Checkpoint, model: Mapping[str, Any]) -
     Raises:
         InputError: weights of another model, or weights that are not finite.
     """
-    _check_same(model, checkpoint.config["model"], checkpoint.path)
-    _check_finite(flatten_dict(checkpoint.variables), checkpoint.path)
-    return checkpoint.variables
+    return _checked(checkpoint.variables, model, checkpoint.config["model"], checkpoint.path)
 
 
 def load_what_fits(
@@ -199,6 +196,18 @@ def _torch_file(
     if not path.exists() or path.is_dir():
         return None
     return read_state_dict(path, entry), read_model(path)
+
+
+def _checked(
+    variables: dict[str, Any],
+    model: Mapping[str, Any],
+    stored: Mapping[str, Any],
+    path: pathlib.Path,
+) -> dict[str, Any]:
+    """Variables that say which network's they are, if they are a model's and finite."""
+    _check_same(model, stored, path)
+    _check_finite(flatten_dict(variables), path)
+    return variables
 
 
 def _check_same(model: Mapping[str, Any], stored: Mapping[str, Any], path: pathlib.Path) -> None:

@@ -318,7 +318,7 @@ def _assembled(split: str, views: Sequence[_View], where: str, seen: bool = Fals
     for view in views:
         width, height = image_size(view.sequence)
         stop = start + len(view.valid)
-        intrinsics = tuple(camera_of(view.sequence).intrinsics_screen.tolist())
+        camera = camera_of(view.sequence) if seen else None
         videos.append(
             Video(
                 name=f"{view.sequence}/camera_{view.camera}" if split == "train" else view.sequence,
@@ -330,7 +330,7 @@ def _assembled(split: str, views: Sequence[_View], where: str, seen: bool = Fals
                 frame_rate=view.frame_rate,
                 start=start,
                 stop=stop,
-                intrinsics=intrinsics if seen else None,
+                intrinsics=None if camera is None else tuple(camera.intrinsics_screen.tolist()),
             )
         )
         start = stop

@@ -55,6 +55,7 @@ _ATTENDED = (  # dtype, head size, tokens
     ("bfloat16", 32, 17), ("bfloat16", 32, 243), ("bfloat16", 64, 17), ("bfloat16", 64, 243),
     ("bfloat16", 32, 81), ("float32", 32, 17), ("float32", 32, 243),
 )  # fmt: skip
+_NO_TIME, _NO_MEMORY = "time ran out", "out of memory"
 _MATMUL = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
 
 
@@ -104,16 +105,18 @@ class Run:
             lines.write(json.dumps({**asdict(case), **measured}) + "\n")
         write_report(self.out)
 
-    def attempt(self, case: Case, measure: Callable[[], dict[str, Any]]) -> None:
-        """Measures, unless time has run out; a failure is a result."""
+    def attempt(self, case: Case, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Measures, unless time has run out, and records it; a failure is a result."""
         if time.time() > self.until:
-            return self.record(case, failed="time ran out")
-        try:
-            measured = measure()
-        except Exception as error:  # one case must not take the others with it
-            text = " ".join(f"{type(error).__name__}: {error}".split())
-            measured = {"failed": "out of memory" if _is_memory(text) else text[:200]}
+            measured = {"failed": _NO_TIME}
+        else:
+            try:
+                measured = measure()
+            except Exception as error:  # one case must not take the others with it
+                text = " ".join(f"{type(error).__name__}: {error}".split())
+                measured = {"failed": _NO_MEMORY if _is_memory(text) else text[:200]}
         self.record(case, **measured)
+        return measured
 
     def seconds(self, run: Callable[[], Any], wait: Callable[[Any], Any]) -> float:
         """Median seconds of a call, of several that are waited for together."""
@@ -247,18 +250,23 @@ def measure_networks(groups: list[list[Case]], run: Run) -> None:
             if case.batch == 0:
                 run.record(case, failed="no larger batch is known to fit")
             elif time.time() > run.until:
-                run.record(case, failed="time ran out")
+                run.record(case, failed=_NO_TIME)
             else:
                 ready.append((case, _tried(prepare, case, run)))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             programs = list(pool.map(_compiled, [prepared for _, prepared in ready]))
+        smaller = []
         for (case, prepared), program in zip(ready, programs, strict=True):
-            run.attempt(
+            measured = run.attempt(
                 case,
                 functools.partial(
                     _measure_program, case, prepared, program, run, needed, timed=len(ready) == 1
                 ),
             )
+            if measured.get("failed") == _NO_MEMORY and case.batch > 2 * _CLIPS:
+                smaller.append(replace(case, batch=case.batch // 2))
+        if smaller:
+            measure_networks([smaller], run)
 
 
 def _measure_program(case, prepared, program, run, needed, *, timed: bool) -> dict[str, Any]:
@@ -683,7 +691,7 @@ def _start(parts: list[str], until: float, out: pathlib.Path, arguments: Any) ->
     if time.time() >= until:
         run = Run(out, until, arguments.smoke, arguments.torch_root)
         for part in parts:
-            run.record(Case(part, "–", "–", "–"), failed="time ran out")
+            run.record(Case(part, "–", "–", "–"), failed=_NO_TIME)
         return 0
     command = [sys.executable, __file__, "--out", str(out), "--parts", ",".join(parts),
                "--worker", str(until)]  # fmt: skip

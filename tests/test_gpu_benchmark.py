@@ -5,6 +5,8 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
+from dataclasses import replace
 
 import pytest
 
@@ -68,6 +70,26 @@ def test_all_parts(tmp_path):
 def test_what_there_is_no_time_for_is_said(tmp_path):
     report = start(tmp_path, "--parts=losses", "--seconds=0")
     assert {result["failed"] for result in report["results"]} == {"time ran out"}
+
+
+def test_a_batch_that_does_not_fit_after_all_is_halved(tmp_path, monkeypatch):
+    def measure(case, *_, **__):
+        if case.batch > 64:
+            raise RuntimeError("RESOURCE_EXHAUSTED: 80 GiB")
+        return {"ms": 1.0}
+
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import gpu
+
+    monkeypatch.setattr(gpu, "_filled", lambda case, *_: replace(case, batch=case.batch or 256))
+    monkeypatch.setattr(gpu, "prepare", lambda *_: None)
+    monkeypatch.setattr(gpu, "_compiled", lambda _: None)
+    monkeypatch.setattr(gpu, "_measure_program", measure)
+    run = gpu.Run(tmp_path, time.time() + 60, smoke=False, torch_root=None)
+    gpu.measure_networks([[gpu.Case("repose", "repose", "step", "bfloat16", 0)]], run)
+    results = json.loads((tmp_path / "gpu.json").read_text())["results"]
+    assert [result["batch"] for result in results] == [256, 128, 64]
+    assert [result.get("failed") for result in results] == ["out of memory"] * 2 + [None]
 
 
 @pytest.mark.parametrize("given, said", [(["--parts=all"], "unknown part 'all'")])

@@ -100,6 +100,7 @@ def default_config(benchmark: str | None = None, **data: Any) -> ConfigDict:
     config.data.body_spread = 0.0
     config.data.limb_spread_deg = 0.0
     config.data.seed = 0  # cameras, detector noise, procedural motion
+    config.data.processes = 1  # procedural, mocap: that film the motion; the data is the same
     # Whose depth a label's z is relative to: this frame's root (LCN's script) or the root in
     # the video's first frame, which keeps the trajectory.
     config.data.depth_reference = "frame_root"

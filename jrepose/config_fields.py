@@ -98,6 +98,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "data.body_spread": Range(0, 0.3),
         "data.limb_spread_deg": Range(0, 60),
         "data.subset": Range(0, 1, above=True),
+        "data.processes": Range(1, 1024),
         "data.resident_bytes": _NOT_NEGATIVE,
         "data.rig.in_view": Range(0, 1, above=True),
         "data.rig.margin_px": _NOT_NEGATIVE,

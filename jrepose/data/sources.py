@@ -352,6 +352,7 @@ def _film(data: ConfigDict, splits: Sequence[str]) -> dict[str, PoseDataset]:
             detector=data.detector.to_dict(),
             depth_reference=data.depth_reference,
             seed=data.seed,
+            processes=data.processes,
         )
         for split, recordings in _recordings(data, splits).items()
     }

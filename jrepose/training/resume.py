@@ -30,6 +30,7 @@ FREE_FIELDS = (
     "data.images.processes",
     "data.images.workers",
     "data.path",
+    "data.processes",
     "data.resident_bytes",
     "data.split.test",
     "detection.sigmas",
@@ -47,7 +48,7 @@ _SCORING_FIELDS = (
 # Each process may have its own copy of the data.
 _LOCAL_FIELDS = (
     "data.cache", "data.heatmaps", "data.images.processes", "data.images.workers", "data.path",
-    "data.resident_bytes",
+    "data.processes", "data.resident_bytes",
 )  # fmt: skip
 
 # What a run writes, and evaluations of it.

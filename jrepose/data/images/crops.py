@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing
 import os
-import signal
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from jrepose.camera import square_crop
+from jrepose.workers import process_pool
 
 
 def clean_boxes(
@@ -219,11 +217,7 @@ def _threads(number: int) -> Executor:
 
 @functools.lru_cache(maxsize=4)
 def _processes(source: Crops) -> Executor:
-    # Not forked: JAX has threads.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(
-        source.workers.number, context, initializer=_begin, initargs=(source,)
-    )
+    return process_pool(source.workers.number, _begin, source)
 
 
 _source: Crops | None = None  # in a worker process: what it makes crops from
@@ -232,13 +226,3 @@ _source: Crops | None = None  # in a worker process: what it makes crops from
 def _begin(source: Crops) -> None:
     global _source
     _source = source
-    # Ctrl-C is the run's, which saves and stops; who loses it, by kill -9 too, ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(
-        target=_end_with, args=(multiprocessing.parent_process(),), daemon=True
-    ).start()
-
-
-def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()
-    os._exit(1)

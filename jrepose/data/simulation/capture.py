@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,10 @@ from jrepose.data.simulation.layouts import through_layout
 from jrepose.data.simulation.occlusion import self_occlusion
 from jrepose.data.simulation.rig import RigConfig, place_cameras
 from jrepose.errors import InputError
+from jrepose.workers import process_pool
+
+Filmed = list[tuple[Camera, dict[str, np.ndarray]]]
+"""What each camera saw of a recording: a dataset's arrays."""
 
 
 def capture(
@@ -25,6 +30,7 @@ def capture(
     detector: DetectorConfig | Mapping[str, Any] | None = None,
     depth_reference: str = "frame_root",
     seed: int = 0,
+    processes: int = 1,
 ) -> PoseDataset:
     """The dataset that cameras around each recording would have given.
 
@@ -38,6 +44,8 @@ def capture(
         detector: the 2D detector; likewise a `DetectorConfig`.
         depth_reference: origin of the labels' depth, see `jrepose.data.labels.image_labels`.
         seed: of everything random.
+        processes: that film at the same time, beside this one if there are several
+            (`jrepose.workers.process_pool`); the dataset is the same.
 
     Raises:
         InputError: nothing to capture, names repeat, skeletons differ, positions that are
@@ -52,9 +60,11 @@ def capture(
     columns: dict[str, list[np.ndarray]] = {}
     videos: list[Video] = []
     start = 0
-    for recording in recordings:
-        for camera in place_cameras(recording, rig, seed):
-            arrays = _film(recording, camera, detector, depth_reference, seed)
+    film = functools.partial(
+        _film_recording, rig=rig, detector=detector, depth_reference=depth_reference, seed=seed
+    )
+    for recording, filmed in zip(recordings, _each(film, recordings, processes), strict=True):
+        for camera, arrays in filmed:
             for name, array in arrays.items():
                 columns.setdefault(name, []).append(array)
             videos.append(
@@ -77,6 +87,35 @@ def capture(
         videos=tuple(videos),
         skeleton=recordings[0].skeleton,
     )
+
+
+def _each(
+    film: functools.partial[Filmed], recordings: list[Recording], processes: int
+) -> Iterator[Filmed]:
+    processes = min(processes, len(recordings))
+    if processes <= 1:
+        yield from map(film, recordings)
+        return
+    pool = process_pool(processes)
+    try:
+        # Several at once, as a short recording costs less than to send it; long ones differ.
+        yield from pool.map(film, recordings, chunksize=1 + len(recordings) // (16 * processes))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _film_recording(
+    recording: Recording,
+    *,
+    rig: RigConfig,
+    detector: DetectorConfig,
+    depth_reference: str,
+    seed: int,
+) -> Filmed:
+    return [
+        (camera, _film(recording, camera, detector, depth_reference, seed))
+        for camera in place_cameras(recording, rig, seed)
+    ]
 
 
 def _film(

@@ -44,6 +44,11 @@ def test_videos_are_recordings_times_cameras(recordings, dataset):
     assert video.frames == recording.frames
 
 
+def test_processes_film_the_same(recordings, dataset):
+    shared = capture(recordings, seed=5, processes=2)
+    assert shared.fingerprint() == dataset.fingerprint()
+
+
 def test_camera_poses_are_the_world_poses_seen_from_the_rig(recordings, dataset):
     for k, recording in enumerate(recordings):
         for c, camera in enumerate(place_cameras(recording, RigConfig(), 5)):

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int
-from scipy.stats import spearmanr
 
 from jrepose.evaluation.protocol import FrameErrors
 
@@ -126,6 +125,8 @@ def calibration(
         return None
     bins = np.array_split(np.argsort(expected, kind="stable"), _BINS)
     of_bins = [np.array([_rms(values[chosen]) for chosen in bins]) for values in (expected, found)]
+    from scipy.stats import spearmanr  # takes half a second, which most runs need not wait
+
     varies = np.ptp(expected) > 0 and np.ptp(found) > 0
     with np.errstate(divide="ignore"):
         return Calibration(

@@ -16,7 +16,7 @@ from absl import flags
 
 from jrepose import peers
 from jrepose.errors import InputError
-from jrepose.host_memory import reuse_freed_memory
+from jrepose.host_memory import collect_garbage_less_often, reuse_freed_memory
 from jrepose.interrupts import STATUS
 
 _WIDTH = 96
@@ -30,6 +30,7 @@ def run(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", force=True)
     logging.getLogger("jrepose").setLevel(logging.INFO)
     reuse_freed_memory()
+    collect_garbage_less_often()
     try:
         status = command(argv)
         sys.stdout.flush()

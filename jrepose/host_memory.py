@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib.util
 import os
 import pathlib
@@ -36,6 +37,16 @@ def reuse_freed_memory() -> bool:
         _M_TRIM_THRESHOLD: -1,  # never
     }
     return all([mallopt(name, value) == 1 for name, value in settings.items()])
+
+
+def collect_garbage_less_often() -> None:
+    """Makes Python look for circular garbage every 10,000 objects, not every 700.
+
+    To trace a network makes hundreds of thousands, nearly all of which stay: looking through them
+    is a tenth of the time until its first step.
+    """
+    youngest, *older = gc.get_threshold()
+    gc.set_threshold(max(youngest, 10_000), *older)
 
 
 def _gpu_computes() -> bool:

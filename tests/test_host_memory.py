@@ -81,3 +81,12 @@ def test_the_c_library_is_left_alone_where_a_gpu_computes(
     assert host_memory._gpu_computes() == theirs
     if theirs:
         assert not host_memory.reuse_freed_memory()
+
+
+def test_garbage_is_collected_less_often_but_no_more_often_than_before(monkeypatch):
+    asked = []
+    monkeypatch.setattr(host_memory.gc, "set_threshold", lambda *given: asked.append(given))
+    for before in ((700, 10, 5), (50_000, 20, 100)):
+        monkeypatch.setattr(host_memory.gc, "get_threshold", lambda before=before: before)
+        host_memory.collect_garbage_less_often()
+    assert asked == [(10_000, 10, 5), (50_000, 20, 100)]

@@ -123,7 +123,7 @@ def plot_error_distribution(result: EvaluationResult, dataset: PoseDataset, path
         _draw_poses_by_error(left, poses, weight, result.spread)
         for label, colour, errors in groups:
             bins, label = np.linspace(0, limit, 61), f"{label} (median {np.median(errors):.0f} mm)"
-            middle.hist(errors, bins, density=True, color=colour, alpha=0.22)
+            middle.hist(errors, bins, density=True, color=colour, histtype="stepfilled", alpha=0.22)
             middle.hist(errors, bins, density=True, color=colour, histtype="step", label=label)
             positions = np.linspace(0, limit, 301)
             below = np.searchsorted(np.sort(errors), positions, side="right") / len(errors)
@@ -145,7 +145,7 @@ def _draw_poses_by_error(axes, poses: np.ndarray, weight: np.ndarray, spread: Sc
     longest = float(np.percentile(poses, 99.5)) if len(poses) else 0.0
     bins = np.arange(0.0, max(60.0, longest) + 5.0, 5.0)
     share = 100.0 * weight / max(weight.sum(), 1)
-    axes.hist(poses, bins, weights=share, color=BLUE, alpha=0.22)
+    axes.hist(poses, bins, weights=share, color=BLUE, histtype="stepfilled", alpha=0.22)
     axes.hist(poses, bins, weights=share, color=BLUE, histtype="step")
     for mark, side, name in (
         (POSES_BELOW_MM, "right", f"poses_below_{POSES_BELOW_MM}_mm"),

@@ -125,7 +125,7 @@ def calibration(
         return None
     bins = np.array_split(np.argsort(expected, kind="stable"), _BINS)
     of_bins = [np.array([_rms(values[chosen]) for chosen in bins]) for values in (expected, found)]
-    from scipy.stats import spearmanr  # takes half a second, which most runs need not wait
+    from scipy.stats import spearmanr  # not imported where no hypothesis is scored: it is slow
 
     varies = np.ptp(expected) > 0 and np.ptp(found) > 0
     with np.errstate(divide="ignore"):

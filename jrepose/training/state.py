@@ -10,6 +10,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from flax.core.partial_eval import lazy_init
 from jaxtyping import PyTree
 
 from jrepose.checkpoints import predicting_variables
@@ -49,8 +50,10 @@ def create_variables(task: Trainable, batch: Batch, *, seed: int) -> dict[str, A
         batch: one clip in the shapes of the task's columns.
         seed: of the parameters.
     """
-    # Compiled as a whole: built leaf by leaf, every shape would be a program of its own.
-    return jax.device_get(jax.jit(task.init)(jax.random.fold_in(jax.random.key(seed), 0), batch))
+    # Compiled as a whole, XLA takes a minute over the generators of a thousand variables.
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), batch)
+    key = jax.random.fold_in(jax.random.key(seed), 0)
+    return jax.device_get(lazy_init(task.init)(key, shapes))
 
 
 def create_state(

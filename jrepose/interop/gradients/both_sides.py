@@ -297,8 +297,8 @@ def _variables(
     model = models.create(name, **hyperparameters)
     # As training begins.
     key = jax.random.fold_in(jax.random.key(config.seed), 0)
-    clip = jnp.zeros((1, *model.input_shape), jnp.float32)
-    return jax.device_get(jax.jit(model.init)(key, clip)), f"random, seed {config.seed}"
+    clip = jax.ShapeDtypeStruct((1, *model.input_shape), jnp.float32)
+    return jax.device_get(model.lazy_init(key, clip)), f"random, seed {config.seed}"
 
 
 def _steps(options: Options, config: ConfigDict, size: int) -> int:

@@ -125,10 +125,11 @@ def measure(model: nn.Module, clip_shape: tuple[int, int, int]) -> Complexity:
         InputError: the model does not take such clips.
     """
     clip = jax.ShapeDtypeStruct((1, *clip_shape), jnp.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), clip)
     # Of programs for several platforms, all would count.
     with functional.for_any_platform():
-        traced, outputs = jax.make_jaxpr(model.apply, return_shape=True)(variables, clip)
+        traced, (outputs, variables) = jax.make_jaxpr(model.init_with_output, return_shape=True)(
+            jax.random.key(0), clip
+        )
     macs = {"linear": 0, "attention": 0}
     for kind, count in _products(traced.jaxpr):
         macs[kind] += count
@@ -180,7 +181,8 @@ def clips_per_second(
         seconds: how long to measure, at least one batch.
     """
     clips = jnp.zeros((batch, *clip_shape), jnp.float32)
-    variables = jax.jit(model.init)(jax.random.key(0), clips[:1])
+    shape = jax.ShapeDtypeStruct((1, *clip_shape), jnp.float32)
+    variables = model.lazy_init(jax.random.key(0), shape)
     apply = jax.jit(model.apply)
     apply(variables, clips).block_until_ready()
     batches, start = 0, time.perf_counter()

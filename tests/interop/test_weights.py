@@ -102,8 +102,8 @@ def test_weights_that_ship_have_a_name():
     assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {"float32"}
     assert described.endswith("small.npz")
     assert "0 missing there; 0 left over" in load_what_fits("small", config)[1]
-    with pytest.raises(InputError, match="config.model.depth is 3, the checkpoint was trained"):
-        load_run_or_file("small", {**config, "depth": 3})
+    with pytest.raises(InputError, match="config.model.depth is 2, the checkpoint was trained"):
+        load_run_or_file("small", {**config, "depth": 2})
     with pytest.raises(InputError, match="no"):
         load_run_or_file("large", config)
 

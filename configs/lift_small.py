@@ -23,7 +23,6 @@ from ml_collections import ConfigDict
 from jrepose.config import default_config, objective_weights
 from jrepose.errors import InputError
 
-
 VARIANTS = ("cpu",)
 
 

@@ -272,7 +272,9 @@ class _Watch:
                 else:
                     continue
             self.tell({"left": line})
-            if not self._ending:
+            with self._lock:  # neighbours that end for one reason are heard at the same time
+                first, self._ending = not self._ending, True
+            if first:
                 print(f"{sys.argv[0]}: error: {line}{_HINT}", file=sys.stderr, flush=True)
                 _end(STATUS)
             return

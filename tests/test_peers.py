@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -81,6 +82,21 @@ def test_the_death_of_one_ends_all(start, victim, number, said):
             assert status == 2
             assert f"error: process {victim} {said}" in err and err.count("\n") == 1
             assert "the same command on all processes continues the run" in err
+
+
+def test_two_who_end_together_are_one_line(monkeypatch, capsys):
+    ends, neighbours = [], {}
+    monkeypatch.setattr(peers, "_end", ends.append)
+    for process in (1, 2):
+        with socket.create_server(("localhost", 0)) as server:
+            far = peers._Connection(socket.create_connection(server.getsockname()))
+            neighbours[process] = peers._Connection(server.accept()[0])
+        far.send({"left": "process 1: bad file"})
+    before = set(threading.enumerate())
+    peers._Watch(neighbours, 0)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=1)
+    assert ends == [2] and capsys.readouterr().err.count("process 1: bad file") == 1
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,20 @@ def golden(shared_dir):
     return load
 
 
+# Linux gives a process 65,530 parts of memory.  Every compiled program takes some, and with none
+# left the compiler ends the process.
+_MOST_PARTS = 20_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def old_programs_are_forgotten():
+    """Before the next file, where there are many."""
+    yield
+    parts = pathlib.Path("/proc/self/maps")
+    if parts.exists() and parts.read_bytes().count(b"\n") > _MOST_PARTS:
+        jax.clear_caches()
+
+
 @pytest.fixture
 def numpy_ranks():
     """Arrays of fewer axes meet others as in NumPy, in textbook formulas and for its namesakes."""

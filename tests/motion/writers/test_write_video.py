@@ -41,6 +41,19 @@ def test_gif_leaves_frames_out(tmp_path):
     assert frames[0].shape[:2] == (480, 480)
 
 
+def test_nobody_leaves_the_picture(tmp_path):
+    walk = dataclasses.replace(
+        person("walking", seconds=0.3), keypoints=None, keypoint_skeleton=None
+    )
+    way = np.linspace(-2, 2, len(walk.poses_m))[:, None, None]
+    for slant in ([1, 1, 0], [1, -1, 0]):
+        motion = dataclasses.replace(walk, poses_m=walk.poses_m + way * slant)
+        frames = np.stack(imageio.mimread(motion.save(tmp_path / "a.gif")))[..., :3]
+        # The ground is light grey.
+        assert min(frames[:, :, [0, -1]].min(), frames[:, [0, -1]].min()) > 0xE0
+        assert frames.min() < 0x80
+
+
 def test_what_is_missing_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(MissingExtra, match=r"needs imageio with imageio-ffmpeg.*\.\[video\]"):

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "jrepose"
 FLOORS = {
     "errors": 0, "skeleton": 0, "skeleton_conversion": 0, "camera": 0, "host_memory": 0,
     "precision": 0, "files": 0, "progress": 0, "interrupts": 0, "peers": 0, "disk": 0, "frames": 0,
+    "workers": 0,
     "metrics": 1, "hypotheses": 1, "keypoint_metrics": 1, "restricted_pickle": 1, "command": 1,
     "config_fields": 1, "drawing": 1,
     "models": 2, "losses": 2, "diffusion": 2, "parallel": 2, "config_files": 2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def capture(
 
     Raises:
         InputError: nothing to capture, names repeat, skeletons differ, positions that are
-            not finite, or an unknown or impossible setting.
+            not finite, an unknown or impossible setting, or a process that has died.
     """
     rig = _settings(RigConfig, rig)
     detector = _settings(DetectorConfig, detector)
@@ -98,8 +99,13 @@ def _each(
         return
     pool = process_pool(processes)
     try:
-        # Several at once, as a short recording costs less than to send it; long ones differ.
-        yield from pool.map(film, recordings, chunksize=1 + len(recordings) // (16 * processes))
+        # Few at once: who interrupts waits for those that have begun.
+        yield from pool.map(film, recordings, chunksize=2)
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"capture: one of {processes} processes has died, perhaps for want of memory; fewer "
+            "take less"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,6 +1,7 @@
 """Filming recordings: labels, round trips, determinism."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from ml_collections import ConfigDict
 
 from jrepose.camera import Camera, project_to_2d
 from jrepose.data.labels import image_labels
+from jrepose.data.simulation import capture as filming
 from jrepose.data.simulation.capture import capture
 from jrepose.data.simulation.detector import DetectorConfig
 from jrepose.data.simulation.procedural import generate_motion
@@ -47,6 +49,16 @@ def test_videos_are_recordings_times_cameras(recordings, dataset):
 def test_processes_film_the_same(recordings, dataset):
     shared = capture(recordings, seed=5, processes=2)
     assert shared.fingerprint() == dataset.fingerprint()
+
+
+def die(recording, **_):
+    os._exit(1)
+
+
+def test_a_process_that_dies_is_one_line(recordings, monkeypatch):
+    monkeypatch.setattr(filming, "_film_recording", die)
+    with pytest.raises(InputError, match="one of 2 processes has died"):
+        capture(recordings, processes=2)
 
 
 def test_camera_poses_are_the_world_poses_seen_from_the_rig(recordings, dataset):

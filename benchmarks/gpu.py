@@ -55,6 +55,7 @@ _ATTENDED = (  # dtype, head size, tokens
     ("bfloat16", 32, 17), ("bfloat16", 32, 243), ("bfloat16", 64, 17), ("bfloat16", 64, 243),
     ("bfloat16", 32, 81), ("float32", 32, 17), ("float32", 32, 243),
 )  # fmt: skip
+_PASSES = ("step", "forward")
 _NO_TIME, _NO_MEMORY = "time ran out", "out of memory"
 _MATMUL = {"float32": "float32", "tf32": "tensorfloat32", "bfloat16": "default"}
 
@@ -149,16 +150,15 @@ def networks(part: str, models: Iterable[str], smoke: bool) -> list[list[Case]]:
         cases = [
             Case(part, "repose", what, kind, side=side)
             for side in ways
-            for what in ("step", "forward")
+            for what in _PASSES
             for kind in (kinds if side == "eager" else kinds[:1])
         ]
         return [[replace(case, batch=4) for case in cases[::3]] if smoke else cases]
     if part == "others":
         names = [name for name in models if name not in ("repose", "mixste")]
         names = ["videopose3d"] if smoke else names
-        return [
-            [Case(part, name, what, "bfloat16") for what in ("step", "forward")] for name in names
-        ]
+        cases = [Case(part, name, what, "bfloat16") for name in names for what in _PASSES]
+        return [cases[k : k + _AT_ONCE] for k in range(0, len(cases), _AT_ONCE)]
     first = [Case(part, part, "step", "bfloat16", alone=True)]
     forward = [Case(part, part, "forward", "bfloat16", batch) for batch in (_CLIPS, 1)]
     # Before the others: JAX's allocator keeps what they took, in pieces.

@@ -3,9 +3,9 @@
     jrepose train --config lift_small --workdir runs/lift_small --config.data.path=FOLDER
     jrepose evaluate --config lift_small --checkpoint runs/lift_small --config.data.path=FOLDER
 
-For a GPU: forty performances of each clip take 6.3 GiB of its memory, and are filmed in a minute by
-`--config.data.processes=15`, in six by one process.  `lift_small.py:cpu` is a quarter as costly and
-has eight of them, an hour for one core.
+For a GPU: forty performances of each clip take 6.3 GiB of its memory, and are filmed in about a
+minute by `--config.data.processes=15`, in about six by one process.  `lift_small.py:cpu` is a
+quarter as costly and has eight of them, about an hour for one core.
 
 Data: FOLDER holds clips of the CMU Graphics Lab Motion Capture Database (docs/mocap.md), the
 subjects below; made-up people join them.  Each clip is performed forty times, by other bodies that
@@ -81,5 +81,5 @@ def get_config(variant: str = "") -> ConfigDict:
         config.training.batch_size = 8
         config.training.learning_rate = 1.5e-3
     elif variant:
-        raise InputError(f"lift_small.py has no variant {variant!r}; it has cpu")
+        raise InputError(f"configs/lift_small.py has no variant {variant!r}; it has cpu")
     return config

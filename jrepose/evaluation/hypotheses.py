@@ -117,6 +117,8 @@ def calibration(
     Returns:
         None where there are fewer joints than bins.
     """
+    from scipy.stats import spearmanr  # slow to import, and most runs score no hypotheses
+
     factor = np.sqrt(1 + 1 / len(hypotheses.poses_mm))
     expected = factor * hypotheses.joints["spread"].astype(np.float64)
     counted = counted & np.isfinite(expected) & np.isfinite(error_mm)
@@ -125,8 +127,6 @@ def calibration(
         return None
     bins = np.array_split(np.argsort(expected, kind="stable"), _BINS)
     of_bins = [np.array([_rms(values[chosen]) for chosen in bins]) for values in (expected, found)]
-    from scipy.stats import spearmanr  # not imported where no hypothesis is scored: it is slow
-
     varies = np.ptp(expected) > 0 and np.ptp(found) > 0
     with np.errstate(divide="ignore"):
         return Calibration(

@@ -10,6 +10,12 @@ from jrepose.skeleton import Skeleton, parents_first
 _RIGID = 1e-3
 """Of its length a bone may vary by this and count as constant."""
 
+# Standard deviations, in shares of the body's height, of a bone as it was lifted, along each axis
+# across the line of sight and along it, and of the length that is taken for its true one
+# (`benchmarks/lift_bones.py`, between what two sets of subjects have).
+_ACROSS, _ALONG, _LENGTH = 0.013, 0.026, 0.009
+_HALVINGS = 40  # of the interval in which a factor is looked for
+
 
 def bone_lengths(
     poses: Float[np.ndarray, "*frames joints 3"], skeleton: Skeleton
@@ -25,10 +31,15 @@ def bone_lengths(
         bones = np.linalg.norm(poses[:, child] - poses[:, parent], axis=-1)
         lengths[child] = np.median(bones)
         varies[child] = np.abs(bones - lengths[child]).max() > _RIGID * lengths[child]
-    for pair in zip(skeleton.left, skeleton.right, strict=True):
-        if varies[list(pair)].any():
-            lengths[list(pair)] = lengths[list(pair)].mean()
-    return lengths
+    measured = varies | varies[skeleton.flip_permutation]
+    return np.where(measured, with_equal_sides(lengths, skeleton), lengths)
+
+
+def with_equal_sides(
+    lengths: Float[np.ndarray, " joints"], skeleton: Skeleton
+) -> Float[np.ndarray, " joints"]:
+    """Lengths of which left and right are averaged."""
+    return (lengths + lengths[skeleton.flip_permutation]) / 2
 
 
 def bone_directions(
@@ -70,4 +81,57 @@ def with_constant_bones(
         placed[:, joint] = (
             placed[:, skeleton.parents[joint]] + lengths[joint] * directions[:, joint]
         )
+    return placed.astype(poses.dtype)
+
+
+def with_likely_bones(
+    poses: Float[np.ndarray, "frames joints 3"],
+    skeleton: Skeleton,
+    lengths: Float[np.ndarray, " joints"],
+    *,
+    sight: Float[np.ndarray, "frames 3"],
+    height: float,
+) -> Float[np.ndarray, "frames joints 3"]:
+    """The most likely poses of a body with bones of about these lengths.
+
+    A lifter knows least how far away a joint is.  Each bone b becomes the v that maximises the
+    posterior density, Gaussian about b with a wide spread along the line of sight and a narrow one
+    across it, for a length that is Gaussian about the known one: it turns towards or away from the
+    camera rather than being stretched.  The root stays where it is, and so do poses whose bones
+    have these lengths.
+
+    Args:
+        poses: camera axes, any unit.
+        skeleton: joint order.
+        lengths: of the bone that ends in each joint, in that unit.
+        sight: from the camera to the body, any length.
+        height: of the body, in that unit.
+    """
+    parents, children = np.array(skeleton.limbs).T
+    bones = (poses[:, children] - poses[:, parents]).astype(np.float64) / height
+    known = lengths[children] / height
+    sight = (sight / np.linalg.norm(sight, axis=-1, keepdims=True))[:, None]
+    depth = (bones * sight).sum(-1)
+    side = bones - depth[..., None] * sight
+    width = np.linalg.norm(side, axis=-1)
+
+    def shrunk(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return 1 / (1 + factor * _ACROSS**2), 1 / (1 + factor * _ALONG**2)
+
+    # At the maximum v is b shrunk by a factor m > -1 / along^2, for which
+    # m = (1 - length / |v|) / length_spread^2; its right side falls as m grows.
+    low = np.full(width.shape, -(1 - 1e-9) / _ALONG**2)
+    high = np.full(width.shape, 1 / _LENGTH**2)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        across, along = shrunk(middle)
+        length = np.maximum(np.hypot(across * width, along * depth), 1e-12)
+        above = middle * _LENGTH**2 > 1 - known / length
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    across, along = shrunk((low + high) / 2)
+    bones = side * across[..., None] + (depth * along)[..., None] * sight
+    placed = poses.astype(np.float64)
+    place = {child: bone for child, bone in zip(children, np.moveaxis(bones, 1, 0), strict=True)}
+    for joint in parents_first(skeleton)[1:]:
+        placed[:, joint] = placed[:, skeleton.parents[joint]] + place[joint] * height
     return placed.astype(poses.dtype)

@@ -20,7 +20,7 @@ from jaxtyping import ArrayLike, Float, Float32, Num
 from jrepose.data.scaling import Scale, person_scale
 from jrepose.errors import InputError, listed
 from jrepose.motion import camera_space, smoothing, upright
-from jrepose.motion.bones import with_constant_bones
+from jrepose.motion.bones import bone_lengths, with_constant_bones, with_likely_bones
 from jrepose.motion.inputs import (
     at_rate,
     box_scale,
@@ -464,12 +464,20 @@ class Lifter:
     ) -> np.ndarray:
         """Metres in camera axes."""
         options = {"size": size, "fps": fps, "focal_px": focal_px, "height_m": height_m}
-        if self.pretrained.target_space != "image":
-            return camera_space.from_camera_space(
+        if self.pretrained.target_space == "image":
+            in_pixels = scale.to_pixels(poses)
+            placed = camera_space.from_image_space(in_pixels, self.skeleton, **options)
+        else:
+            placed = camera_space.from_camera_space(
                 poses, self.skeleton, points, certain, self.pretrained.keypoint_skeleton, **options
             )
-        in_pixels = scale.to_pixels(poses)
-        return camera_space.from_image_space(in_pixels, self.skeleton, **options)
+        return with_likely_bones(
+            placed,
+            self.skeleton,
+            bone_lengths(placed, self.skeleton),
+            sight=placed[:, self.skeleton.root],
+            height=height_m,
+        )
 
 
 def _blend(frames: int) -> Float32[np.ndarray, " frames"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 
 from jrepose.data.scaling import Scale
 from jrepose.motion import camera_space, upright
-from jrepose.motion.bones import bone_lengths
+from jrepose.motion.bones import bone_lengths, with_equal_sides, with_likely_bones
 from jrepose.motion.inputs import interpolated, model_rate
 from jrepose.motion.pretrained import Pretrained
 from jrepose.motion.smoothing import OneEuro
@@ -27,12 +27,12 @@ class RunningMean:
     """A mean that forgets: of all values so far, at most of about `window` of them."""
 
     window: float
-    value: float = 0.0
+    value: float | np.ndarray = 0.0
     count: int = 0
 
-    def __call__(self, value: float) -> float:
+    def __call__(self, value: float | np.ndarray) -> float | np.ndarray:
         self.count = min(self.count + 1, max(1, round(self.window)))
-        self.value += (value - self.value) / self.count
+        self.value = self.value + (value - self.value) / self.count
         return self.value
 
 
@@ -79,7 +79,7 @@ class Stream:
         self._certain: deque[np.ndarray] = deque(maxlen=length)
         self._axes = upright.world_axes(upright.up_of_pitch(pitch_deg))
         self._metres = RunningMean(_DEPTH_S * fps)  # logarithm, by pixel; or of the depth
-        self._stature = RunningMean(_BODY_S * fps)
+        self._lengths = RunningMean(_BODY_S * fps)  # of bones
         self._floor = RunningMean(_FLOOR_S * fps)
         self._filter = OneEuro(fps) if smooth else None
         self._waiting = 0  # frames without a pose yet
@@ -137,21 +137,22 @@ class Stream:
             in_pixels = scale.to_pixels(pose)
             shape = camera_space.shape_in_camera(in_pixels, self._size, self._focal)
             total = camera_space.total_length(shape, skeleton)
-            height = self._stature(
-                camera_space.stature(bone_lengths(shape / total, skeleton), skeleton)
-            )
-            metres = self._height / (height * total[0])
+            unit, lengths = self._metres_and_bones(shape / total)
+            metres = unit / total[0]
             root = shape[0, skeleton.root]
             placed = (shape[0] - root) * metres + root * np.exp(self._metres(float(np.log(metres))))
         else:
-            height = camera_space.stature(bone_lengths(pose, skeleton), skeleton)
-            pose = pose * (self._height / max(self._stature(height), 1e-9))
+            unit, lengths = self._metres_and_bones(pose)
+            pose = pose * unit
             place = camera_space.projecting_place(
                 pose, skeleton, pixels[None], certain[None], self._pretrained.keypoint_skeleton,
                 size=self._size, focal_px=self._focal,
             )[0]  # fmt: skip
             depth = np.exp(self._metres(float(np.log(place[2]))))
             placed = pose[0] + place / place[2] * depth
+        (placed,) = with_likely_bones(
+            placed[None], skeleton, lengths, sight=placed[None, skeleton.root], height=self._height
+        )
         world = placed @ self._axes.T
         if self._filter is not None:
             world = self._filter(world)
@@ -159,3 +160,12 @@ class Stream:
         lowest = world[ankles, 2].min() if ankles else world[:, 2].min()
         floor = self._floor(float(lowest)) - camera_space.ANKLE_SHARE * self._height
         return (world - [0.0, 0.0, floor]).astype(np.float32)
+
+    def _metres_and_bones(
+        self, pose: Float[np.ndarray, "1 joints 3"]
+    ) -> tuple[float, Float[np.ndarray, " joints"]]:
+        """Metres in the pose's unit, and the lengths of the body's bones in metres."""
+        skeleton = self._pretrained.skeleton
+        lengths = self._lengths(with_equal_sides(bone_lengths(pose, skeleton), skeleton))
+        unit = self._height / max(camera_space.stature(lengths, skeleton), 1e-9)
+        return unit, lengths * unit

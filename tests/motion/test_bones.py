@@ -1,8 +1,15 @@
 import numpy as np
 import pytest
 from people import person
+from scipy.optimize import minimize
 
-from jrepose.motion.bones import bone_directions, bone_lengths, with_constant_bones
+from jrepose.motion import bones
+from jrepose.motion.bones import (
+    bone_directions,
+    bone_lengths,
+    with_constant_bones,
+    with_likely_bones,
+)
 from jrepose.skeleton import HUMAN36M_17
 
 LIMBS = np.array(HUMAN36M_17.limbs)
@@ -45,3 +52,57 @@ def test_a_bone_without_length_keeps_its_direction():
     assert np.array_equal(directions[0], directions[1])
     assert np.array_equal(directions[20], directions[19])
     assert np.isfinite(with_constant_bones(poses * 0, HUMAN36M_17)).all()
+
+
+def likely(poses, known, sight):
+    sight = np.broadcast_to(np.asarray(sight, float), (len(poses), 3))
+    return with_likely_bones(poses, HUMAN36M_17, known, sight=sight, height=1.7)
+
+
+def test_bones_that_have_their_lengths_stay():
+    poses = person().poses_m
+    known = bone_lengths(poses, HUMAN36M_17)
+    assert likely(poses, known, (0, 1, 0)) == pytest.approx(poses, abs=1e-5)
+
+
+def test_the_likely_bone_is_the_most_likely_one():
+    random = np.random.default_rng(0)
+    poses = random.normal(scale=0.3, size=(3, 17, 3))
+    known = random.uniform(0.05, 0.6, 17)
+    sight = random.normal(size=3)
+    found = likely(poses, known, sight)
+    ray = sight / np.linalg.norm(sight)
+    for parent, child in LIMBS:
+        for frame in range(len(poses)):
+            bone = poses[frame, child] - poses[frame, parent]
+
+            def unlikely(v, bone=bone, child=child):
+                off, length = v - bone, np.linalg.norm(v)
+                deep = off @ ray
+                return (
+                    (off @ off - deep**2) / bones._ACROSS**2
+                    + deep**2 / bones._ALONG**2
+                    + (length - known[child]) ** 2 / bones._LENGTH**2
+                ) / 1.7**2
+
+            v = found[frame, child] - found[frame, parent]
+            best = minimize(unlikely, v, method="BFGS", options={"gtol": 1e-9}).fun
+            assert unlikely(v) == pytest.approx(best, rel=1e-6)
+
+
+def test_a_depth_that_is_wrong_is_set_right_and_the_picture_stays():
+    poses = person().poses_m.astype(np.float64)
+    known, sight = bone_lengths(poses, HUMAN36M_17), np.array([0.0, 1.0, 0.0])
+    spoilt = poses + np.random.default_rng(0).normal(scale=0.06, size=(60, 17, 1)) * sight
+    spoilt[:, 0] = poses[:, 0]
+    better = likely(spoilt, known, sight)
+    assert np.array_equal(better[:, 0], poses[:, 0])
+    error = np.abs(better - poses).mean((0, 1))
+    assert error[1] < 0.85 * np.abs(spoilt - poses).mean((0, 1))[1]
+    assert max(error[0], error[2]) < 0.01
+
+
+def test_a_bone_without_length_does_not_disturb():
+    poses = person().poses_m * 0
+    known = bone_lengths(person().poses_m, HUMAN36M_17)
+    assert np.isfinite(likely(poses, known, (0, 1, 0))).all()

@@ -11,7 +11,7 @@ order given.  `--smoke` measures all with tiny networks, on any device.
 
 - `repose`, `mixste`, `others`: forward pass and the trainer's step of the registered lifters in
   float32, TF32 and bfloat16, up to the batch that memory holds; time, share of peak (MFU), memory,
-  and seconds to compile, without a cache and from one;
+  and RePOSE's seconds to compile, without a cache and from one;
 - `torch`, `official`: the same of RePOSE in PyTorch;
 - `attention`: each implementation that can run, at the sizes of the lifters;
   `--write-attention-table` makes the fastest of each size what this checkout chooses on such a GPU;
@@ -159,14 +159,16 @@ def networks(part: str, models: Iterable[str], smoke: bool) -> list[list[Case]]:
         names = ["videopose3d"] if smoke else names
         cases = [Case(part, name, what, "bfloat16") for name in names for what in _PASSES]
         return [cases[k : k + _AT_ONCE] for k in range(0, len(cases), _AT_ONCE)]
-    first = [Case(part, part, "step", "bfloat16", alone=True)]
+    first = [Case(part, part, "step", "bfloat16", alone=part == "repose")]
     forward = [Case(part, part, "forward", "bfloat16", batch) for batch in (_CLIPS, 1)]
-    # Before the others: JAX's allocator keeps what they took, in pieces.
+    # Measured before the others: JAX's allocator keeps what they took, in pieces.
     full = [replace(case, batch=0, alone=False) for case in (first[0], forward[0])]
     rest = [Case(part, part, what, kind) for what in ("forward", "step") for kind in kinds[1:]]
     if smoke:
         return [first, rest[1:2], full[:1]] if part == "repose" else [rest[1:2]]
-    return [first, forward, full, rest]
+    if part == "repose":
+        return [first, forward, full + rest]
+    return [first + forward, full + rest]
 
 
 def prepare(case: Case, run: Run) -> tuple[Any, Callable[[Any], Callable[[], Any]], dict[str, Any]]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from jrepose.data.scaling import Scale
 
 _SAME_RATE = 0.02  # relative difference that nobody sees
+_LEAST_WEIGHT = 1e-4  # of a place that is a guess
 
 
 def screen_scale(size: tuple[int, int]) -> Scale:
@@ -48,25 +49,35 @@ def model_rate(fps: float, rates: tuple[float, ...]) -> float:
 
 
 def at_rate(
-    values: Float[np.ndarray, " frames *rest"], fps: float, rate: float
-) -> Float[np.ndarray, " new_frames *rest"]:
-    """Values at times 0, 1/rate, ... up to the last frame's or just beyond it.
+    keypoints: Float[np.ndarray, "frames joints 3"], fps: float, rate: float
+) -> Float[np.ndarray, "new_frames joints 3"]:
+    """Keypoints at times 0, 1/rate, ... up to the last frame's or just beyond it.
 
     Between frames on Catmull-Rom's cubic; where the rate falls to two thirds or less, means over
-    the new period, so that nothing aliases.
+    the new period, so that nothing aliases.  Of places they are weighted by the confidence's
+    square, as a place with half of it is about twice as far off.
+
+    Args:
+        keypoints: x, y, confidence.
+        fps: their frame rate.
+        rate: the new one.
     """
-    if rate == fps or len(values) == 1:
-        return values
+    if rate == fps or len(keypoints) == 1:
+        return keypoints
     ratio = fps / rate
-    count = int(np.ceil((len(values) - 1) / ratio - 1e-9)) + 1
+    count = int(np.ceil((len(keypoints) - 1) / ratio - 1e-9)) + 1
     at = np.arange(count) * ratio
-    if ratio >= 1.5:
-        sums = np.concatenate([np.zeros_like(values[:1]), np.cumsum(values, axis=0)])
-        first = np.clip(np.ceil(at - ratio / 2), 0, len(values) - 1).astype(int)
-        last = np.clip(np.floor(at + ratio / 2), first, len(values) - 1).astype(int)
-        counts = (last + 1 - first).reshape(-1, *[1] * (values.ndim - 1))
-        return (sums[last + 1] - sums[first]) / counts
-    return interpolated(values, at)
+    if ratio < 1.5:
+        return interpolated(keypoints, at)
+    first = np.clip(np.ceil(at - ratio / 2), 0, len(keypoints) - 1).astype(int)
+    last = np.clip(np.floor(at + ratio / 2), first, len(keypoints) - 1).astype(int)
+    confidence = keypoints[..., 2:].astype(np.float64)
+    weights = confidence**2 + _LEAST_WEIGHT
+    summed = np.concatenate([keypoints[..., :2] * weights, weights, confidence], axis=-1)
+    sums = np.concatenate([np.zeros_like(summed[:1]), np.cumsum(summed, axis=0)])
+    total = sums[last + 1] - sums[first]
+    places = total[..., :2] / total[..., 2:3]
+    return np.concatenate([places, total[..., 3:] / (last + 1 - first)[:, None, None]], axis=-1)
 
 
 def interpolated(

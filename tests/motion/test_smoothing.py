@@ -97,13 +97,25 @@ def test_gaps_are_filled():
 @pytest.mark.parametrize(("fps", "rate"), [(30.0, 50.0), (60.0, 50.0), (120.0, 50.0), (50.0, 50.0)])
 def test_rates_there_and_back(fps, rate):
     time = np.arange(100) / fps
-    values = np.sin(2 * np.pi * 1.0 * time)[:, None]
+    values = np.stack([np.sin(2 * np.pi * time), 2 * time, np.full(100, 0.7)], axis=-1)[:, None]
     there = at_rate(values, fps, rate)
-    np.testing.assert_allclose(there[:, 0], np.sin(2 * np.pi * np.arange(len(there)) / rate),
-                               atol=0.05)  # fmt: skip
+    later = np.arange(len(there)) / rate
+    np.testing.assert_allclose(there[:, 0, 0], np.sin(2 * np.pi * later), atol=0.05)
+    np.testing.assert_allclose(there[:-1, 0, 1], 2 * later[:-1], atol=0.02)
+    np.testing.assert_allclose(there[:, 0, 2], 0.7)
     back = interpolated(there, np.arange(100) * (rate / fps))
     assert back.shape == values.shape
     np.testing.assert_allclose(back[2:-2], values[2:-2], atol=0.03)
+
+
+def test_what_is_hardly_sure_hardly_counts_at_a_lower_rate():
+    keypoints = np.tile([1.0, 2.0, 0.8], (60, 2, 1))
+    keypoints[30, 0] = 9.0, 9.0, 0.05
+    keypoints[31:35, 1] = 5.0, 5.0, 0.0  # filled
+    there = at_rate(keypoints, 60.0, 20.0)
+    np.testing.assert_allclose(there[10, 0], [1.0, 2.0, (0.8 + 0.05 + 0.8) / 3], atol=0.02)
+    np.testing.assert_allclose(there[[10, 12], 1, :2], [[1.0, 2.0]] * 2, atol=0.01)
+    np.testing.assert_allclose(there[11, 1], [5.0, 5.0, 0.0], atol=1e-9)
 
 
 def test_the_rate_of_the_model():

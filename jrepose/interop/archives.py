@@ -6,12 +6,15 @@ import json
 import os
 import pathlib
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from jrepose.errors import InputError
+from jrepose import models
+from jrepose.errors import InputError, listed
+from jrepose.interop.state_dicts import variable_shapes
 from jrepose.restricted_pickle import read_npz
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / "weights"
@@ -37,7 +40,7 @@ def read_archive(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """What an archive says of its weights, `model` among it, and the variables in float32.
 
     Raises:
-        InputError: damaged, or something else.
+        InputError: damaged, something else, or not the arrays that its network has.
     """
     content = read_npz(path)
     try:
@@ -47,6 +50,27 @@ def read_archive(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays = {
             tuple(name.split("/")): np.asarray(value, np.float32) for name, value in content.items()
         }
+        _check(described["model"], arrays)
         return described, unflatten_dict(arrays)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: no archive of weights ({error})") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _check(model: Mapping[str, Any], arrays: Mapping[tuple[str, ...], np.ndarray]) -> None:
+    """Refuses arrays that are not those of the network; one of another version is not known."""
+    if model["name"] not in models.MODELS:
+        return
+    wanted = variable_shapes(models.create(**model))
+    for what, names in (
+        ("missing", wanted.keys() - arrays.keys()),
+        (
+            "of another shape",
+            {key for key in wanted if np.shape(arrays.get(key, 0)) != wanted[key]},
+        ),
+        ("of no parameter", arrays.keys() - wanted.keys()),
+    ):
+        if names:
+            found = listed(sorted("/".join(key) for key in names))
+            raise InputError(f"arrays {what} in {model['name']}: {found}")

@@ -126,6 +126,26 @@ def test_an_archive_with_weights_that_are_not_finite(tmp_path):
             load(path, TRAINED)
 
 
+@pytest.mark.parametrize("spoil", ["missing", "misshapen", "surplus"])
+def test_an_archive_with_other_arrays_than_its_network_has(sources, tmp_path, spoil):
+    name = "params/head_1/bias"
+    with np.load(sources[0]["archive"]) as archive:
+        arrays = dict(archive)
+    if spoil == "missing":
+        del arrays[name]
+    elif spoil == "misshapen":
+        arrays[name] = np.zeros(7, np.float32)
+    else:
+        name = "params/head_1/more"
+        arrays[name] = np.zeros(7, np.float32)
+    np.savez(tmp_path / "a.npz", **arrays)
+    for load in (lambda: load_run_or_file(tmp_path / "a.npz", TRAINED),
+                 lambda: load_pretrained(tmp_path / "a.npz")):  # fmt: skip
+        with pytest.raises(InputError, match=f"(?s)a.npz.*head_1/{name[14:]}") as raised:
+            load()
+        assert "\n" not in str(raised.value)
+
+
 def test_heads_have_no_shape_but_are_reported(sources):
     report = load_what_fits(sources[0]["run"], {**TRAINED, "num_heads": 4})[1]
     assert "it was trained with num_heads 2, here 4" in report

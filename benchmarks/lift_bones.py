@@ -23,7 +23,7 @@ from jrepose.config import load_config
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.sources import load_splits
 from jrepose.motion import lifter as lifting
-from jrepose.motion.bones import bone_lengths
+from jrepose.motion.bones import bone_lengths, likely_lengths
 from jrepose.motion.lifter import Lifter
 
 SHORTEST = 20  # frames of a video
@@ -87,6 +87,7 @@ def main() -> None:
 def print_spread(network: list[np.ndarray], dataset: PoseDataset, spans: list[slice]) -> None:
     """Errors of bones, each video's made as large as the truth."""
     parents, children = np.array(dataset.skeleton.limbs).T
+    root = dataset.skeleton.root
     across, along, lengths = [], [], []
     for poses, span in zip(network, spans, strict=True):
         valid = dataset.valid[span]
@@ -95,14 +96,14 @@ def print_spread(network: list[np.ndarray], dataset: PoseDataset, spans: list[sl
         truth = dataset.poses_camera_mm[span][valid].astype(np.float64)
         true, found = (p[:, children] - p[:, parents] for p in (truth, poses[valid]))
         size = np.linalg.norm(true, axis=-1).sum() / np.linalg.norm(found, axis=-1).sum()
-        sight = truth[:, None, dataset.skeleton.root]
+        sight = truth[:, None, root]
         sight = sight / np.linalg.norm(sight, axis=-1, keepdims=True)
         error = size * found - true
         deep = (error * sight).sum(-1)
         along.append(deep**2)
         across.append(((error**2).sum(-1) - deep**2) / 2)
-        taken, are = (bone_lengths(p, dataset.skeleton)[children] for p in (poses * size, truth))
-        lengths.append((taken - are) ** 2)
+        taken = likely_lengths(poses * size, dataset.skeleton, dataset.poses_camera_mm[span, root])
+        lengths.append((taken - bone_lengths(truth, dataset.skeleton))[children] ** 2)
     side, depth, length = (np.sqrt(np.concatenate(p).mean()) for p in (across, along, lengths))
     print(
         f"bones off by {side:.1f} across, {depth:.1f} along the line of sight, lengths {length:.1f}"

@@ -84,6 +84,44 @@ def with_constant_bones(
     return placed.astype(poses.dtype)
 
 
+def likely_lengths(
+    poses: Float[np.ndarray, "frames joints 3"],
+    skeleton: Skeleton,
+    sight: Float[np.ndarray, "frames 3"],
+) -> Float[np.ndarray, " joints"]:
+    """Lengths of bones that were lifted: who is seen from the side says most about them.
+
+    The mean over frames and both sides, weighted by the inverse of a length's variance.  Zero for
+    the root.
+
+    Args:
+        poses, skeleton, sight: as of `with_likely_bones`.
+    """
+    side, depth = _seen(poses, skeleton, sight)
+    width, depth = np.linalg.norm(side, axis=-1), np.abs(depth)
+    length = np.maximum(np.hypot(width, depth), 1e-9)
+    weight = length**2 / ((_ACROSS * width) ** 2 + (_ALONG * depth) ** 2 + 1e-18)
+    sums = np.zeros((2, skeleton.num_joints))
+    sums[:, [child for _, child in skeleton.limbs]] = (weight * length).sum(0), weight.sum(0)
+    total, weights = sums + sums[:, skeleton.flip_permutation]
+    return total / np.maximum(weights, 1e-9)
+
+
+def _seen(
+    poses: np.ndarray, skeleton: Skeleton, sight: np.ndarray
+) -> tuple[Float[np.ndarray, "frames bones 3"], Float[np.ndarray, "frames bones"]]:
+    """What of each bone lies across the line of sight, and how far it goes along it."""
+    parents, children = np.array(skeleton.limbs).T
+    bones = (poses[:, children] - poses[:, parents]).astype(np.float64)
+    ray = _ray(sight)
+    depth = (bones * ray).sum(-1)
+    return bones - depth[..., None] * ray, depth
+
+
+def _ray(sight: np.ndarray) -> Float[np.ndarray, "frames 1 3"]:
+    return (sight / np.linalg.norm(sight, axis=-1, keepdims=True))[:, None]
+
+
 def with_likely_bones(
     poses: Float[np.ndarray, "frames joints 3"],
     skeleton: Skeleton,
@@ -107,13 +145,10 @@ def with_likely_bones(
         sight: from the camera to the body, any length.
         height: of the body, in that unit.
     """
-    parents, children = np.array(skeleton.limbs).T
-    bones = (poses[:, children] - poses[:, parents]).astype(np.float64) / height
-    known = lengths[children] / height
-    sight = (sight / np.linalg.norm(sight, axis=-1, keepdims=True))[:, None]
-    depth = (bones * sight).sum(-1)
-    side = bones - depth[..., None] * sight
+    side, depth = _seen(poses / height, skeleton, sight)
     width = np.linalg.norm(side, axis=-1)
+    children = [child for _, child in skeleton.limbs]
+    known = lengths[children] / height
 
     def shrunk(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return 1 / (1 + factor * _ACROSS**2), 1 / (1 + factor * _ALONG**2)
@@ -129,7 +164,7 @@ def with_likely_bones(
         above = middle * _LENGTH**2 > 1 - known / length
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     across, along = shrunk((low + high) / 2)
-    bones = side * across[..., None] + (depth * along)[..., None] * sight
+    bones = side * across[..., None] + (depth * along)[..., None] * _ray(sight)
     placed = poses.astype(np.float64)
     place = {child: bone for child, bone in zip(children, np.moveaxis(bones, 1, 0), strict=True)}
     for joint in parents_first(skeleton)[1:]:

@@ -53,9 +53,10 @@ def at_rate(
 ) -> Float[np.ndarray, "new_frames joints 3"]:
     """Keypoints at times 0, 1/rate, ... up to the last frame's or just beyond it.
 
-    Between frames on Catmull-Rom's cubic; where the rate falls to two thirds or less, means over
-    the new period, so that nothing aliases.  Of places they are weighted by the confidence's
-    square, as a place with half of it is about twice as far off.
+    Between frames on Catmull-Rom's cubic; where a new frame takes the place of 1.5 or more, means
+    over its period, the frames nearer to its middle counting more, so that little aliases.  Of
+    places they are also weighted by the confidence's square, as a place with half of it is about
+    twice as far off.
 
     Args:
         keypoints: x, y, confidence.
@@ -64,20 +65,20 @@ def at_rate(
     """
     if rate == fps or len(keypoints) == 1:
         return keypoints
-    ratio = fps / rate
-    count = int(np.ceil((len(keypoints) - 1) / ratio - 1e-9)) + 1
-    at = np.arange(count) * ratio
+    ratio, last = fps / rate, len(keypoints) - 1
+    at = np.arange(int(np.ceil(last / ratio - 1e-9)) + 1) * ratio
     if ratio < 1.5:
         return interpolated(keypoints, at)
-    first = np.clip(np.ceil(at - ratio / 2), 0, len(keypoints) - 1).astype(int)
-    last = np.clip(np.floor(at + ratio / 2), first, len(keypoints) - 1).astype(int)
-    confidence = keypoints[..., 2:].astype(np.float64)
-    weights = confidence**2 + _LEAST_WEIGHT
-    summed = np.concatenate([keypoints[..., :2] * weights, weights, confidence], axis=-1)
-    sums = np.concatenate([np.zeros_like(summed[:1]), np.cumsum(summed, axis=0)])
-    total = sums[last + 1] - sums[first]
-    places = total[..., :2] / total[..., 2:3]
-    return np.concatenate([places, total[..., 3:] / (last + 1 - first)[:, None, None]], axis=-1)
+    at = np.minimum(at, last)
+    half = int(np.ceil(ratio / 2))
+    frames = np.rint(at).astype(int)[:, None] + np.arange(-half, half + 1)
+    near = np.maximum(1 - np.abs(frames - at[:, None]) / (ratio / 2), 0)
+    near *= (frames >= 0) & (frames <= last)
+    near = (near / near.sum(1, keepdims=True))[..., None, None]
+    given = keypoints[np.clip(frames, 0, last)].astype(np.float64)
+    weights = near * (given[..., 2:] ** 2 + _LEAST_WEIGHT)
+    places = (weights * given[..., :2]).sum(1) / weights.sum(1)
+    return np.concatenate([places, (near * given[..., 2:]).sum(1)], axis=-1)
 
 
 def interpolated(

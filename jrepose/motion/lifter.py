@@ -20,7 +20,7 @@ from jaxtyping import ArrayLike, Float, Float32, Num
 from jrepose.data.scaling import Scale, person_scale
 from jrepose.errors import InputError, listed
 from jrepose.motion import camera_space, smoothing, upright
-from jrepose.motion.bones import bone_lengths, with_constant_bones, with_likely_bones
+from jrepose.motion.bones import likely_lengths, with_constant_bones, with_likely_bones
 from jrepose.motion.inputs import (
     at_rate,
     box_scale,
@@ -471,13 +471,9 @@ class Lifter:
             placed = camera_space.from_camera_space(
                 poses, self.skeleton, points, certain, self.pretrained.keypoint_skeleton, **options
             )
-        return with_likely_bones(
-            placed,
-            self.skeleton,
-            bone_lengths(placed, self.skeleton),
-            sight=placed[:, self.skeleton.root],
-            height=height_m,
-        )
+        sight = placed[:, self.skeleton.root]
+        lengths = likely_lengths(placed, self.skeleton, sight)
+        return with_likely_bones(placed, self.skeleton, lengths, sight=sight, height=height_m)
 
 
 def _blend(frames: int) -> Float32[np.ndarray, " frames"]:

@@ -23,7 +23,7 @@ from jrepose.config import load_config
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.sources import load_splits
 from jrepose.motion import lifter as lifting
-from jrepose.motion.bones import bone_lengths, likely_lengths
+from jrepose.motion.bones import bone_lengths, length_votes, likely_lengths
 from jrepose.motion.lifter import Lifter
 
 SHORTEST = 20  # frames of a video
@@ -102,7 +102,8 @@ def print_spread(network: list[np.ndarray], dataset: PoseDataset, spans: list[sl
         deep = (error * sight).sum(-1)
         along.append(deep**2)
         across.append(((error**2).sum(-1) - deep**2) / 2)
-        taken = likely_lengths(poses * size, dataset.skeleton, dataset.poses_camera_mm[span, root])
+        seen_from = dataset.poses_camera_mm[span, root]
+        taken = likely_lengths(length_votes(poses * size, dataset.skeleton, seen_from))
         lengths.append((taken - bone_lengths(truth, dataset.skeleton))[children] ** 2)
     side, depth, length = (np.sqrt(np.concatenate(p).mean()) for p in (across, along, lengths))
     print(

@@ -31,15 +31,10 @@ def bone_lengths(
         bones = np.linalg.norm(poses[:, child] - poses[:, parent], axis=-1)
         lengths[child] = np.median(bones)
         varies[child] = np.abs(bones - lengths[child]).max() > _RIGID * lengths[child]
-    measured = varies | varies[skeleton.flip_permutation]
-    return np.where(measured, with_equal_sides(lengths, skeleton), lengths)
-
-
-def with_equal_sides(
-    lengths: Float[np.ndarray, " joints"], skeleton: Skeleton
-) -> Float[np.ndarray, " joints"]:
-    """Lengths of which left and right are averaged."""
-    return (lengths + lengths[skeleton.flip_permutation]) / 2
+    for pair in zip(skeleton.left, skeleton.right, strict=True):
+        if varies[list(pair)].any():
+            lengths[list(pair)] = lengths[list(pair)].mean()
+    return lengths
 
 
 def bone_directions(
@@ -84,15 +79,15 @@ def with_constant_bones(
     return placed.astype(poses.dtype)
 
 
-def likely_lengths(
+def length_votes(
     poses: Float[np.ndarray, "frames joints 3"],
     skeleton: Skeleton,
     sight: Float[np.ndarray, "frames 3"],
-) -> Float[np.ndarray, " joints"]:
-    """Lengths of bones that were lifted: who is seen from the side says most about them.
+) -> Float[np.ndarray, "2 joints"]:
+    """What lifted poses say of a body's bones: weighted lengths and weights, means over frames.
 
-    The mean over frames and both sides, weighted by the inverse of a length's variance.  Zero for
-    the root.
+    A weight is the inverse of the length's variance, so a bone that is seen from the side says
+    most.  Left and right are added up.
 
     Args:
         poses, skeleton, sight: as of `with_likely_bones`.
@@ -101,10 +96,14 @@ def likely_lengths(
     width, depth = np.linalg.norm(side, axis=-1), np.abs(depth)
     length = np.maximum(np.hypot(width, depth), 1e-9)
     weight = length**2 / ((_ACROSS * width) ** 2 + (_ALONG * depth) ** 2 + 1e-18)
-    sums = np.zeros((2, skeleton.num_joints))
-    sums[:, [child for _, child in skeleton.limbs]] = (weight * length).sum(0), weight.sum(0)
-    total, weights = sums + sums[:, skeleton.flip_permutation]
-    return total / np.maximum(weights, 1e-9)
+    votes = np.zeros((2, skeleton.num_joints))
+    votes[:, [child for _, child in skeleton.limbs]] = (weight * length).mean(0), weight.mean(0)
+    return votes + votes[:, skeleton.flip_permutation]
+
+
+def likely_lengths(votes: Float[np.ndarray, "2 joints"]) -> Float[np.ndarray, " joints"]:
+    """Length of the bone that ends in each joint, by `length_votes`; zero for the root."""
+    return votes[0] / np.maximum(votes[1], 1e-9)
 
 
 def _seen(

@@ -20,7 +20,12 @@ from jaxtyping import ArrayLike, Float, Float32, Num
 from jrepose.data.scaling import Scale, person_scale
 from jrepose.errors import InputError, listed
 from jrepose.motion import camera_space, smoothing, upright
-from jrepose.motion.bones import likely_lengths, with_constant_bones, with_likely_bones
+from jrepose.motion.bones import (
+    length_votes,
+    likely_lengths,
+    with_constant_bones,
+    with_likely_bones,
+)
 from jrepose.motion.inputs import (
     at_rate,
     box_scale,
@@ -472,7 +477,7 @@ class Lifter:
                 poses, self.skeleton, points, certain, self.pretrained.keypoint_skeleton, **options
             )
         sight = placed[:, self.skeleton.root]
-        lengths = likely_lengths(placed, self.skeleton, sight)
+        lengths = likely_lengths(length_votes(placed, self.skeleton, sight))
         return with_likely_bones(placed, self.skeleton, lengths, sight=sight, height=height_m)
 
 

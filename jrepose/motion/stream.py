@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 
 from jrepose.data.scaling import Scale
 from jrepose.motion import camera_space, upright
-from jrepose.motion.bones import bone_lengths, with_equal_sides, with_likely_bones
+from jrepose.motion.bones import length_votes, likely_lengths, with_likely_bones
 from jrepose.motion.inputs import interpolated, model_rate
 from jrepose.motion.pretrained import Pretrained
 from jrepose.motion.smoothing import OneEuro
@@ -79,7 +79,7 @@ class Stream:
         self._certain: deque[np.ndarray] = deque(maxlen=length)
         self._axes = upright.world_axes(upright.up_of_pitch(pitch_deg))
         self._metres = RunningMean(_DEPTH_S * fps)  # logarithm, by pixel; or of the depth
-        self._lengths = RunningMean(_BODY_S * fps)  # of bones
+        self._votes = RunningMean(_BODY_S * fps)  # on the lengths of bones
         self._floor = RunningMean(_FLOOR_S * fps)
         self._filter = OneEuro(fps) if smooth else None
         self._waiting = 0  # frames without a pose yet
@@ -137,12 +137,12 @@ class Stream:
             in_pixels = scale.to_pixels(pose)
             shape = camera_space.shape_in_camera(in_pixels, self._size, self._focal)
             total = camera_space.total_length(shape, skeleton)
-            unit, lengths = self._metres_and_bones(shape / total)
+            unit, lengths = self._metres_and_bones(shape / total, shape[:, skeleton.root])
             metres = unit / total[0]
             root = shape[0, skeleton.root]
             placed = (shape[0] - root) * metres + root * np.exp(self._metres(float(np.log(metres))))
         else:
-            unit, lengths = self._metres_and_bones(pose)
+            unit, lengths = self._metres_and_bones(pose, np.array([[0.0, 0.0, 1.0]]))
             pose = pose * unit
             place = camera_space.projecting_place(
                 pose, skeleton, pixels[None], certain[None], self._pretrained.keypoint_skeleton,
@@ -162,10 +162,10 @@ class Stream:
         return (world - [0.0, 0.0, floor]).astype(np.float32)
 
     def _metres_and_bones(
-        self, pose: Float[np.ndarray, "1 joints 3"]
+        self, pose: Float[np.ndarray, "1 joints 3"], sight: Float[np.ndarray, "1 3"]
     ) -> tuple[float, Float[np.ndarray, " joints"]]:
         """Metres in the pose's unit, and the lengths of the body's bones in metres."""
         skeleton = self._pretrained.skeleton
-        lengths = self._lengths(with_equal_sides(bone_lengths(pose, skeleton), skeleton))
+        lengths = likely_lengths(self._votes(length_votes(pose, skeleton, sight)))
         unit = self._height / max(camera_space.stature(lengths, skeleton), 1e-9)
         return unit, lengths * unit

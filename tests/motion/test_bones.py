@@ -7,6 +7,8 @@ from jrepose.motion import bones
 from jrepose.motion.bones import (
     bone_directions,
     bone_lengths,
+    length_votes,
+    likely_lengths,
     with_constant_bones,
     with_likely_bones,
 )
@@ -100,6 +102,22 @@ def test_a_depth_that_is_wrong_is_set_right_and_the_picture_stays():
     error = np.abs(better - poses).mean((0, 1))
     assert error[1] < 0.85 * np.abs(spoilt - poses).mean((0, 1))[1]
     assert max(error[0], error[2]) < 0.01
+
+
+def test_who_is_seen_from_the_side_tells_the_lengths():
+    poses = person().poses_m.astype(np.float64)
+    known = bone_lengths(poses, HUMAN36M_17)
+    turned = poses[::2].copy()  # half of the frames: everything along the line of sight, too short
+    parents = list(HUMAN36M_17.parents)
+    for joint in range(1, 17):
+        turned[:, joint] = turned[:, parents[joint]] + [0.0, 0.7 * known[joint], 0.0]
+    both = np.concatenate([poses, turned])
+    sight = np.tile([0.0, 1.0, 0.0], (len(both), 1))
+    found = likely_lengths(length_votes(both, HUMAN36M_17, sight))
+    assert found[0] == 0 and np.array_equal(found[HUMAN36M_17.flip_permutation], found)
+    short = (found / known)[1:]
+    unweighted = (2 + 0.7) / 3
+    assert (short > unweighted).all() and short.mean() > 0.93 and (short < 1.001).all()
 
 
 def test_a_bone_without_length_does_not_disturb():

@@ -14,6 +14,7 @@ _RIGID = 1e-3
 # across the line of sight and along it, and of the length that is taken for its true one
 # (`benchmarks/lift_bones.py`, between what two sets of subjects have).
 _ACROSS, _ALONG, _LENGTH = 0.013, 0.026, 0.009
+_DEEPER = 2.0  # times at most: a bone that was lifted far too short is a mistake of another kind
 _HALVINGS = 40  # of the interval in which a factor is looked for
 
 
@@ -134,8 +135,8 @@ def with_likely_bones(
     A lifter knows least how far away a joint is.  Each bone b becomes the v that maximises the
     posterior density, Gaussian about b with a wide spread along the line of sight and a narrow one
     across it, for a length that is Gaussian about the known one: it turns towards or away from the
-    camera rather than being stretched.  The root stays where it is, and so do poses whose bones
-    have these lengths.
+    camera rather than being stretched.  Its depth doubles at most.  The root stays where it is, and
+    so do poses whose bones have these lengths.
 
     Args:
         poses: camera axes, any unit.
@@ -152,9 +153,9 @@ def with_likely_bones(
     def shrunk(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return 1 / (1 + factor * _ACROSS**2), 1 / (1 + factor * _ALONG**2)
 
-    # At the maximum v is b shrunk by a factor m > -1 / along^2, for which
+    # At the maximum v is b shrunk with an m > -1 / along^2, for which
     # m = (1 - length / |v|) / length_spread^2; its right side falls as m grows.
-    low = np.full(width.shape, -(1 - 1e-9) / _ALONG**2)
+    low = np.full(width.shape, -(1 - 1 / _DEEPER) / _ALONG**2)
     high = np.full(width.shape, 1 / _LENGTH**2)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

@@ -69,8 +69,9 @@ def test_bones_that_have_their_lengths_stay():
 
 def test_the_likely_bone_is_the_most_likely_one():
     random = np.random.default_rng(0)
-    poses = random.normal(scale=0.3, size=(3, 17, 3))
-    known = random.uniform(0.05, 0.6, 17)
+    poses = np.tile(random.normal(scale=0.3, size=(17, 3)), (3, 1, 1))
+    known = bone_lengths(poses, HUMAN36M_17) * random.uniform(0.7, 0.95, 17)
+    poses += random.normal(scale=0.005, size=poses.shape)
     sight = random.normal(size=3)
     found = likely(poses, known, sight)
     ray = sight / np.linalg.norm(sight)
@@ -102,6 +103,14 @@ def test_a_depth_that_is_wrong_is_set_right_and_the_picture_stays():
     error = np.abs(better - poses).mean((0, 1))
     assert error[1] < 0.85 * np.abs(spoilt - poses).mean((0, 1))[1]
     assert max(error[0], error[2]) < 0.01
+
+
+def test_a_bone_that_is_far_too_short_is_not_turned_to_the_camera():
+    poses = person().poses_m.astype(np.float64)
+    known, knee, ankle = bone_lengths(poses, HUMAN36M_17), 2, 3
+    poses[:, ankle] = poses[:, knee] + [0.0, -0.02, -0.1]
+    found = likely(poses, known, (0, 1, 0))
+    assert (np.abs(found[:, ankle, 1] - found[:, knee, 1]) < 0.04 + 1e-6).all()
 
 
 def test_who_is_seen_from_the_side_tells_the_lengths():

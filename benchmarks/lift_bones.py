@@ -103,7 +103,11 @@ def print_spread(network: list[np.ndarray], dataset: PoseDataset, spans: list[sl
         along.append(deep**2)
         across.append(((error**2).sum(-1) - deep**2) / 2)
         seen_from = dataset.poses_camera_mm[span, root]
-        taken = likely_lengths(length_votes(poses * size, dataset.skeleton, seen_from))
+        taken = likely_lengths(
+            length_votes(
+                poses * size, dataset.skeleton, seen_from, dataset.confidence[span].mean(1)
+            )
+        )
         lengths.append((taken - bone_lengths(truth, dataset.skeleton))[children] ** 2)
     side, depth, length = (np.sqrt(np.concatenate(p).mean()) for p in (across, along, lengths))
     print(

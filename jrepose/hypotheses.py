@@ -47,7 +47,7 @@ def errors(
     hypotheses: Hypotheses,
     target: Poses,
     nearest: Int[np.ndarray, "*frames joints"] | None = None,
-    mask: Bool[np.ndarray, "..."] | None = None,
+    mask: Bool[np.ndarray, ...] | None = None,
     *,
     aligned: bool = False,
 ) -> dict[str, float]:

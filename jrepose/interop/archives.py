@@ -52,10 +52,17 @@ def read_archive(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
         }
         _check(described["model"], arrays)
         return described, unflatten_dict(arrays)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: no archive of weights ({error})") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
+        raise InputError(f"{path}: no archive of weights ({error})") from None
 
 
 def _check(model: Mapping[str, Any], arrays: Mapping[tuple[str, ...], np.ndarray]) -> None:

@@ -15,6 +15,7 @@ _RIGID = 1e-3
 # (`benchmarks/lift_bones.py`, between what two sets of subjects have).
 _ACROSS, _ALONG, _LENGTH = 0.013, 0.026, 0.009
 _DEEPER = 2.0  # times at most: a bone that was lifted far too short is a mistake of another kind
+_LEAST_SAY = 1e-4  # so that somebody has one
 _HALVINGS = 40  # of the interval in which a factor is looked for
 
 
@@ -84,6 +85,7 @@ def length_votes(
     poses: Float[np.ndarray, "frames joints 3"],
     skeleton: Skeleton,
     sight: Float[np.ndarray, "frames 3"],
+    sure: Float[np.ndarray, " frames"],
 ) -> Float[np.ndarray, "2 joints"]:
     """What lifted poses say of a body's bones: weighted lengths and weights, means over frames.
 
@@ -92,11 +94,13 @@ def length_votes(
 
     Args:
         poses, skeleton, sight: as of `with_likely_bones`.
+        sure: mean confidence of each frame's keypoints; a frame that is a guess has no say.
     """
     side, depth = _seen(poses, skeleton, sight)
     width, depth = np.linalg.norm(side, axis=-1), np.abs(depth)
     length = np.maximum(np.hypot(width, depth), 1e-9)
     weight = length**2 / ((_ACROSS * width) ** 2 + (_ALONG * depth) ** 2 + 1e-18)
+    weight *= (sure + _LEAST_SAY)[:, None]
     votes = np.zeros((2, skeleton.num_joints))
     votes[:, [child for _, child in skeleton.limbs]] = (weight * length).mean(0), weight.mean(0)
     return votes + votes[:, skeleton.flip_permutation]
@@ -104,7 +108,7 @@ def length_votes(
 
 def likely_lengths(votes: Float[np.ndarray, "2 joints"]) -> Float[np.ndarray, " joints"]:
     """Length of the bone that ends in each joint, by `length_votes`; zero for the root."""
-    return votes[0] / np.maximum(votes[1], 1e-9)
+    return votes[0] / np.maximum(votes[1], 1e-12)
 
 
 def _seen(

@@ -477,7 +477,7 @@ class Lifter:
                 poses, self.skeleton, points, certain, self.pretrained.keypoint_skeleton, **options
             )
         sight = placed[:, self.skeleton.root]
-        lengths = likely_lengths(length_votes(placed, self.skeleton, sight))
+        lengths = likely_lengths(length_votes(placed, self.skeleton, sight, certain.mean(1)))
         return with_likely_bones(placed, self.skeleton, lengths, sight=sight, height=height_m)
 
 

@@ -137,12 +137,12 @@ class Stream:
             in_pixels = scale.to_pixels(pose)
             shape = camera_space.shape_in_camera(in_pixels, self._size, self._focal)
             total = camera_space.total_length(shape, skeleton)
-            unit, lengths = self._metres_and_bones(shape / total, shape[:, skeleton.root])
+            unit, lengths = self._metres_and_bones(shape / total, shape[:, skeleton.root], certain)
             metres = unit / total[0]
             root = shape[0, skeleton.root]
             placed = (shape[0] - root) * metres + root * np.exp(self._metres(float(np.log(metres))))
         else:
-            unit, lengths = self._metres_and_bones(pose, np.array([[0.0, 0.0, 1.0]]))
+            unit, lengths = self._metres_and_bones(pose, np.array([[0.0, 0.0, 1.0]]), certain)
             pose = pose * unit
             place = camera_space.projecting_place(
                 pose, skeleton, pixels[None], certain[None], self._pretrained.keypoint_skeleton,
@@ -162,10 +162,15 @@ class Stream:
         return (world - [0.0, 0.0, floor]).astype(np.float32)
 
     def _metres_and_bones(
-        self, pose: Float[np.ndarray, "1 joints 3"], sight: Float[np.ndarray, "1 3"]
+        self,
+        pose: Float[np.ndarray, "1 joints 3"],
+        sight: Float[np.ndarray, "1 3"],
+        certain: Float[np.ndarray, " joints_in"],
     ) -> tuple[float, Float[np.ndarray, " joints"]]:
         """Metres in the pose's unit, and the lengths of the body's bones in metres."""
         skeleton = self._pretrained.skeleton
-        lengths = likely_lengths(self._votes(length_votes(pose, skeleton, sight)))
+        lengths = likely_lengths(
+            self._votes(length_votes(pose, skeleton, sight, certain.mean(keepdims=True)))
+        )
         unit = self._height / max(camera_space.stature(lengths, skeleton), 1e-9)
         return unit, lengths * unit

@@ -122,7 +122,10 @@ def test_who_is_seen_from_the_side_tells_the_lengths():
         turned[:, joint] = turned[:, parents[joint]] + [0.0, 0.7 * known[joint], 0.0]
     both = np.concatenate([poses, turned])
     sight = np.tile([0.0, 1.0, 0.0], (len(both), 1))
-    found = likely_lengths(length_votes(both, HUMAN36M_17, sight))
+    found = likely_lengths(length_votes(both, HUMAN36M_17, sight, np.ones(len(both))))
+    blind = np.concatenate([np.ones(len(poses)), np.zeros(len(turned))])
+    seen = likely_lengths(length_votes(both, HUMAN36M_17, sight, blind))
+    assert seen == pytest.approx(known, rel=1e-3)
     assert found[0] == 0 and np.array_equal(found[HUMAN36M_17.flip_permutation], found)
     short = (found / known)[1:]
     unweighted = (2 + 0.7) / 3

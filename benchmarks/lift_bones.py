@@ -23,13 +23,19 @@ from jrepose.config import load_config
 from jrepose.data.dataset import PoseDataset
 from jrepose.data.sources import load_splits
 from jrepose.motion import lifter as lifting
-from jrepose.motion.bones import bone_lengths, length_votes, likely_lengths
+from jrepose.motion.bones import (
+    bone_lengths,
+    bone_vectors,
+    length_votes,
+    likely_lengths,
+    with_constant_bones,
+)
 from jrepose.motion.lifter import Lifter
 
 SHORTEST = 20  # frames of a video
 
 
-def lifted(lifter: Lifter, dataset: PoseDataset, **options: bool) -> list[np.ndarray]:
+def lifted(lifter: Lifter, dataset: PoseDataset) -> list[np.ndarray]:
     """Poses of each video in camera axes, mm."""
     poses = []
     for video in videos_of(dataset):
@@ -37,7 +43,7 @@ def lifted(lifter: Lifter, dataset: PoseDataset, **options: bool) -> list[np.nda
         motion = lifter(
             dataset.keypoints_px[frames], dataset.confidence[frames],
             size=(video.width, video.height), fps=video.frame_rate,
-            layout=dataset.keypoint_skeleton, pitch_deg=0, **options,
+            layout=dataset.keypoint_skeleton, pitch_deg=0,
         )  # fmt: skip
         x, y, z = np.moveaxis(motion.poses_m.astype(np.float64), -1, 0) * 1000
         poses.append(np.stack([x, -z, y], axis=-1))
@@ -62,14 +68,18 @@ def main() -> None:
     lifter = Lifter.from_pretrained(arguments.weights)
     for split in arguments.split:
         dataset = load_splits(config.data, [split])[split]
+        likely = lifted(lifter, dataset)
         with mock.patch.object(lifting, "with_likely_bones", lambda poses, *_, **__: poses):
             network = lifted(lifter, dataset)
-            constant = lifted(lifter, dataset, constant_bones=True)
+
+        def constant(videos, skeleton=dataset.skeleton):
+            return [with_constant_bones(poses, skeleton) for poses in videos]
+
         rows = {
             "as the network has them": network,
-            "of one length": constant,
-            "likely": lifted(lifter, dataset),
-            "likely, then of one length": lifted(lifter, dataset, constant_bones=True),
+            "of one length": constant(network),
+            "likely": likely,
+            "likely, then of one length": constant(likely),
         }
         print(f"{split:<28}{'PA-MPJPE':>12}{'of 12 joints':>14}{'frames':>10}")
         spans = [slice(video.start, video.stop) for video in videos_of(dataset)]
@@ -86,7 +96,7 @@ def main() -> None:
 
 def print_spread(network: list[np.ndarray], dataset: PoseDataset, spans: list[slice]) -> None:
     """Errors of bones, each video's made as large as the truth."""
-    parents, children = np.array(dataset.skeleton.limbs).T
+    children = [child for _, child in dataset.skeleton.limbs]
     root = dataset.skeleton.root
     across, along, lengths = [], [], []
     for poses, span in zip(network, spans, strict=True):
@@ -94,7 +104,9 @@ def print_spread(network: list[np.ndarray], dataset: PoseDataset, spans: list[sl
         if not valid.any():
             continue
         truth = dataset.poses_camera_mm[span][valid].astype(np.float64)
-        true, found = (p[:, children] - p[:, parents] for p in (truth, poses[valid]))
+        true, found = (
+            bone_vectors(p, dataset.skeleton)[:, children] for p in (truth, poses[valid])
+        )
         size = np.linalg.norm(true, axis=-1).sum() / np.linalg.norm(found, axis=-1).sum()
         sight = truth[:, None, root]
         sight = sight / np.linalg.norm(sight, axis=-1, keepdims=True)

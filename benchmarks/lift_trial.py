@@ -6,8 +6,8 @@ The folder, `../shared/data/keypoints/openpose_body25b` for instance, has `cam03
 1088x1920, 60 Hz, seen from behind) and `triangulated.trc`, the same frames as markers from four
 cameras.  Errors in mm over twelve joints of arms and legs, and over fifteen with pelvis, thorax and
 nose: after a similarity alignment of each frame (PA-MPJPE), and after one of the whole clip, poses
-relative to the pelvis.  Beside them what anyone can compute: flat depth (the keypoints themselves)
-and the truth's own mean pose.
+relative to the pelvis; as a file, and as a stream, 13 frames late.  Beside them what anyone can
+compute: flat depth (the keypoints themselves) and the truth's own mean pose.
 """
 
 from __future__ import annotations
@@ -79,9 +79,12 @@ def main() -> None:
     }
     for weights in arguments.weights:
         lifter = Lifter.from_pretrained(weights)
-        motion = lifter(person.keypoints_px, person.confidence, size=SIZE, fps=FPS,
-                        layout=person.skeleton, focal_px=arguments.focal)  # fmt: skip
+        options = {"size": SIZE, "fps": FPS, "layout": person.skeleton, "focal_px": arguments.focal}
+        motion = lifter(person.keypoints_px, person.confidence, **options)
         rows[weights] = errors(motion.poses_m * 1000, motion.skeleton, truth)
+        frames = zip(person.keypoints_px, person.confidence, strict=True)
+        stream = np.stack(list(lifter.stream(frames, **options)))
+        rows[f"{weights}, a stream"] = errors(stream * 1000, motion.skeleton, truth)
     print("mm; 12 joints: PA-MPJPE, clip; 15 joints: PA-MPJPE, clip")
     for name, values in rows.items():
         print(f"{name:<40}" + "".join(f"{value:9.1f}" for value in values))

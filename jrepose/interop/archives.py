@@ -74,7 +74,7 @@ def _check(model: Mapping[str, Any], arrays: Mapping[tuple[str, ...], np.ndarray
         ("missing", wanted.keys() - arrays.keys()),
         (
             "of another shape",
-            {key for key in wanted if np.shape(arrays.get(key, 0)) != wanted[key]},
+            {k for k in wanted.keys() & arrays.keys() if arrays[k].shape != wanted[k]},
         ),
         ("of no parameter", arrays.keys() - wanted.keys()),
     ):

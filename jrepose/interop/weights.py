@@ -171,7 +171,7 @@ def load_what_fits(
     left_over += [_name(key) for key in found if key not in shapes]
     if not taken:
         raise InputError(f"{path}: none of its parameters fits {name} by name and shape")
-    _check_finite(taken, path)
+    check_finite(taken, path)
     report = [f"{source}; {len(taken)} of {len(shapes)} parameters taken"]
     for what, names in (
         ("of another shape", reshaped),
@@ -206,7 +206,7 @@ def _checked(
 ) -> dict[str, Any]:
     """Variables that say which network's they are, if they are a model's and finite."""
     _check_same(model, stored, path)
-    _check_finite(flatten_dict(variables), path)
+    check_finite(flatten_dict(variables), path)
     return variables
 
 
@@ -225,7 +225,8 @@ def _name(key: tuple[str, ...]) -> str:
     return "/".join(key[1:])
 
 
-def _check_finite(arrays: Mapping[tuple[str, ...], np.ndarray], path: pathlib.Path) -> None:
+def check_finite(arrays: Mapping[tuple[str, ...], np.ndarray], path: pathlib.Path) -> None:
+    """Refuses weights, by their path in the variables, that are NaN or infinite."""
     broken = [_name(key) for key, value in arrays.items() if not np.isfinite(value).all()]
     if broken:
         raise InputError(f"{path}: weights that are not finite: {listed(broken)}")

@@ -39,6 +39,16 @@ def bone_lengths(
     return lengths
 
 
+def bone_vectors(
+    poses: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton
+) -> Float[np.ndarray, "frames joints 3"]:
+    """From each joint's parent to the joint; zero for the root."""
+    parents = np.array(skeleton.parents)
+    vectors = (poses - poses[:, parents]).astype(np.float64)
+    vectors[:, parents < 0] = 0
+    return vectors
+
+
 def bone_directions(
     poses: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton
 ) -> Float[np.ndarray, "frames joints 3"]:
@@ -72,12 +82,14 @@ def with_constant_bones(
         lengths: of the bone that ends in each joint; None: `bone_lengths` of the poses.
     """
     lengths = bone_lengths(poses, skeleton) if lengths is None else lengths
-    directions = bone_directions(poses, skeleton)
+    return _joined(poses, lengths[:, None] * bone_directions(poses, skeleton), skeleton)
+
+
+def _joined(poses: np.ndarray, bones: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """The poses' roots with these bones, `[frames, joints, 3]`, one after the other."""
     placed = poses.astype(np.float64)
     for joint in parents_first(skeleton)[1:]:
-        placed[:, joint] = (
-            placed[:, skeleton.parents[joint]] + lengths[joint] * directions[:, joint]
-        )
+        placed[:, joint] = placed[:, skeleton.parents[joint]] + bones[:, joint]
     return placed.astype(poses.dtype)
 
 
@@ -96,13 +108,12 @@ def length_votes(
         poses, skeleton, sight: as of `with_likely_bones`.
         sure: mean confidence of each frame's keypoints; a frame that is a guess has no say.
     """
-    side, depth = _seen(poses, skeleton, sight)
-    width, depth = np.linalg.norm(side, axis=-1), np.abs(depth)
-    length = np.maximum(np.hypot(width, depth), 1e-9)
+    side, depth, _ = _seen(poses, skeleton, sight)
+    width = np.linalg.norm(side, axis=-1)
+    length = np.hypot(width, depth)
     weight = length**2 / ((_ACROSS * width) ** 2 + (_ALONG * depth) ** 2 + 1e-18)
     weight *= (sure + _LEAST_SAY)[:, None]
-    votes = np.zeros((2, skeleton.num_joints))
-    votes[:, [child for _, child in skeleton.limbs]] = (weight * length).mean(0), weight.mean(0)
+    votes = np.stack([(weight * length).mean(0), weight.mean(0)])
     return votes + votes[:, skeleton.flip_permutation]
 
 
@@ -113,17 +124,16 @@ def likely_lengths(votes: Float[np.ndarray, "2 joints"]) -> Float[np.ndarray, " 
 
 def _seen(
     poses: np.ndarray, skeleton: Skeleton, sight: np.ndarray
-) -> tuple[Float[np.ndarray, "frames bones 3"], Float[np.ndarray, "frames bones"]]:
-    """What of each bone lies across the line of sight, and how far it goes along it."""
-    parents, children = np.array(skeleton.limbs).T
-    bones = (poses[:, children] - poses[:, parents]).astype(np.float64)
-    ray = _ray(sight)
+) -> tuple[
+    Float[np.ndarray, "frames joints 3"],
+    Float[np.ndarray, "frames joints"],
+    Float[np.ndarray, "frames 1 3"],
+]:
+    """What of each bone lies across the line of sight, how far it goes along it, and that line."""
+    ray = (sight / np.linalg.norm(sight, axis=-1, keepdims=True))[:, None]
+    bones = bone_vectors(poses, skeleton)
     depth = (bones * ray).sum(-1)
-    return bones - depth[..., None] * ray, depth
-
-
-def _ray(sight: np.ndarray) -> Float[np.ndarray, "frames 1 3"]:
-    return (sight / np.linalg.norm(sight, axis=-1, keepdims=True))[:, None]
+    return bones - depth[..., None] * ray, depth, ray
 
 
 def with_likely_bones(
@@ -149,10 +159,8 @@ def with_likely_bones(
         sight: from the camera to the body, any length.
         height: of the body, in that unit.
     """
-    side, depth = _seen(poses / height, skeleton, sight)
-    width = np.linalg.norm(side, axis=-1)
-    children = [child for _, child in skeleton.limbs]
-    known = lengths[children] / height
+    side, depth, ray = _seen(poses / height, skeleton, sight)
+    width, known = np.linalg.norm(side, axis=-1), lengths / height
 
     def shrunk(factor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return 1 / (1 + factor * _ACROSS**2), 1 / (1 + factor * _ALONG**2)
@@ -168,9 +176,5 @@ def with_likely_bones(
         above = middle * _LENGTH**2 > 1 - known / length
         low, high = np.where(above, low, middle), np.where(above, middle, high)
     across, along = shrunk((low + high) / 2)
-    bones = side * across[..., None] + (depth * along)[..., None] * _ray(sight)
-    placed = poses.astype(np.float64)
-    place = {child: bone for child, bone in zip(children, np.moveaxis(bones, 1, 0), strict=True)}
-    for joint in parents_first(skeleton)[1:]:
-        placed[:, joint] = placed[:, skeleton.parents[joint]] + place[joint] * height
-    return placed.astype(poses.dtype)
+    bones = side * across[..., None] + (depth * along)[..., None] * ray
+    return _joined(poses, height * bones, skeleton)

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from jrepose.errors import InputError
-from jrepose.motion.bones import bone_lengths
+from jrepose.motion.bones import bone_lengths, bone_vectors
 from jrepose.skeleton import Skeleton
 
 DEFAULT_HEIGHT_M = 1.7
@@ -188,6 +188,5 @@ def total_length(
     poses: Float[np.ndarray, "frames joints 3"], skeleton: Skeleton
 ) -> Float[np.ndarray, " frames"]:
     """The sum of all bones in each frame."""
-    parents, children = np.array(skeleton.limbs).T
-    lengths = np.linalg.norm(poses[:, children] - poses[:, parents], axis=-1)
+    lengths = np.linalg.norm(bone_vectors(poses, skeleton), axis=-1)
     return np.maximum(lengths.sum(-1), 1e-9)

@@ -24,7 +24,7 @@ from jrepose.data.dataset import TARGET_SPACES
 from jrepose.errors import InputError
 from jrepose.files import atomic_path
 from jrepose.interop.archives import FOLDER, find_archive, read_archive
-from jrepose.interop.weights import variables_of
+from jrepose.interop.weights import check_finite, variables_of
 from jrepose.skeleton import HUMAN36M_17, SKELETONS, Skeleton
 from jrepose.tasks.lifting import Lifting
 
@@ -143,6 +143,7 @@ def load_pretrained(spec: str | os.PathLike[str]) -> Pretrained:
 
 def _of_archive(path: pathlib.Path) -> Pretrained:
     fields, variables = read_archive(path)
+    check_finite(flatten_dict(variables), path)
     try:
         for name in ("skeleton", "keypoint_skeleton"):
             fields[name] = _skeleton(fields[name], path)

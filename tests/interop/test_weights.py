@@ -108,7 +108,12 @@ def test_weights_that_ship_have_a_name():
         load_run_or_file("large", config)
 
 
-@pytest.mark.parametrize("description", ["[]", "{}", '{"model": {"name": 3}}', "{"])
+@pytest.mark.parametrize(
+    "description",
+    ["[]", "{}", '{"model": {"name": 3}}', "{", "[" * 100_000,
+     '{"model": {"name": "repose", "mlp_ratio": Infinity}}'],
+    ids=["list", "empty", "number", "broken", "deep", "infinite"],
+)  # fmt: skip
 def test_archives_that_do_not_describe_themselves(tmp_path, description):
     path = tmp_path / "a.npz"
     np.savez(path, description=np.array(description), **{"params/a": np.zeros(2)})
@@ -121,7 +126,7 @@ def test_an_archive_with_weights_that_are_not_finite(tmp_path):
     variables = variables_of(TRAINED)
     variables["params"]["head_1"]["bias"][0] = np.nan
     path = write_archive(tmp_path / "a.npz", TRAINED, variables)
-    for load in (load_run_or_file, load_what_fits):
+    for load in (load_run_or_file, load_what_fits, lambda path, _: load_pretrained(path)):
         with pytest.raises(InputError, match="weights that are not finite: head_1/bias"):
             load(path, TRAINED)
 

@@ -227,6 +227,28 @@ def test_bones_are_about_as_long_as_they_were(tiny, way, monkeypatch):
     assert likely < 0.5 * variation()
 
 
+@pytest.mark.parametrize("way", ["file", "stream"])
+def test_frames_that_are_hardly_sure_have_no_say_about_bones(tiny, way):
+    _, camera, pixels = walking()
+    poses, sure = label(camera, pixels, "image"), np.ones((FRAMES, 17), np.float32)
+    sure[:50] = 1e-3
+    guessed = poses.copy()
+    guessed[:50, :, 2] *= 3  # somebody of other proportions
+    parents = list(HUMAN36M_17.parents[1:])
+
+    def proportions(answers) -> np.ndarray:
+        oracle = Oracle(tiny).knowing(answers)
+        options = {"size": files.SIZE, "fps": 30, "layout": "human36m_17", "focal_px": FOCAL}
+        found = oracle(pixels, sure, **options).poses_m
+        if way == "stream":
+            frames = zip(pixels, sure, strict=True)
+            found = np.stack(list(oracle.stream(frames, delay=30, **options)))
+        lengths = np.linalg.norm(found[50:, 1:] - found[50:, parents], axis=-1)
+        return lengths / lengths.sum(1, keepdims=True)
+
+    assert proportions(guessed) == pytest.approx(proportions(poses), rel=0.02)
+
+
 def test_missing_joints_are_told_and_filled(lifter):
     points, confidence = files.keypoints(BLAZEPOSE_33, 60)
     confidence[20:50] = 0

@@ -97,7 +97,7 @@ def _transposed_product_on_cpu(x, g):
     narrower one down transposed.  The barriers keep the compiler from undoing that."""
     if x.shape[1] > g.shape[1]:
         return jax.lax.optimization_barrier(_transposed_product_on_cpu(g, x)).T
-    return jnp.matmul(_written_transposed(x), g, preferred_element_type=jnp.float32)
+    return jnp.matmul(_written_transposed(x).astype(jnp.float32), g.astype(jnp.float32))
 
 
 def _written_transposed(x):

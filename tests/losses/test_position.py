@@ -62,8 +62,9 @@ def test_exact_and_zero_predictions_have_finite_gradients(loss):
 
 @pytest.mark.parametrize("loss", [mpjpe, n_mpjpe, joint_l1])
 def test_bfloat16_predictions_give_float32(loss):
-    predicted = np.ones((4, 243, 17, 3), jnp.bfloat16)
-    target = np.full((4, 243, 17, 3), 2, np.float32)
-    expected = {mpjpe: np.sqrt(3), n_mpjpe: 0, joint_l1: 1}[loss]
+    # Distances of 3, whose sum is exact in float32 in any order, and stays far below in bfloat16.
+    predicted = np.tile(np.array([1, 2, 2], jnp.bfloat16), (4, 243, 17, 1))
+    target = 2 * predicted.astype(np.float32)
+    expected = {mpjpe: 3, n_mpjpe: 0, joint_l1: 5 / 3}[loss]
     assert loss(predicted, target).dtype == jnp.float32
     np.testing.assert_allclose(loss(predicted, target), expected, rtol=1e-6)

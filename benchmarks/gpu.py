@@ -7,7 +7,9 @@ is PyTorch it is measured beside it: our rendition of RePOSE, eager and under `t
 with `--torch-root` the official code.  The most important parts come first, each in a process of
 its own; what was measured is in `gpu.json` and `gpu.md` at any moment, also if time runs out or
 a part fails.  What there was no time for is named: `--parts` measures it by another call, in the
-order given.  `--smoke` measures all with tiny networks, on any device.
+order given.  `--smoke` measures all with tiny networks, on any device.  `--target FILE` needs no
+card: networks are compiled for the one that the file describes (of XLA's repository,
+xla/backends/gpu/target_config/specs) and not run; it tells their memory, and takes `jax[cuda13]`.
 
 - `repose`, `mixste`, `others`: forward pass and the trainer's step of the registered lifters in
   float32, TF32 and bfloat16, up to the batch that memory holds; time, share of peak (MFU), memory,
@@ -48,7 +50,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests")]
 
 _CLIPS = 32
 _LARGEST = 1024
-_AT_ONCE = 8  # programs compiled at the same time
+_AT_ONCE = min(16, os.cpu_count() or 1)  # programs compiled at the same time
 _SECONDS = 1.0  # that a case is run at least, in all
 _SHARE = 0.9  # of the free memory
 _ATTENDED = (  # dtype, head size, tokens
@@ -93,12 +95,39 @@ class Run:
         until: `time.time()` at which to stop.
         smoke: tiny networks, each timed once.
         torch_root: checkout of the official code.
+        target: description of the card that programs are for, if there is none.
     """
 
     def __init__(
-        self, out: pathlib.Path, until: float, smoke: bool, torch_root: pathlib.Path | None
+        self,
+        out: pathlib.Path,
+        until: float,
+        smoke: bool,
+        torch_root: pathlib.Path | None,
+        target: pathlib.Path | None = None,
     ):
         self.out, self.until, self.smoke, self.torch_root = out, until, smoke, torch_root
+        self.target = target
+
+    @functools.cached_property
+    def device(self) -> Any:
+        """What programs are compiled for."""
+        import jax
+
+        if self.target is None:
+            return jax.devices()[0]
+        from jax.experimental import topologies
+
+        text = self.target.read_text(encoding="utf-8")
+        try:
+            (device,) = topologies.get_topology_desc(
+                "one card", "cuda", target_config=text, topology="1x1x1"
+            ).devices
+        except NotImplementedError:
+            sys.exit("--target takes jax[cuda13]: this JAX does not compile for NVIDIA GPUs")
+        except jax.errors.JaxRuntimeError as error:
+            sys.exit(f"--target {self.target}: no description of a card: {error}")
+        return device
 
     def record(self, case: Case, **measured: Any) -> None:
         """Adds a result and writes the report anew."""
@@ -161,14 +190,13 @@ def networks(part: str, models: Iterable[str], smoke: bool) -> list[list[Case]]:
         return [cases[k : k + _AT_ONCE] for k in range(0, len(cases), _AT_ONCE)]
     first = [Case(part, part, "step", "bfloat16", alone=part == "repose")]
     forward = [Case(part, part, "forward", "bfloat16", batch) for batch in (_CLIPS, 1)]
-    # Measured before the others: JAX's allocator keeps what they took, in pieces.
     full = [replace(case, batch=0, alone=False) for case in (first[0], forward[0])]
     rest = [Case(part, part, what, kind) for what in ("forward", "step") for kind in kinds[1:]]
     if smoke:
         return [first, rest[1:2], full[:1]] if part == "repose" else [rest[1:2]]
     if part == "repose":
-        return [first, forward, full + rest]
-    return [first + forward, full + rest]
+        return [first, forward, rest + full]
+    return [first + forward, rest + full]
 
 
 def prepare(case: Case, run: Run) -> tuple[Any, Callable[[Any], Callable[[], Any]], dict[str, Any]]:
@@ -192,13 +220,16 @@ def prepare(case: Case, run: Run) -> tuple[Any, Callable[[Any], Callable[[], Any
     )
     flops = contest.model_flops(model, keypoints) * (3 if case.what == "step" else 1)
     known = {"frames": frames, "gflop": flops / 1e9}
-    devices = jax.devices()[:1]
+    devices = [run.device]
     with jax.default_matmul_precision(_MATMUL[case.precision]):
         if case.what == "forward":
-            lowered = jax.jit(model.apply).lower(variables, keypoints)
+            forward = jax.jit(
+                model.apply, in_shardings=jax.sharding.SingleDeviceSharding(run.device)
+            )
+            lowered = forward.lower(variables, keypoints)
 
             def function(program):
-                operands = jax.device_put((variables, keypoints))
+                operands = jax.device_put((variables, keypoints), run.device)
                 return lambda: program(*operands)
 
             return lowered, function, known
@@ -248,23 +279,25 @@ def measure_networks(groups: list[list[Case]], run: Run) -> None:
     needed: dict[tuple[str, str, str], tuple[int, int]] = {}
     for group in groups:
         ready = []
-        for case in (_filled(case, needed, run) for case in group):
-            if case.batch == 0:
-                run.record(case, failed="no larger batch is known to fit")
-            elif time.time() > run.until:
-                run.record(case, failed=_NO_TIME)
-            else:
-                ready.append((case, _tried(prepare, case, run)))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            programs = list(pool.map(_compiled, [prepared for _, prepared in ready]))
+            for case in (_filled(case, needed, run) for case in group):
+                if case.batch == 0:
+                    run.record(case, failed="no larger batch is known to fit")
+                elif time.time() > run.until:
+                    run.record(case, failed=_NO_TIME)
+                else:
+                    # Python traces the next one while this one is compiled.
+                    prepared = _tried(prepare, case, run)
+                    ready.append((case, prepared, pool.submit(_compiled, prepared)))
         smaller = []
-        for (case, prepared), program in zip(ready, programs, strict=True):
+        for case, prepared, compiled in ready:
             measured = run.attempt(
                 case,
                 functools.partial(
-                    _measure_program, case, prepared, program, run, needed, timed=len(ready) == 1
+                    _measure_program, case, prepared, compiled.result(), run, needed,
+                    timed=len(ready) == 1,
                 ),
-            )
+            )  # fmt: skip
             if measured.get("failed") == _NO_MEMORY and case.batch > 2 * _CLIPS:
                 smaller.append(replace(case, batch=case.batch // 2))
         if smaller:
@@ -279,11 +312,13 @@ def _measure_program(case, prepared, program, run, needed, *, timed: bool) -> di
     program, seconds = program
     _, function, known = prepared
     needed[case.model, case.what, case.precision] = case.batch, memory_of(program)
-    taken = run.seconds(function(program), jax.block_until_ready)
-    measured = {**known, **speed(case, known["gflop"], taken, run)}
-    measured["memory_mib"] = memory_of(program) / 2**20
+    measured = {**known, "memory_mib": memory_of(program) / 2**20}
     if timed:
         measured["compile_s"] = seconds
+    if run.target:
+        return measured
+    taken = run.seconds(function(program), jax.block_until_ready)
+    measured |= speed(case, known["gflop"], taken, run)
     if case.alone:
         lowered = prepare(case, run)[0]
         started = time.perf_counter()
@@ -537,6 +572,7 @@ def measure_sampler(run: Run) -> None:
 
 
 PARTS = ("repose", "torch", "losses", "sampler", "official", "mixste", "others", "attention")
+_NETWORKS = ("repose", "mixste", "others")
 _LINES = "results.jsonl"
 
 
@@ -546,6 +582,7 @@ def work(parts: Iterable[str], run: Run, *, write: bool) -> None:
 
     from jrepose import models
     from jrepose.host_memory import reuse_freed_memory
+    from jrepose.models import attention
     from jrepose.precision import multiply_float32_in_full
 
     reuse_freed_memory()
@@ -553,7 +590,9 @@ def work(parts: Iterable[str], run: Run, *, write: bool) -> None:
     jax.config.update("jax_compilation_cache_dir", str(run.out / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     with open(run.out / "machine.json", "w", encoding="utf-8") as file:
-        json.dump(machine(), file)
+        json.dump(machine(run.device), file)
+    if run.target:
+        attention.cuda_device = lambda: run.device.device_kind
     for part in parts:
         if part == "losses":
             measure_losses(run)
@@ -563,6 +602,8 @@ def work(parts: Iterable[str], run: Run, *, write: bool) -> None:
             measure_attention(run, write=write)
         else:
             groups = networks(part, models.MODELS, run.smoke)
+            if run.target:  # how large a batch its memory holds is reckoned on a card
+                groups = [[case for case in group if case.batch] for group in groups]
             if part not in ("torch", "official"):
                 measure_networks(groups, run)
             elif importlib.util.find_spec("torch") is None:
@@ -571,13 +612,13 @@ def work(parts: Iterable[str], run: Run, *, write: bool) -> None:
                 measure_torch(groups, run)
 
 
-def machine() -> dict[str, str]:
+def machine(device: Any) -> dict[str, str]:
     """What it was measured on."""
     import flax
     import jax
 
     found = {
-        "device": jax.devices()[0].device_kind,
+        "device": device.device_kind,
         "jax": jax.__version__,
         "flax": flax.__version__,
         "python": platform.python_version(),
@@ -660,14 +701,28 @@ def main() -> int:
         help="the fastest attention of each size is taken from now on",
     )
     parser.add_argument("--smoke", action="store_true", help="tiny networks, on any device")
+    parser.add_argument(
+        "--target", type=pathlib.Path, help="compile for the card of XLA's file, and run nothing"
+    )
     parser.add_argument("--worker", type=float, help=argparse.SUPPRESS)  # time to stop at
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
-    if unknown := sorted(set(parts) - set(PARTS)):
-        parser.error(f"unknown part {unknown[0]!r}; known: {', '.join(PARTS)}")
+    if arguments.target and arguments.parts == parser.get_default("parts"):
+        parts = list(_NETWORKS)
+    known = _NETWORKS if arguments.target else PARTS
+    if unknown := sorted(set(parts) - set(known)):
+        parser.error(f"unknown part {unknown[0]!r}; known: {', '.join(known)}")
+    if arguments.target and not arguments.target.is_file():
+        parser.error(f"--target {arguments.target}: no such file")
     if arguments.worker:
         stand_in()
-        run = Run(arguments.out, arguments.worker, arguments.smoke, arguments.torch_root)
+        run = Run(
+            arguments.out,
+            arguments.worker,
+            arguments.smoke,
+            arguments.torch_root,
+            arguments.target,
+        )
         work(parts, run, write=arguments.write_attention_table)
         return 0
 
@@ -680,7 +735,7 @@ def main() -> int:
     if not arguments.torch_root:
         parts = [part for part in parts if part != "official"]
     status = 0
-    for group in [parts] if arguments.smoke else [[part] for part in parts]:
+    for group in [parts] if arguments.smoke or arguments.target else [[part] for part in parts]:
         status |= _start(group, until, out, arguments)
     shutil.rmtree(out / "xla", ignore_errors=True)
     if (out / "gpu.md").exists():
@@ -698,10 +753,14 @@ def _start(parts: list[str], until: float, out: pathlib.Path, arguments: Any) ->
     command = [sys.executable, __file__, "--out", str(out), "--parts", ",".join(parts),
                "--worker", str(until)]  # fmt: skip
     command += ["--smoke"] * arguments.smoke
+    command += ["--target", str(arguments.target.absolute())] if arguments.target else []
     command += ["--write-attention-table"] * arguments.write_attention_table
     command += ["--torch-root", str(arguments.torch_root)] if arguments.torch_root else []
-    # PyTorch and JAX take memory as they need it.
-    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    # Beside PyTorch JAX takes memory as it needs it: in regions that double in size and are not
+    # joined, so that 19 GiB take 32 and a step of 75 finds no place in the 104 that JAX may have.
+    environment = dict(os.environ)
+    if set(parts) & {"torch", "official", "losses"}:
+        environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     print(f"{time.strftime('%H:%M:%S')} {', '.join(parts)}", flush=True)
     process = subprocess.Popen(command, env=environment)
     try:

@@ -26,6 +26,25 @@ def find_spec(name, path=None, target=None):
 PathFinder.find_spec = staticmethod(find_spec)
 """
 
+# What XLA's compiler has to know, of an H100; its repository tells more.
+CARD = """
+gpu_device_info {
+  threads_per_block_limit: 1024 threads_per_warp: 32 threads_per_core_limit: 2048
+  shared_memory_per_block: 49152 shared_memory_per_block_optin: 232448
+  shared_memory_per_core: 233472 registers_per_core_limit: 65536 registers_per_block_limit: 65536
+  core_count: 132 fpus_per_core: 128 clock_rate_ghz: 1.98 l2_cache_size: 52428800
+  memory_bandwidth: 3352320000000 device_memory_size: 84942979072 device_address_bits: 64
+  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
+  thread_dim_limit_x: 1024 thread_dim_limit_y: 1024 thread_dim_limit_z: 64
+  cuda_compute_capability { major: 9 }
+  name: "NVIDIA H100" device_vendor: "NVIDIA Corporation"
+  driver_version: "13.0.0" runtime_version: "12.8.0" compile_time_toolkit_version: "12.8.0"
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 10 }
+device_description_str: "NVIDIA H100"
+"""
+
 
 def start(folder, *arguments):
     (folder / "sitecustomize.py").write_text(ABSENT)
@@ -92,7 +111,33 @@ def test_a_batch_that_does_not_fit_after_all_is_halved(tmp_path, monkeypatch):
     assert [result.get("failed") for result in results] == ["out of memory"] * 2 + [None]
 
 
-@pytest.mark.parametrize("given, said", [(["--parts=all"], "unknown part 'all'")])
+def test_memory_on_a_card_that_is_not_there(tmp_path):
+    pytest.importorskip("jax_plugins.xla_cuda13", reason="jax[cuda13] is not installed")
+    (tmp_path / "card.txtpb").write_text(CARD)
+    results = start(tmp_path, "--parts=repose", f"--target={tmp_path / 'card.txtpb'}")["results"]
+    step, forward = results
+    assert step["memory_mib"] > forward["memory_mib"] > 0 and step["compile_s"] > 0
+    assert "ms" not in step and "failed" not in step
+
+
+def test_a_card_that_jax_does_not_compile_for(tmp_path):
+    (tmp_path / "card.txtpb").write_text("gpu_device_info { of nothing }")
+    command = [sys.executable, str(SCRIPT), "--smoke", f"--out={tmp_path}"]
+    command += [f"--target={tmp_path / 'card.txtpb'}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    said = done.stderr.splitlines()[-1]  # XLA's log may come before
+    assert "--target takes jax[cuda13]" in said or "no description of a card" in said
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (["--parts=all"], "unknown part 'all'"),
+        (["--target=absent.txtpb"], "absent.txtpb: no such file"),
+        (["--target=absent.txtpb", "--parts=losses"], "known: repose, mixste, others"),
+    ],
+)
 def test_wrong_arguments(given, said, tmp_path):
     command = [sys.executable, str(SCRIPT), f"--out={tmp_path}", *given]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -109,42 +109,35 @@ class Lifter:
 
     def _clip_lengths(self) -> tuple[int, int]:
         """Frames that go into the network at a time, and poses that come out."""
-        frames, joints = self.pretrained.frames, self.pretrained.keypoint_skeleton.num_joints
-        outputs = self._frames_out(frames, joints)
+        frames, frames_out = self.pretrained.frames, self.pretrained.frames_out
+        outputs = frames_out(frames)
         if outputs >= frames:
             return frames, frames
         # A network that slides over longer clips is given such ones.
         longer = frames + _CHUNK - 1
         try:
-            slides = self._frames_out(longer, joints) == outputs + _CHUNK - 1
-        except (InputError, TypeError, ValueError):
+            slides = frames_out(longer) == outputs + _CHUNK - 1
+        except InputError:
             slides = False
         return (longer, outputs + _CHUNK - 1) if slides else (frames, outputs)
 
     def _shortest_clip(self) -> tuple[int, int]:
         """Frames and poses of a stream's clip: of a network that slides, one pose."""
-        joints = self.pretrained.keypoint_skeleton.num_joints
         if self._inputs == self._outputs:
             return self._inputs, self._outputs
+        frames, frames_out = self.pretrained.frames, self.pretrained.frames_out
         field = self._inputs - self._outputs + 1
-        if self._inputs > self.pretrained.frames and self._frames_out(field, joints) == 1:
+        if self._inputs > frames and frames_out(field) == 1:
             return field, 1
-        return self.pretrained.frames, self._frames_out(self.pretrained.frames, joints)
-
-    def _frames_out(self, frames: int, joints: int) -> int:
-        clip = jax.ShapeDtypeStruct((1, frames, joints, 3), np.float32)
-        return jax.eval_shape(self._program(False), self._variables, clip).shape[1]
-
-    def _program(self, flip: bool) -> Any:
-        def predict(variables, keypoints):
-            task = self.pretrained.task
-            return task.predict(variables, {"keypoints": keypoints}, None, flip=flip)
-
-        return predict
+        return frames, frames_out(frames)
 
     @functools.cached_property
     def _run(self) -> Any:
-        return jax.jit(self._program(self._flip))
+        def predict(variables, keypoints):
+            task = self.pretrained.task
+            return task.predict(variables, {"keypoints": keypoints}, None, flip=self._flip)
+
+        return jax.jit(predict)
 
     def __call__(
         self,

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
@@ -55,7 +56,7 @@ class Pretrained:
         notes: what it does not say itself and is assumed, a sentence each.
 
     Raises:
-        InputError: an unknown model, target space or scaling.
+        InputError: an unknown target space or scaling, or a value that cannot be.
     """
 
     model: Mapping[str, Any]
@@ -83,11 +84,42 @@ class Pretrained:
         rates = self.frame_rates
         if not rates or not all(np.isfinite(rate) and rate > 0 for rate in rates):
             raise InputError(f"{self.origin}: frame_rates are {rates}; expected positive numbers")
+        if not (type(self.causal_shift) is int and 0 <= self.causal_shift < self.frames):
+            raise InputError(
+                f"{self.origin}: causal_shift is {self.causal_shift!r}; expected a number of "
+                f"frames, from 0 to {self.frames - 1}"
+            )
 
     @functools.cached_property
     def task(self) -> Lifting:
         """The network as a task, whose `predict` averages with the mirrored prediction if asked."""
         return Lifting(models.create(**self.model), self.skeleton, self.keypoint_skeleton)
+
+    def frames_out(self, frames: int) -> int:
+        """Poses that the network makes of a clip of so many frames.
+
+        Raises:
+            InputError: it takes no such clip, or its poses are not of the skeleton's joints.
+        """
+        clip = jax.ShapeDtypeStruct((1, frames, self.keypoint_skeleton.num_joints, 3), np.float32)
+        try:
+            _, frames_out, joints, _ = jax.eval_shape(
+                lambda *operands: self.task.predict(*operands, None, flip=False),
+                dict(self.variables),
+                {"keypoints": clip},
+            ).shape
+        except (InputError, TypeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"{self.origin}: a network that takes no clips of {frames} frames of "
+                f"{self.keypoint_skeleton.num_joints} joints: {reason}"
+            ) from None
+        if joints != self.skeleton.num_joints:
+            raise InputError(
+                f"{self.origin}: a network of {joints} joints, described as one of the "
+                f"{self.skeleton.num_joints} of {self.skeleton.name}"
+            )
+        return frames_out
 
     def save(self, path: str | os.PathLike[str], *, half: bool = True) -> None:
         """Writes an archive.
@@ -145,16 +177,19 @@ def _of_archive(path: pathlib.Path) -> Pretrained:
     fields, variables = read_archive(path)
     check_finite(flatten_dict(variables), path)
     try:
+        models.create(**fields["model"])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    try:
         for name in ("skeleton", "keypoint_skeleton"):
             fields[name] = _skeleton(fields[name], path)
         fields["frame_rates"] = tuple(map(float, fields["frame_rates"]))
-        found = Pretrained(variables=variables, origin=str(path), **fields)
-        models.create(**found.model)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        fields.pop("notes", None)  # what is in the file it says itself
+        return Pretrained(variables=variables, origin=str(path), **fields)
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: no archive of weights ({error})") from None
-    return found
 
 
 def _of_checkpoint(path: pathlib.Path) -> Pretrained:
@@ -286,4 +321,9 @@ def _skeleton(fields: Mapping[str, Any], where: str | os.PathLike[str]) -> Skele
         raise InputError(f"{where}: trained on joints of {fields['name']}, and does not say how "
                          "they are connected (a checkpoint of an older version)")  # fmt: skip
     left, right = zip(*fields["pairs"], strict=True) if fields["pairs"] else ((), ())
-    return Skeleton(fields["name"], tuple(fields["joints"]), tuple(fields["parents"]), left, right)
+    try:
+        return Skeleton(
+            fields["name"], tuple(fields["joints"]), tuple(fields["parents"]), left, right
+        )
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import jax
 import keypoint_files as files
@@ -278,6 +279,39 @@ def test_archives_keep_all_that_is_needed(tiny, tmp_path):
         load_pretrained(tmp_path / "b.npz")
     with pytest.raises(InputError, match="no weights 'nothing': neither a file nor a run"):
         load_pretrained("nothing")
+
+
+def with_skeleton(fields, which, joints):
+    """A description with another number of joints in a row."""
+    names, parents = [f"joint_{k}" for k in range(joints)], list(range(-1, joints - 1))
+    return {**fields, which: {"name": "chain", "joints": names, "parents": parents, "pairs": []}}
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda fields: {**fields, "causal_shift": -1}, "causal_shift is -1; expected a number"),
+        (lambda fields: {**fields, "causal_shift": 9}, "of frames, from 0 to 8"),
+        (lambda fields: {**fields, "frames": 10**6}, "clips of 1000000 frames"),
+        (lambda fields: {**fields, "frames": 4000}, "takes no clips of 4000 frames of 17 joints"),
+        (lambda fields: {**fields, "scaling": "inch"}, "scaling is 'inch'; expected one of"),
+        (lambda fields: with_skeleton(fields, "skeleton", 5), "a network of 17 joints, described"),
+        (lambda fields: with_skeleton(fields, "keypoint_skeleton", 5), "of 9 frames of 5 joints"),
+        (lambda fields: {**fields, "model": {**fields["model"], "name": "huge"}}, "'huge'"),
+        (lambda fields: {**fields, "model": {**fields["model"], "dept": 1}}, "'dept'"),
+        (lambda fields: {**fields, "colour": "red"}, "no archive of weights"),
+    ],
+)
+def test_archives_whose_description_cannot_be(tiny, tmp_path, change, said):
+    path = tmp_path / "a.npz"
+    tiny.save(path)
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    changed = change(json.loads(str(arrays.pop("description"))))
+    np.savez(path, description=np.array(json.dumps(changed)), **arrays)
+    with pytest.raises(InputError, match=re.escape(said)) as raised:
+        Lifter.from_pretrained(path)
+    assert str(raised.value).startswith(f"{path}: ") and str(raised.value).count("a.npz") == 1
 
 
 def test_public_pytorch_files_as_they_are(tiny, tmp_path):

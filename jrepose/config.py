@@ -21,7 +21,7 @@ from ml_collections import ConfigDict, config_dict, config_flags
 
 from jrepose import config_files, models
 from jrepose.command import nearest, one_line
-from jrepose.config_fields import check_ranges
+from jrepose.config_fields import check_names, check_ranges
 from jrepose.data.simulation.detector import DetectorConfig
 from jrepose.data.simulation.rig import RigConfig
 from jrepose.data.simulation.scene import SceneConfig
@@ -432,6 +432,7 @@ def _check_fields(config: ConfigDict) -> None:
 
 def _check_values(config: ConfigDict) -> None:
     check_ranges(config)
+    check_names(config)
     if config.precision not in ("float32", "bfloat16"):
         raise InputError(
             f"config.precision is {config.precision!r}, expected 'float32' or 'bfloat16'"

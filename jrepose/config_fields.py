@@ -79,6 +79,8 @@ class Range:
 
 
 _COUNT = Range(1)
+# Beyond these a program is asked for that no machine holds, and the compiler aborts.
+_SIZE, _FRAMES = Range(0, 1_000_000, above=True), Range(1, 1_000_000)
 _NOT_NEGATIVE = Range(0)
 _POSITIVE = Range(0, above=True)
 _SHARE = Range(0, 1)
@@ -92,9 +94,9 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "seed": Range(0, 2**31 - 1),
         "data.seed": Range(0, 2**31 - 1),
         "data.frame_rate": Range(0, 1000, above=True),
-        "data.seconds": _POSITIVE,
-        "data.procedural_people": _NOT_NEGATIVE,
-        "data.copies": _COUNT,
+        "data.seconds": Range(0, 100_000, above=True),
+        "data.procedural_people": Range(0, 100_000),
+        "data.copies": Range(1, 100_000),
         "data.body_spread": Range(0, 0.3),
         "data.limb_spread_deg": Range(0, 60),
         "data.subset": Range(0, 1, above=True),
@@ -116,19 +118,20 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "data.scene.clutter_share": _SHARE,
         "data.scene.clutter_seconds": _POSITIVE,
         "data.scene.*": Range(0, 100),
-        "data.detector.wide_share": _SHARE,
         "data.detector.*missing_share": _PART,
         "data.detector.swap_share": _PART,
+        "data.detector.*_share": _SHARE,
+        "data.detector.occluded_confidence": _SHARE,
         "data.detector.*": _NOT_NEGATIVE,
-        "clip.causal_shift": _NOT_NEGATIVE,
-        "clip.*": _COUNT,
+        "clip.causal_shift": Range(0, 1_000_000),
+        "clip.*": _FRAMES,
         "model.*_rate": _PART,
         "model.time_depth": _NOT_NEGATIVE,
         "model.view_depth": _NOT_NEGATIVE,
         "model.temporal_frames": _NOT_NEGATIVE,
         "model.start_px": _NOT_NEGATIVE,
         "model.parents": Range(-1, 1000),
-        "model.*": _POSITIVE,
+        "model.*": _SIZE,
         "objective.ranking_margin": _NOT_NEGATIVE,
         "objective.weights.*": _NOT_NEGATIVE,
         "corruption.*": _PART,
@@ -168,6 +171,13 @@ RANGES: Mapping[str, Range] = MappingProxyType(
 """Field, `*` for any -> its range; of tuples, the range of every element."""
 
 
+NAMES = (
+    "data.actions", "data.images.cameras", "data.split.*", "evaluation.exclude",
+    "objective.learn_weights", "training.freeze", "training.init_only", "training.no_decay",
+)  # fmt: skip
+"""Fields, `*` for any, that are names or patterns of names."""
+
+
 def numbers_in(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every number of a config, those in tuples too, with the field that it is in."""
     for name, value in config.items():
@@ -194,3 +204,23 @@ def check_ranges(config: ConfigDict) -> None:
         expected = range_of(field)
         if expected is not None and value not in expected:
             raise InputError(f"config.{field} is {value!r}, expected {expected}")
+
+
+def check_names(config: ConfigDict, prefix: str = "") -> None:
+    """Checks that every field of `NAMES` is a list of names, which a text is not.
+
+    Args:
+        config: a whole config, or its part that begins with the prefix.
+        prefix: `"data."`, for instance.
+
+    Raises:
+        InputError: one is something else.
+    """
+    for name, value in config.items():
+        field = prefix + name
+        if isinstance(value, ConfigDict):
+            check_names(value, f"{field}.")
+        elif any(fnmatch.fnmatchcase(field, pattern) for pattern in NAMES) and not (
+            isinstance(value, list | tuple) and all(isinstance(part, str) for part in value)
+        ):
+            raise InputError(f"config.{field} is {value!r}; expected names, such as \"('a', 'b')\"")

@@ -162,9 +162,16 @@ def test_every_number_has_a_range():
         "model.drop_rate=1",
         "model.qk_scale=-1",
         "checkpoint.keep=0",
+        "clip.every=100000000000",
+        "data.seconds=1e30",
+        "data.detector.no_confidence_share=2",
+        "model.maxlen=100000000000",
+        "data.images.cameras=(1,)",
+        "evaluation.exclude=(1,)",
+        "training.freeze=((1,2),)",
     ],
 )
-def test_a_number_out_of_its_range_is_one_line(flag):
+def test_a_value_that_cannot_be_is_one_line(flag):
     field, value = flag.split("=")
     with pytest.raises(InputError, match=field.replace(".", r"\.")) as caught:
         parse("--config=demo", f"--config.{field}={value}")

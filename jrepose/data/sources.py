@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ml_collections import ConfigDict
 
+from jrepose.config_fields import check_names
 from jrepose.data import cache
 from jrepose.data.dataset import Dataset, FrameRange, PoseDataset
 from jrepose.data.formats.custom import custom_files, read_custom
@@ -218,10 +219,19 @@ def check_split(data: ConfigDict) -> None:
             f"config.data.keypoints is {data.keypoints!r}; expected 'detected' or 'ground_truth'"
         )
     check_depth_reference(data.depth_reference)
-    _check_names("config.data.actions", data.actions)
+    check_names(data, "data.")
+    if data.source == "procedural" and data.path is not None:
+        raise InputError(
+            f"config.data.path is {data.path!r}, and config.data.source 'procedural' reads no "
+            "file; expected another source, mocap for instance, or no path"
+        )
+    if data.actions and data.source in (*_SIMULATED, "rendered"):
+        raise InputError(
+            f"config.data.actions is {data.actions!r}, and motion of config.data.source "
+            f"{data.source!r} has no actions to choose from; expected ()"
+        )
     owner: dict[str, str] = {}
     for split in (*SPLITS, UNLABELLED):
-        _check_names(f"config.data.split.{split}", data.split[split])
         optional = (*_OPTIONAL.get(data.source, ()), UNLABELLED)
         if not data.split[split] and split not in optional:
             raise InputError(f"config.data.split.{split} names no subject")
@@ -234,16 +244,6 @@ def check_split(data: ConfigDict) -> None:
                     "a subject belongs to one split"
                 )
             owner[subject] = split
-
-
-def _check_names(field: str, names: object) -> None:
-    """Checks that a field is a list of names, which a text is not.
-
-    Raises:
-        InputError: it is something else.
-    """
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{field} is {names!r}; expected names, such as \"('a', 'b')\"")
 
 
 def describe(dataset: Dataset) -> str:

@@ -22,7 +22,7 @@ from jrepose.errors import InputError, listed
 from jrepose.evaluation.detections import detect_dataset, detection_scores
 from jrepose.evaluation.evaluate import evaluate_dataset, score_dataset
 from jrepose.evaluation.scores import depth_scores
-from jrepose.training.optimizer import create_optimizer, matching_paths
+from jrepose.training.optimizer import Paths, create_optimizer, matching_paths
 from jrepose.training.schedule import Epochs, create_schedule
 from jrepose.training.state import TrainState, create_state, create_variables, with_variables
 from jrepose.training.step import make_train_step
@@ -98,9 +98,10 @@ def create_experiment(
     variables = create_variables(task, clip_of_zeros, seed=config.seed)
     frozen = matching_paths(variables, training.freeze, "training.freeze")
     matching_paths({"params": variables["params"]}, training.no_decay, "training.no_decay")
+    begun = matching_paths(variables, training.init_only, "training.init_only")
     if initial is not None:
         if training.init_only:
-            initial, partial = _chosen(initial, variables, training.init_only), True
+            initial, partial = _chosen(initial, begun), True
         variables = with_variables(variables, initial, partial=partial)
     schedule = create_schedule(training, epochs)
     optimizer = create_optimizer(training, schedule)
@@ -192,15 +193,12 @@ def _with_other_splits(
     return JoinedBatches(parts) if len(parts) > 1 else batches
 
 
-def _chosen(
-    given: Mapping[str, Any], drawn: Mapping[str, Any], patterns: Sequence[str]
-) -> dict[str, Any]:
-    """Those of the given variables that patterns name among the drawn ones.
+def _chosen(given: Mapping[str, Any], wanted: Paths) -> dict[str, Any]:
+    """Those of the given variables that are wanted.
 
     Raises:
-        InputError: a pattern names none, or one that it names is not given.
+        InputError: one is not given.
     """
-    wanted = matching_paths(drawn, patterns, "training.init_only")
     flat = flatten_dict(dict(given))
     if missing := sorted("/".join(path) for path in wanted if path not in flat):
         raise InputError(

@@ -191,7 +191,7 @@ def _scale_by_adam(b1: float, b2: float, eps: float, amsgrad: bool) -> optax.Gra
     plain = optax.scale_by_adam(b1, b2, eps)
 
     def correction(beta, count):
-        return -jnp.expm1(count * math.log(beta))
+        return -jnp.expm1(count * (math.log(beta) if beta else -math.inf))
 
     def init(params):
         state = plain.init(params)

@@ -198,8 +198,9 @@ def test_names_that_the_weights_do_not_have(tmp_path):
     with pytest.raises(InputError, match="init_only names what the weights .* do not have: batch"):
         train(stage, tmp_path, splits, devices=devices, initial=given)
     stage.training.init_only = ("params/elsewhere/.*",)
-    with pytest.raises(InputError, match="training.init_only: 'params/elsewhere/.*' matches no"):
-        train(stage, tmp_path, splits, devices=devices, initial=given)
+    for weights in (given, None):
+        with pytest.raises(InputError, match="init_only: 'params/elsewhere/.*' matches no"):
+            train(stage, tmp_path, splits, devices=devices, initial=weights)
 
 
 def test_configs_of_stages():

@@ -91,11 +91,21 @@ def clips_for_training(dataset: Dataset, clip: ConfigDict) -> Windows:
 
 def clips_for_evaluation(dataset: Dataset, clip: ConfigDict) -> EvaluationWindows:
     """`evaluation_windows` of a dataset as a config's `clip` section wants them."""
-    _say_what_is_short(dataset.videos, clip, clip.evaluation_windows)
-    return evaluation_windows(
-        dataset.videos, clip.frames, clip.evaluation_stride, clip.evaluation_windows,
+    kind = clip.evaluation_windows
+    _say_what_is_short(dataset.videos, clip, kind)
+    windows = evaluation_windows(
+        dataset.videos, clip.frames, clip.evaluation_stride, kind,
         dataset.valid, targets=clip.targets, every=clip.every, causal_shift=clip.causal_shift,
     )  # fmt: skip
+    frames, scored = sum(video.frames for video in dataset.videos), int(windows.scored.sum())
+    if kind == "cover" and scored < frames:
+        _say_once(
+            f"{frames - scored} of {frames} frames are in no clip and are not scored: "
+            f"clip.evaluation_stride={clip.evaluation_stride} with clip.frames={clip.frames} and "
+            f"clip.every={clip.every}",
+            logging.WARNING,
+        )
+    return windows
 
 
 def _say_what_is_short(videos: Sequence[FrameRange], clip: ConfigDict, kind: str) -> None:
@@ -109,9 +119,9 @@ def _say_what_is_short(videos: Sequence[FrameRange], clip: ConfigDict, kind: str
 
 
 @functools.cache
-def _say_once(message: str) -> None:
+def _say_once(message: str, level: int = logging.INFO) -> None:
     """Evaluations come again and again, and this is no news then."""
-    _LOG.info("%s", message)
+    _LOG.log(level, "%s", message)
 
 
 def training_windows(

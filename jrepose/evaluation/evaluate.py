@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 from jaxtyping import Float32, PyTree
 from ml_collections import ConfigDict
@@ -12,11 +13,16 @@ from jrepose.data.dataset import Dataset, PoseDataset
 from jrepose.data.windows import EvaluationWindows, clips_for_evaluation
 from jrepose.errors import InputError
 from jrepose.evaluation.detections import DETECTION_SCORES
-from jrepose.evaluation.predict import predict_clips, score_clips
+from jrepose.evaluation.predict import predict_clips, require_frames, score_clips
 from jrepose.evaluation.protocol import Protocol, counted_entries
 from jrepose.evaluation.published import PublishedRow, benchmark_of, published_row
-from jrepose.evaluation.scores import SCORES, EvaluationResult, evaluate_predictions
-from jrepose.tasks import ON_IMAGES, ScoredTask, Task
+from jrepose.evaluation.scores import (
+    SCORES,
+    EvaluationResult,
+    check_scored,
+    evaluate_predictions,
+)
+from jrepose.tasks import DetectingTask, ScoredTask, Task, Trainable
 
 
 def evaluate_dataset(
@@ -135,15 +141,37 @@ def score_dataset(
     )
 
 
-def check_settings(config: ConfigDict, dataset: Dataset) -> None:
+def check_frames(task: Task, variables: PyTree, dataset: PoseDataset, config: ConfigDict) -> None:
+    """Refuses a model that does not give the frames that are scored; nothing is computed.
+
+    Args:
+        task, dataset, config: as for `evaluate_dataset`.
+        variables: of the task, or their shapes.
+
+    Raises:
+        InputError: it gives others.
+    """
+    windows = clips_for_evaluation(dataset, config.clip)
+    frames, targets = windows.inputs.shape[1], windows.targets.shape[1]
+    clip = {
+        name: column.zeros(1, frames) for name, column in columns_of(dataset, task.inputs).items()
+    }
+    keys = jax.random.split(jax.random.key(0), 1)
+    poses = jax.eval_shape(
+        lambda *operands: task.predict(*operands, flip=False), variables, clip, keys
+    )
+    require_frames(min(poses.shape[-3], targets), frames, targets)  # the middle ones are taken
+
+
+def check_settings(config: ConfigDict, dataset: Dataset, task: Trainable) -> None:
     """Refuses before a training what its first validation would refuse.
 
     Raises:
         InputError: as `evaluate_dataset`, or `evaluation.best_by` is no score.
     """
-    best_by, detects = config.evaluation.best_by, config.task in ON_IMAGES
+    best_by, detects = config.evaluation.best_by, isinstance(task, DetectingTask)
     known = DETECTION_SCORES if detects else SCORES
-    if best_by is not None and best_by not in known:
+    if best_by not in (None, *known) and not isinstance(task, ScoredTask):
         raise InputError(
             f"unknown evaluation.best_by {best_by!r}; expected one of {', '.join(known)}"
         )
@@ -151,11 +179,12 @@ def check_settings(config: ConfigDict, dataset: Dataset) -> None:
         raise InputError(
             f"evaluation.batch_size must be at least 1, got {config.evaluation.batch_size}"
         )
-    if detects:
+    if isinstance(task, DetectingTask | ScoredTask):
         clips_for_evaluation(dataset, config.clip)
         return
-    protocol, _, _ = _read_settings(config, dataset)
+    protocol, _, windows = _read_settings(config, dataset)
     protocol.check(dataset)
+    check_scored(dataset, windows.targets, counted_entries(windows, protocol.overlap), protocol)
 
 
 def _read_settings(
@@ -170,6 +199,12 @@ def _read_settings(
         by_subject=evaluation.by_subject,
         exclude=tuple(evaluation.exclude),
     )
+    of_image = getattr(dataset, "target_space", None) == "image"
+    if protocol.root == "zero" and of_image and config.training.root != "frame":
+        raise InputError(
+            f"evaluation.root is 'zero', and with training.root={config.training.root} in image "
+            "space a root is predicted where it lies in the image; expected 'subtract'"
+        )
     benchmark = benchmark_of(config.data)
     published = published_row(benchmark, config.published) if config.published else None
     return protocol, published, clips_for_evaluation(dataset, config.clip)

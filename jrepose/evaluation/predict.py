@@ -67,14 +67,23 @@ def predict_clips(
         for start, poses in _in_batches(run, variables, columns, windows, batch_size, devices):
             if predicted is None:
                 predicted = np.empty((clips, *poses.shape[1:]), np.float32)
-            if poses.shape[-3] != targets:
-                raise InputError(
-                    f"the model returned {poses.shape[-3]} frames for a clip of {frames}, of which "
-                    f"{targets} are to be scored; see clip.targets and the model's clip length"
-                )
+            require_frames(poses.shape[-3], frames, targets)
             predicted[start : start + len(poses)] = poses
             bar.to(start + len(poses))
     return predicted if predicted.ndim == 4 else np.moveaxis(predicted, 1, 0)
+
+
+def require_frames(given: int, frames: int, targets: int) -> None:
+    """Checks how many frames a model gives for a clip.
+
+    Raises:
+        InputError: others than the targets.
+    """
+    if given != targets:
+        raise InputError(
+            f"the model returned {given} frames for a clip of {frames}, of which {targets} are to "
+            "be scored; see clip.targets and the model's clip length"
+        )
 
 
 def score_clips(

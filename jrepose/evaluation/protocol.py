@@ -93,13 +93,15 @@ class Protocol:
         """Refuses what a dataset does not allow.
 
         Raises:
-            InputError: its predictions have no common origin, or its keypoints cannot be kept.
+            InputError: its predictions have no common origin, its keypoints cannot be kept, or it
+                lacks the ground truth.
         """
         if self.root == "keep" and dataset.target_space == "image":
             raise InputError(
                 "evaluation.root is 'keep', and predictions in image space have no common origin "
-                "with the ground truth; expected 'subtract' or 'zero'"
+                "with the ground truth; expected 'subtract'"
             )
+        _targets(dataset, self.target_on(dataset), np.arange(0))  # that are there
         same_joints = dataset.keypoint_skeleton is dataset.skeleton
         if self.keep_keypoints and (dataset.target_space != "image" or not same_joints):
             raise InputError(
@@ -186,7 +188,7 @@ def score_frames(
     targets_mm = np.empty_like(poses_mm)
     for video in dataset.videos:
         rows = np.arange(video.start, video.stop)
-        targets_mm[rows] = in_mm.targets(rows)
+        targets_mm[rows] = _targets(dataset, in_mm.target, rows)
 
     every_slot = protocol.overlap == "slots"
     if every_slot:
@@ -239,20 +241,25 @@ class _InMillimetres:
         poses = self.dataset.to_mm(poses, frames)
         if self.root != "keep":
             poses = _root_relative(poses, self.dataset.skeleton.root)
-        return poses, self.targets(frames), frames
+        return poses, _targets(self.dataset, self.target, frames), frames
 
-    def targets(
-        self, frames: Int[np.ndarray, " entries"]
-    ) -> Float64[np.ndarray, "entries joints 3"]:
-        """Root-relative ground truth of some frames."""
-        if self.target == "camera":
-            poses = self.dataset.label("poses_camera_mm")[frames].astype(np.float64)
-        elif self.dataset.poses_image_mm is not None:
-            poses = self.dataset.poses_image_mm[frames].astype(np.float64)
-        else:
-            factor = self.dataset.label("factor_mm_per_px")[frames].astype(np.float64)
-            poses = self.dataset.label("poses_image_px")[frames] * factor[:, None, None]
-        return _root_relative(poses, self.dataset.skeleton.root)
+
+def _targets(
+    dataset: PoseDataset, target: str, frames: Int[np.ndarray, " entries"]
+) -> Float64[np.ndarray, "entries joints 3"]:
+    """Root-relative ground truth of some frames.
+
+    Raises:
+        InputError: the dataset has none.
+    """
+    if target == "camera":
+        poses = dataset.label("poses_camera_mm")[frames].astype(np.float64)
+    elif dataset.poses_image_mm is not None:
+        poses = dataset.poses_image_mm[frames].astype(np.float64)
+    else:
+        factor = dataset.label("factor_mm_per_px")[frames].astype(np.float64)
+        poses = dataset.label("poses_image_px")[frames] * factor[:, None, None]
+    return _root_relative(poses, dataset.skeleton.root)
 
 
 def _sums_by_frame(

@@ -137,12 +137,8 @@ def evaluate_predictions(
     if several is not None:
         predictions = several.mean(0)
     frames = score_frames(dataset, predictions, index, counted, protocol)
+    check_scored(dataset, index, counted, protocol)
     exclude = protocol.exclude
-    if not frames.evaluated.any():
-        raise InputError(
-            f"no frame to score: of {dataset.frames} frames {int(dataset.valid.sum())} are valid "
-            f"and {len(np.unique(index[counted]))} are covered by clips"
-        )
     _name_odd_frames(dataset, frames)
     by_group: dict[_Group, list[_Tally]] = {}
     for number, video in enumerate(dataset.videos):
@@ -151,8 +147,6 @@ def evaluate_predictions(
     groups = {group: _add(tallies) for group, tallies in sorted(by_group.items())}
     excluded = _excluded_groups(groups, exclude)
     kept = {group: tally for group, tally in groups.items() if group not in excluded}
-    if not kept:
-        raise InputError(f"evaluation.exclude {', '.join(exclude)} leaves nothing to score")
 
     actions = _by_action(kept)
     per_action = {action: _scores(tally) for action, tally in actions.items()}
@@ -346,6 +340,30 @@ def _joint_pairs(skeleton: Skeleton) -> dict[str, list[int]]:
     for joint, name in enumerate(skeleton.joint_names):
         pairs.setdefault(name.removeprefix("left_").removeprefix("right_"), []).append(joint)
     return pairs
+
+
+def check_scored(
+    dataset: PoseDataset,
+    index: Int[np.ndarray, "clips frames"],
+    counted: Bool[np.ndarray, "clips frames"],
+    protocol: Protocol,
+) -> None:
+    """Checks that there is something to score; the arguments are of `evaluate_predictions`.
+
+    Raises:
+        InputError: no valid frame is in a clip, or all are excluded.
+    """
+    covered = np.unique(index[counted])
+    if not dataset.valid[covered].any():
+        raise InputError(
+            f"no frame to score: of {dataset.frames} frames {int(dataset.valid.sum())} are valid "
+            f"and {len(covered)} are covered by clips"
+        )
+    groups = {(video.subject, video.action) for video in dataset.videos}
+    if len(_excluded_groups(groups, protocol.exclude)) == len(groups):
+        raise InputError(
+            f"evaluation.exclude {', '.join(protocol.exclude)} leaves nothing to score"
+        )
 
 
 def _excluded_groups(groups: Iterable[_Group], exclude: Sequence[str]) -> tuple[_Group, ...]:

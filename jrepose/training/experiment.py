@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from jrepose import parallel, tasks
 from jrepose.config import AUTO
 from jrepose.data.batches import Batches, ClipOrder, JoinedBatches, create_batches
-from jrepose.data.columns import by_split, columns_of
+from jrepose.data.columns import Column, by_split, columns_of
 from jrepose.data.dataset import Dataset
 from jrepose.data.description import describe
 from jrepose.data.sources import UNLABELLED
-from jrepose.data.windows import clips_for_training
+from jrepose.data.windows import Windows, clips_for_training
 from jrepose.errors import InputError, listed
 from jrepose.evaluation.detections import detect_dataset, detection_scores
-from jrepose.evaluation.evaluate import evaluate_dataset, score_dataset
+from jrepose.evaluation.evaluate import (
+    check_frames,
+    check_settings,
+    evaluate_dataset,
+    score_dataset,
+)
 from jrepose.evaluation.scores import depth_scores
 from jrepose.training.optimizer import Paths, create_optimizer, matching_paths
 from jrepose.training.schedule import Epochs, create_schedule
@@ -82,28 +88,17 @@ def create_experiment(
         InputError: values that cannot be, or a batch that does not divide over the devices.
     """
     devices = parallel.select_devices() if devices is None else tuple(devices)
-    dataset, clip, training = splits["train"], config.clip, config.training
-    accumulate = 1 if training.accumulate == AUTO else training.accumulate
-    parallel.parts_of(training.batch_size, len(devices), "training.batch_size", accumulate)
-    windows = clips_for_training(dataset, clip)
-    order = ClipOrder(len(windows.inputs), training.batch_size, config.seed, training.flip)
-    epochs = Epochs(training.batch_size, order.clips)
-    task = tasks.create(config, dataset, epochs)
-    _check_splits(task, splits, config)
-    columns = columns_of(dataset, by_split(task.columns)["train"])
-    clip_of_zeros = {
-        name: column.zeros(1, getattr(windows, column.window).shape[1])
-        for name, column in columns.items()
-    }
-    variables = create_variables(task, clip_of_zeros, seed=config.seed)
-    frozen = matching_paths(variables, training.freeze, "training.freeze")
-    matching_paths({"params": variables["params"]}, training.no_decay, "training.no_decay")
-    begun = matching_paths(variables, training.init_only, "training.init_only")
+    dataset, training = splits["train"], config.training
+    plan = _plan(config, splits, devices)
+    task, windows, columns, order = plan.task, plan.windows, plan.columns, plan.order
+    variables = create_variables(task, plan.clip_of_zeros, seed=config.seed)
+    frozen, begun = _named(variables, training)
+    _check_validation(task, variables, splits, config)
     if initial is not None:
         if training.init_only:
             initial, partial = _chosen(initial, begun), True
         variables = with_variables(variables, initial, partial=partial)
-    schedule = create_schedule(training, epochs)
+    schedule = create_schedule(training, plan.epochs)
     optimizer = create_optimizer(training, schedule)
     state = create_state(
         variables, optimizer, average=training.ema_decay is not None, frozen=frozen
@@ -149,9 +144,81 @@ def create_experiment(
         total_steps=total_steps,
         devices=devices,
         description=describe(dataset, config),
-        score=config.evaluation.best_by or task.score,
+        # Only poses and keypoints have scores to choose from.
+        score=task.score
+        if isinstance(task, tasks.ScoredTask)
+        else config.evaluation.best_by or task.score,
         validate=validate if "validation" in splits else None,
     )
+
+
+def check_experiment(
+    config: ConfigDict,
+    splits: Mapping[str, Dataset],
+    devices: Sequence[jax.Device] | None = None,
+) -> None:
+    """Refuses what `create_experiment` and the first validation would; nothing is computed.
+
+    The arguments and errors are those of `create_experiment`.
+    """
+    plan = _plan(config, splits, parallel.select_devices() if devices is None else devices)
+    create_optimizer(config.training, create_schedule(config.training, plan.epochs))
+    variables = jax.eval_shape(plan.task.init, jax.random.key(0), plan.clip_of_zeros)
+    _named(variables, config.training)
+    _check_validation(plan.task, variables, splits, config)
+
+
+class _Plan(NamedTuple):
+    """What is known of an experiment before anything is drawn."""
+
+    task: tasks.Trainable
+    windows: Windows
+    columns: Mapping[str, Column]
+    order: ClipOrder
+    epochs: Epochs
+    clip_of_zeros: Mapping[str, np.ndarray]
+
+
+def _plan(
+    config: ConfigDict, splits: Mapping[str, Dataset], devices: Sequence[jax.Device]
+) -> _Plan:
+    dataset, training = splits["train"], config.training
+    accumulate = 1 if training.accumulate == AUTO else training.accumulate
+    parallel.parts_of(training.batch_size, len(devices), "training.batch_size", accumulate)
+    windows = clips_for_training(dataset, config.clip)
+    order = ClipOrder(len(windows.inputs), training.batch_size, config.seed, training.flip)
+    epochs = Epochs(training.batch_size, order.clips)
+    task = tasks.create(config, dataset, epochs)
+    _check_splits(task, splits, config)
+    check_settings(config, splits.get("validation", dataset), task)
+    columns = columns_of(dataset, by_split(task.columns)["train"])
+    clip_of_zeros = {
+        name: column.zeros(1, getattr(windows, column.window).shape[1])
+        for name, column in columns.items()
+    }
+    return _Plan(task, windows, columns, order, epochs, clip_of_zeros)
+
+
+def _named(variables: Mapping[str, Any], training: ConfigDict) -> tuple[Paths, Paths]:
+    """The variables that stand still, and those that are taken from weights to begin with.
+
+    Raises:
+        InputError: a pattern of the config names nothing.
+    """
+    of_networks = {name: tree for name, tree in variables.items() if name != "objective"}
+    frozen = matching_paths(of_networks, training.freeze, "training.freeze")
+    matching_paths({"params": variables["params"]}, training.no_decay, "training.no_decay")
+    return frozen, matching_paths(variables, training.init_only, "training.init_only")
+
+
+def _check_validation(
+    task: tasks.Trainable,
+    variables: Mapping[str, Any],
+    splits: Mapping[str, Dataset],
+    config: ConfigDict,
+) -> None:
+    if "validation" in splits and not isinstance(task, tasks.DetectingTask | tasks.ScoredTask):
+        check_frames(task, variables, splits["validation"], config)
 
 
 def _check_splits(task: tasks.Trainable, splits: Mapping[str, Dataset], config: ConfigDict) -> None:

@@ -22,7 +22,6 @@ from jrepose import checkpoints, parallel, tasks
 from jrepose.config import AUTO, to_json
 from jrepose.data.dataset import Dataset
 from jrepose.errors import InputError
-from jrepose.evaluation.evaluate import check_settings
 from jrepose.evaluation.tables import SCORE_LABELS
 from jrepose.interrupts import Interrupts
 from jrepose.models import attention
@@ -147,7 +146,6 @@ def _train(
             f"config.task {config.task!r} begins with a trained context encoder, and there is "
             "none; config.context.path names a run or a PyTorch file"
         )
-    check_settings(config, splits.get("validation", splits["train"]))
     experiment = create_experiment(config, splits, devices, initial=initial, partial=partial)
     _say(logging.INFO, "%s", _describe(config, experiment))
     with contextlib.ExitStack() as stack:
@@ -301,6 +299,12 @@ class _Run:
         self._validation = scores = self._experiment.validate(variables_of(state))
         self._log.validation(self._step, self._epoch(self._step), scores)
         shown = {name: scores[name] for name in (self._experiment.score, *_SHOWN) if name in scores}
+        if not np.isfinite(scores.get(self._experiment.score, np.nan)):
+            _say(
+                logging.WARNING,
+                "validation gives no %s, by which the best checkpoint is chosen: the newest counts",
+                self._experiment.score,
+            )
         said = ", ".join(f"{_label(name)} {value:.2f}" for name, value in shown.items())
         if "flat_mpjpe" in scores:
             said += f" (a pose without depth: MPJPE {scores['flat_mpjpe']:.2f})"

@@ -285,6 +285,8 @@ def test_every_field_of_the_config_reaches_the_scores(config):
     model = MovingAverageLifter()
     variables = model.init(jax.random.key(0), jnp.zeros((1, 9, 17, 3)), train=False)
 
+    config.training.root = "frame"
+
     def score(**fields):
         changed = config.copy_and_resolve_references()
         changed.evaluation.update(fields)
@@ -302,6 +304,9 @@ def test_every_field_of_the_config_reaches_the_scores(config):
     assert excluding.scores["mpjpe"] == plain.per_action["Sitting"]["mpjpe"]
     with pytest.raises(InputError, match="root 'none'"):
         score(root="none")
+    config.training.root = "clip_first"  # of which the root is not the origin
+    with pytest.raises(InputError, match="root is 'zero'.*root=clip_first.*expected 'subtract'"):
+        score(root="zero")
 
 
 def test_the_published_row_comes_from_the_config(config):

@@ -177,7 +177,7 @@ def test_kept_keypoints_leave_depth_errors_only():
 def test_choices_that_do_not_fit_the_data_are_refused():
     dataset = make_dataset()
     clips = clips_of(dataset, dataset.model_targets(), 9, 9)
-    with pytest.raises(InputError, match="root is 'keep'.*subtract.*zero"):
+    with pytest.raises(InputError, match="root is 'keep'.*expected 'subtract'"):
         score_frames(dataset, *clips, Protocol(root="keep"))
     metric = metric_dataset()
     with pytest.raises(InputError, match="keep_keypoints needs .* target space camera_m"):

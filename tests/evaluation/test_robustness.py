@@ -22,7 +22,7 @@ def measured(config):
     """Dataset, the lifter's matrix, and both studies with the root kept out or in the way."""
     dataset, model = make_dataset(), LinearLifter()
     variables = model.init(jax.random.key(0), np.zeros((1, 9, 17, 3), np.float32), False)
-    config.evaluation.flip = False
+    config.evaluation.flip, config.training.root = False, "frame"
     results = {}
     for root in ("subtract", "zero"):
         config.evaluation.root = root

@@ -1,19 +1,22 @@
 """From config to experiment."""
 
+import dataclasses
 import logging
+import re
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
-from jrepose import tasks
-from jrepose.config import model_config
+from jrepose import parallel, tasks
+from jrepose.config import model_config, objective_weights
 from jrepose.data.windows import clips_for_evaluation, clips_for_training
 from jrepose.errors import InputError
 from jrepose.losses.objective import create_objective
 from jrepose.skeleton import HUMAN36M_17
 from jrepose.tasks.lifting import batch_objective, create_model
+from jrepose.training.experiment import create_experiment
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
@@ -34,6 +37,40 @@ def test_objective_of_a_batch_is_the_mean_of_its_parts(reduction):
 def test_the_objective_has_the_configured_margin():
     config = tiny.ranking_config(objective__ranking_margin=0.25)
     assert batch_objective(config, HUMAN36M_17).ranking_margin == 0.25
+
+
+REPROJECTION = {"objective__weights": objective_weights(mpjpe=1, reprojection_2d=1)}
+
+
+@pytest.mark.parametrize(
+    "changes, space, said",
+    [
+        ({"training__root": "frame", **REPROJECTION}, "image", "no clip.causal_shift; here are"),
+        (REPROJECTION, "camera_m", "here are camera_m, clip_first and 0"),
+        ({"corruption__projected": True}, "camera_m", "this data has camera_m labels"),
+        ({"evaluation__root": "zero"}, "image", "evaluation.root is 'zero'"),
+        ({"evaluation__exclude": ("s0/walk", "s1/sit")}, "image", "leaves nothing to score"),
+        ({"evaluation__target": "image"}, "camera_m", "factor_mm_per_px is needed"),
+        ({"evaluation__best_by": "beauty"}, "image", "unknown evaluation.best_by 'beauty'"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_first_step(changes, space, said):
+    splits = {
+        name: dataclasses.replace(split, target_space=space)
+        for name, split in tiny.splits().items()
+    }
+    if "evaluation__target" in changes:
+        split = dataclasses.replace(splits["validation"], factor_mm_per_px=None)
+        splits["validation"] = split
+    with pytest.raises(InputError, match=re.escape(said)):
+        create_experiment(tiny.config(**changes), splits, parallel.select_devices(1))
+
+
+def test_a_model_of_fewer_frames_than_are_scored_is_refused_before_the_first_step():
+    config = tiny.config()
+    config.model = model_config("videopose3d", filter_widths=(3, 1), channels=8)
+    with pytest.raises(InputError, match="returned 6 frames for a clip of 8, of which 8"):
+        create_experiment(config, tiny.splits(), parallel.select_devices(1))
 
 
 def test_model_computes_in_the_configured_precision():

@@ -25,6 +25,7 @@ from jrepose.config_fields import check_names, check_ranges
 from jrepose.data.simulation.detector import DetectorConfig
 from jrepose.data.simulation.rig import RigConfig
 from jrepose.data.simulation.scene import SceneConfig
+from jrepose.data.windows import EVALUATION_KINDS, TRAINING_KINDS
 from jrepose.diffusion.presets import PRESETS, Diffusion
 from jrepose.errors import InputError, listed
 from jrepose.keypoint_metrics import SIGMAS
@@ -446,6 +447,23 @@ def _check_values(config: ConfigDict) -> None:
             "config.attention is 'cudnn', which needs config.precision=bfloat16, not "
             f"{config.precision}"
         )
+    for field, value, known in (
+        ("clip.windows", config.clip.windows, TRAINING_KINDS),
+        ("clip.evaluation_windows", config.clip.evaluation_windows, EVALUATION_KINDS),
+    ):
+        if value not in known:
+            raise InputError(f"config.{field} is {value!r}, expected one of {', '.join(known)}")
+    training = config.training
+    if training.batch_norm_momentum_end is not None and training.batch_norm_momentum is None:
+        raise InputError(
+            "config.training.batch_norm_momentum_end is set, and training.batch_norm_momentum, "
+            "from which it goes there, is not"
+        )
+    if training.gradient_times_loss and config.objective.learn_weights:
+        raise InputError(
+            "config.training.gradient_times_loss needs a loss above 0, and with "
+            "objective.learn_weights it falls below: expected one of the two"
+        )
     stage_configs(config)
     models.create(**config.model.to_dict())
     known = getattr(models, _KINDS.get(config.task, "MODELS"))
@@ -530,7 +548,7 @@ def parse_flags(
         left = flag_values(rest)
         config = flag_values["config"].value
         config.update_from_flattened_dict(dict.fromkeys(removed))
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (flags.Error, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(_flag_complaint(error)) from error
     if len(left) > 1:
         raise InputError(f"unexpected argument {left[1]!r}")
@@ -622,6 +640,11 @@ def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
             check_config(stage)
         except InputError as error:
             raise InputError(f"config.stages.{name}: {error}") from error
+        if stage.data != config.data:
+            raise InputError(
+                f"config.stages.{name} changes data, which all stages share; expected no field of "
+                "data in it"
+            )
         found[name] = stage
     return found
 

@@ -16,7 +16,13 @@ from lifters import draw_variables
 
 from jrepose import checkpoints, cli, interop, models
 from jrepose.commands import COMMANDS, command
-from jrepose.config import load_config, model_config, objective_weights, to_json
+from jrepose.config import (
+    load_config,
+    model_config,
+    objective_weights,
+    stage_configs,
+    to_json,
+)
 from jrepose.host_memory import return_freed_memory, reuse_freed_memory
 from jrepose.training import stages
 
@@ -292,3 +298,32 @@ def test_memory_reuse_is_accepted_by_glibc():
     assert reuse_freed_memory() == (platform.libc_ver()[0] == "glibc")
     # Whether there is any to return is the C library's business.
     assert return_freed_memory() in (True, False)
+
+
+def test_init_only_is_of_what_begins_with_init(tmp_path, monkeypatch, capsys):
+    """And weights that were trained on keypoints of another scaling are warned of."""
+    given = tmp_path / "given"
+    train = ["train.py", DEMO, *TINY, "--devices=1"]
+    assert cli.run(command("train"), [*train, f"--workdir={given}"]) == 0
+    text = f"""
+from jrepose.config import load_config
+
+def get_config():
+    config = load_config({str(ROOT / "configs/demo.py")!r})
+    with config.unlocked():
+        config.stages = {{"one": {{}}, "two": {{"training": {{"learning_rate": 1e-4}}}}}}
+    return config
+"""
+    (tmp_path / "staged.py").write_text(text)
+    begun = []
+    monkeypatch.setattr(stages, "train_stages", lambda config, *_, **options: begun.append(
+        ({name: stage.training.init_only for name, stage in stage_configs(config).items()}, options)
+    ) or stages.TrainingResult(1, False, None, {}, None, None))  # fmt: skip
+    staged = [f"--config={tmp_path / 'staged.py'}", *TINY, f"--workdir={tmp_path / 'w'}"]
+    only = "--init_only=params/joints_embed/.*"
+    scaled = "--config.data.scaling=person"
+    cli.run(command("train"), ["train.py", *staged, f"--init={given}", only])
+    assert begun[0][0] == {"one": ("params/joints_embed/.*",), "two": ()}
+    assert "--init:" not in capsys.readouterr().err
+    cli.run(command("train"), ["train.py", *staged, f"--init={given}", scaled])
+    assert "--init: " in (said := capsys.readouterr().err) and "screen" in said

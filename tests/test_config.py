@@ -169,6 +169,8 @@ def test_every_number_has_a_range():
         "data.images.cameras=(1,)",
         "evaluation.exclude=(1,)",
         "training.freeze=((1,2),)",
+        "clip.windows=some",
+        "clip.evaluation_windows=some",
     ],
 )
 def test_a_value_that_cannot_be_is_one_line(flag):

@@ -56,10 +56,13 @@ def train(argv: Sequence[str]) -> int:
     if (partial or line["init_only"]) and not init:
         name = "init_partial" if partial else "init_only"
         raise InputError(f"--{name} needs --init PATH")
-    if line["init_only"]:
-        config.training.init_only = tuple(line["init_only"])
+    if line["init_only"]:  # of what begins with --init
+        chosen = {"training": {"init_only": tuple(line["init_only"])}}
+        with config.unlocked():
+            next(iter(config.stages.values()), config).update(chosen)
 
     from jrepose import checkpoints, interop, parallel, tasks
+    from jrepose.data.description import check_fits
     from jrepose.data.sources import UNLABELLED, load_splits
     from jrepose.training.optimizer import merge
     from jrepose.training.stages import train_stages
@@ -73,20 +76,34 @@ def train(argv: Sequence[str]) -> int:
     wanted = ("train", "validation", *[UNLABELLED] * bool(config.data.split.unlabelled))
     splits = load_splits(config.data, wanted)
     workdir = pathlib.Path(line["workdir"])
-    initial = None
+    contexts, stages = {}, stage_configs(config)
+
+    def holds_run(stage: str) -> bool:
+        steps = checkpoints.steps_in(workdir / stage / checkpoints.FOLDER)
+        return bool(steps) and not line["restart"]
+
+    initial, (name, first) = None, next(iter(stages.items()), ("", config))
+    if init and holds_run(name):
+        logging.getLogger("jrepose").info(
+            "%s holds a run; its weights count, not the given ones", workdir / name
+        )
+        init = []
     for path in init:
-        first = next(iter(stage_configs(config).values()), config)
         some = partial or first.training.init_only
         load = interop.load_what_fits if some else interop.load_run_or_file
         given, described = load(path, first.model.to_dict())
+        if not some and pathlib.Path(path).is_dir():
+            run = checkpoints.load(path)
+            try:
+                check_fits(run.description, splits["train"], run.path)
+            except InputError as error:  # fine-tuning may mean it
+                logging.getLogger("jrepose").warning("--init: %s", error)
         initial = given if initial is None else merge(initial, given)
         print(f"weights to begin with: {described}")
-    contexts, stages = {}, stage_configs(config)
     for name, stage in (stages or {"": config}).items():
-        begun = bool(checkpoints.steps_in(workdir / name / checkpoints.FOLDER))
         if stage.task not in tasks.WITH_CONTEXT or stage.context.path in stages:
             continue
-        if begun and not line["restart"]:  # it has its encoder
+        if holds_run(name):  # it has its encoder
             continue
         contexts[name], described = interop.load_context(stage.context.to_dict(), splits["train"])
         print(f"context encoder: {described}")

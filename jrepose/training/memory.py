@@ -147,8 +147,8 @@ def _noted(step: CompiledStep, begun: int | None) -> CompiledStep:
     if begun not in (None, step.accumulate):
         _say(
             logging.WARNING,
-            "the run was begun with training.accumulate=%d and goes on with %d: what dropout "
-            "draws, and batch statistics, are others from here on",
+            "the run was begun with training.accumulate=%d and goes on with %d: what "
+            "is drawn at random, and batch statistics, are others from here on",
             begun,
             step.accumulate,
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jrepose import checkpoints, parallel
+from jrepose.config import from_plain, to_json
 from jrepose.disk import lock_word, sole_writer
 from jrepose.errors import InputError
 from jrepose.training import metric_log
@@ -17,7 +19,7 @@ from jrepose.training import metric_log
 _LOG = logging.getLogger(__name__)
 
 # What may change between two starts of one run: none of it enters a training step, but for the
-# rounding that another machine's attention has anyway.
+# rounding that another machine's attention has anyway.  What weights it began with it has in it.
 FREE_FIELDS = (
     "attention",
     "name",
@@ -25,6 +27,7 @@ FREE_FIELDS = (
     "checkpoint",
     "clip.evaluation_stride",
     "clip.evaluation_windows",
+    "context.path",
     "data.cache",
     "data.heatmaps",
     "data.images.processes",
@@ -36,6 +39,7 @@ FREE_FIELDS = (
     "detection.sigmas",
     "evaluation",
     "training.epochs",
+    "training.init_only",
     "training.log_every",
     "training.max_steps",
 )
@@ -111,6 +115,24 @@ def sole_run(
         yield
 
 
+def set_aside(workdirs: Sequence[pathlib.Path]) -> None:
+    """Moves what runs have left in workdirs to a folder inside each, the last one's first.
+
+    All processes call it together.
+
+    Raises:
+        InputError: another run has one of them, or the disk refuses.
+    """
+
+    def move() -> None:
+        for workdir in reversed(workdirs):
+            if workdir.is_dir():
+                with sole_writer(workdir):
+                    _set_aside(workdir)
+
+    parallel.from_first(move)
+
+
 def _set_aside(workdir: pathlib.Path) -> None:
     present = [workdir / name for name in _OUTPUTS if (workdir / name).exists()]
     if not present:
@@ -139,10 +161,15 @@ def check_same_config(
         InputError: naming every field that differs, apart from `FREE_FIELDS`.
     """
     old, new = _flatten(saved), _flatten(current)
+    if added := new.keys() - old.keys():
+        defaults = _flatten(_with_new_fields(saved))
+        old |= {field: defaults[field] for field in added & defaults.keys()}
     missing = "(absent)"
     # Further epochs would change what the run has done already.
-    spread = new.get("training.schedule.name") == "cosine" or (
-        new.get("training.batch_norm_momentum_end") is not None
+    spread = (
+        new.get("training.schedule.name") == "cosine"
+        or new.get("training.batch_norm_momentum_end") is not None
+        or (new.get("task") == "detection" and new.get("model.keep", 1) < 1)
     )
     free = tuple(field for field in FREE_FIELDS if not (spread and field == "training.epochs"))
     different = [
@@ -166,6 +193,14 @@ def check_same_config(
             f"{workdir} holds a run with another config: {', '.join(different)}; "
             "use another --workdir, the same values, or --restart to begin anew"
         )
+
+
+def _with_new_fields(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A config with the defaults of fields that came to be after it was saved."""
+    try:
+        return json.loads(to_json(from_plain(saved)))
+    except InputError:  # of a version too far: compared as it is
+        return saved
 
 
 def check_same_data(saved: Mapping[str, str], current: Mapping[str, str], workdir: object) -> None:

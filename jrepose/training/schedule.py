@@ -99,6 +99,11 @@ def create_schedule(training: ConfigDict, epochs: Epochs) -> Schedule:
                 f"training.schedule.warmup_epochs is {warmup}, expected less than the "
                 f"{training.epochs} of training.epochs"
             )
+        if rate and choice.floor > rate:
+            raise InputError(
+                f"training.schedule.floor is {choice.floor}, expected at most the "
+                f"{rate} of training.learning_rate"
+            )
         floor = choice.floor / rate if rate else 0.0
 
         def factor(step):

@@ -14,7 +14,10 @@ from ml_collections import ConfigDict
 from jrepose import checkpoints, parallel, tasks
 from jrepose.config import stage_configs
 from jrepose.data.dataset import Dataset
+from jrepose.errors import InputError
+from jrepose.training.experiment import check_experiment
 from jrepose.training.loop import TrainingResult, train
+from jrepose.training.resume import set_aside
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,7 +50,8 @@ def train_stages(
         How the last stage that was started ended.
 
     Raises:
-        InputError, DivergedError: as `train`.
+        InputError, DivergedError: as `train`; what cannot be in a stage's config is said before
+            the first one.
     """
     stages, contexts = stage_configs(config), contexts or {}
     if not stages:
@@ -57,12 +61,28 @@ def train_stages(
             restart=restart,
         )  # fmt: skip
     workdir = pathlib.Path(workdir)
+    folders = {name: workdir / name for name in stages}
+    begun = {
+        name
+        for name, folder in folders.items()
+        if checkpoints.steps_in(folder / checkpoints.FOLDER) and not restart
+    }
+    for name, stage in stages.items():
+        if name not in begun:
+            try:
+                check_experiment(stage, splits, devices)
+            except InputError as error:
+                raise InputError(f"config.stages.{name}: {error}") from None
+    if restart:  # a later one must not go on with what an earlier one had learned
+        set_aside(list(folders.values()))
     for number, (name, stage) in enumerate(stages.items(), start=1):
         if parallel.is_primary():
             _LOG.info("stage %d of %d: %s", number, len(stages), name)
-        folder = workdir / name
-        begun = bool(checkpoints.steps_in(folder / checkpoints.FOLDER)) and not restart
-        if not begun and stage.task in tasks.WITH_CONTEXT and tasks.CONTEXT not in (initial or ()):
+        if (
+            name not in begun
+            and stage.task in tasks.WITH_CONTEXT
+            and tasks.CONTEXT not in (initial or ())
+        ):
             context = contexts.get(name)
             if stage.context.path in stages:
                 context = checkpoints.load(workdir / stage.context.path).variables
@@ -71,19 +91,18 @@ def train_stages(
             initial, partial = _with_context(initial, context, partial=partial)
         result = train(
             stage,
-            folder,
+            folders[name],
             splits,
             devices=devices,
-            initial=None if begun else initial,
+            initial=None if name in begun else initial,
             partial=partial,
-            restart=restart,
         )
         if result.interrupted and number < len(stages):
             # One received in a stage's last step finds that finished, and stops before the next.
             return dataclasses.replace(result, finished=False)
         if not result.finished:
             return result
-        initial, partial = checkpoints.load(folder).variables, False
+        initial, partial = checkpoints.load(folders[name]).variables, False
     return result
 
 

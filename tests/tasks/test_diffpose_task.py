@@ -340,6 +340,7 @@ def test_a_stage_takes_the_encoder_of_the_one_before(tmp_path, monkeypatch):
     learned = {"params": {"a": 1}, "batch_stats": {"b": 2}, "other": {"c": 3}}
     found = type("Found", (), {"variables": learned})
     monkeypatch.setattr(stages, "train", train)
+    monkeypatch.setattr(stages, "check_experiment", lambda *_: None)
     monkeypatch.setattr(stages.checkpoints, "load", lambda folder: found)
     chosen = config()
     with chosen.unlocked():

@@ -1,7 +1,11 @@
 """What may change between two starts of one run."""
 
+import copy
+import json
+
 import pytest
 
+from jrepose.config import default_config, to_json
 from jrepose.errors import InputError
 from jrepose.training.resume import check_same_config, check_same_data, sole_run
 
@@ -12,6 +16,7 @@ SAVED = {
     "task": "lifting",
     "published": None,
     "clip": {"evaluation_stride": 9},
+    "context": {"path": None},
     "model": {"name": "repose", "depth": 2},
     "training": {"epochs": 3, "max_steps": None, "log_every": 20, "batch_size": 8},
     "evaluation": {"flip": True, "batch_size": 8},
@@ -33,6 +38,7 @@ def test_free_fields_may_change():
         name="y",
         training={"epochs": 9, "max_steps": 5, "log_every": 1},
         checkpoint={"keep": 9, "every_steps": 1},
+        context={"path": "/encoder"},
         data={"path": "/there", "resident_bytes": 0},
         evaluation={"batch_size": 4},
     )
@@ -56,6 +62,16 @@ def test_what_enters_a_step_may_not_change(changed, said):
     with pytest.raises(InputError, match="holds a run with another config") as caught:
         check_same_config(SAVED, change(**changed), "w")
     assert said in str(caught.value)
+
+
+def test_a_field_that_came_to_be_later_has_its_default():
+    saved = json.loads(to_json(default_config()))
+    current = copy.deepcopy(saved)
+    del saved["training"]["optimizer"]["smoothing"]
+    check_same_config(saved, current, "w")
+    current["training"]["optimizer"]["smoothing"] = 0.5
+    with pytest.raises(InputError, match=r"smoothing=0.5 \(was 0.99\)"):
+        check_same_config(saved, current, "w")
 
 
 def test_more_epochs_where_nothing_is_spread_over_them():
@@ -98,7 +114,7 @@ def test_all_other_differences_are_named():
     for part in (
         "seed=3 (was 0)",
         "model.depth='(absent)' (was 2)",
-        "model.remat=True (was '(absent)')",
+        "model.remat=True (was False)",
         "training.batch_size=4 (was 8)",
     ):
         assert part in str(caught.value)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -201,6 +202,51 @@ def test_names_that_the_weights_do_not_have(tmp_path):
     for weights in (given, None):
         with pytest.raises(InputError, match="init_only: 'params/elsewhere/.*' matches no"):
             train(stage, tmp_path, splits, devices=devices, initial=weights)
+
+
+def test_a_restart_begins_every_stage_anew(tmp_path):
+    assert run(tmp_path).finished
+    ends = [checkpoints.load(tmp_path / name).step for name in ("stage2", "stage3")]
+    with pytest.MonkeyPatch.context() as patch:
+        indices = ClipOrder.indices
+
+        def stop(self, step):
+            if step == 1:
+                signal.raise_signal(signal.SIGTERM)
+            return indices(self, step)
+
+        patch.setattr(ClipOrder, "indices", stop)
+        assert run(tmp_path, restart=True).interrupted
+    assert ends == [4, 4]
+    for name in ("stage1", "stage2", "stage3"):
+        assert (tmp_path / name / "previous_1" / checkpoints.FOLDER).is_dir()
+    # What goes on after the first stage begins with what that has learned now.
+    assert not (tmp_path / "stage2" / checkpoints.FOLDER).exists()
+
+
+@pytest.mark.parametrize(
+    "field, value, said",
+    [
+        ("training.freeze", ("params/nothing",), "training.freeze: 'params/nothing' matches no"),
+        ("training.freeze", ("objective/.*",), "training.freeze: 'objective/.*' matches no"),
+        ("training.accumulate", 3, "accumulate"),
+        ("evaluation.best_by", "beauty", "unknown evaluation.best_by 'beauty'"),
+        ("data.scaling", "person", "changes data, which all stages share"),
+        ("training.schedule.name", "linear", "'linear'"),
+        ("training.optimizer.name", "sgd", "'sgd'"),
+        ("clip.windows", "some", "'some'"),
+    ],
+)
+def test_a_later_stage_is_checked_before_the_first(tmp_path, field, value, said):
+    staged = config()
+    with staged.unlocked():
+        for part in reversed(field.split(".")):
+            value = {part: value}
+        staged.stages.stage3.update(value)
+    splits = {"train": tiny.dataset()}
+    with pytest.raises(InputError, match="config.stages.stage3.*" + re.escape(said)):
+        train_stages(staged, tmp_path, splits, devices=parallel.select_devices(1))
+    assert not list(tmp_path.iterdir())
 
 
 def test_configs_of_stages():

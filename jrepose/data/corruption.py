@@ -234,10 +234,12 @@ def from_config(
             made of labels that have other joints or frames.
     """
     joints = dataset.keypoint_skeleton.num_joints
-    if section.projected and (targets is not None or dataset.skeleton != dataset.keypoint_skeleton):
+    same_joints = dataset.skeleton == dataset.keypoint_skeleton
+    if section.projected and (targets or not same_joints or dataset.target_space != "image"):
         raise InputError(
             "config.corruption.projected makes keypoints of labels, which needs labels of the same "
-            "joints in all frames of a clip (config.clip.targets None)"
+            "joints in image space in all frames of a clip (config.clip.targets None); this data "
+            f"has {dataset.target_space} labels of {dataset.skeleton.name}"
         )
     noise = None
     if section.noise is not None:

@@ -225,6 +225,15 @@ def check_split(data: ConfigDict) -> None:
             f"config.data.path is {data.path!r}, and config.data.source 'procedural' reads no "
             "file; expected another source, mocap for instance, or no path"
         )
+    if data.depth_reference != "frame_root" and data.source in _BENCHMARKS:
+        raise InputError(
+            f"config.data.depth_reference is {data.depth_reference!r}, and labels of "
+            f"config.data.source {data.source!r} are as they are published: expected 'frame_root'"
+        )
+    if data.heatmaps is not None and data.subset < 1:
+        raise InputError(
+            "config.data.heatmaps are of whole videos; expected config.data.subset=1.0"
+        )
     if data.actions and data.source in (*_SIMULATED, "rendered"):
         raise InputError(
             f"config.data.actions is {data.actions!r}, and motion of config.data.source "

@@ -22,7 +22,13 @@ from jrepose.diffusion import clamped, ddim
 from jrepose.diffusion.presets import Diffusion
 from jrepose.errors import InputError
 from jrepose.models.d3dp import D3DP
-from jrepose.tasks.lifting import Lifting, batch_objective, create_network, relative_labels
+from jrepose.tasks.lifting import (
+    Lifting,
+    batch_objective,
+    check_reprojection,
+    create_network,
+    relative_labels,
+)
 from jrepose.tasks.task import Clock, Outcome, Variables
 
 _DTYPE = np.float64  # of the alpha bars, as in the released code
@@ -146,6 +152,7 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
             "config.data.target_space 'camera_m' and config.training.root 'frame', got "
             f"{dataset.target_space!r} and {config.training.root!r}"
         )
+    check_reprojection(config, dataset)
     if not 1 <= model.in_chans - 3 <= 3:
         raise InputError(
             f"config.model.in_chans is {model.in_chans}, expected 5, for x, y and the noisy pose, "

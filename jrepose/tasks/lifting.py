@@ -159,6 +159,7 @@ def from_config(config: ConfigDict, dataset: PoseDataset, clock: Clock | None) -
         )
     model = create_model(config)
     _check_skeletons(model, dataset)
+    check_reprojection(config, dataset)
     return Lifting(
         model,
         dataset.skeleton,
@@ -183,6 +184,25 @@ def _check_skeletons(model: nn.Module, dataset: PoseDataset) -> None:
                 f"config.model.{field} is {expected!r}, and the data's {what} have the joints of "
                 f"{skeleton.name!r}"
             )
+
+
+def check_reprojection(config: ConfigDict, dataset: PoseDataset) -> None:
+    """Refuses a loss of poses and keypoints where these do not lie at the same place.
+
+    Raises:
+        InputError: the config has it, and another space or root of the labels, or moved inputs.
+    """
+    weights = config.objective.weights.to_dict()
+    wanted = any(
+        loss_of(name) == "reprojection_2d" for name in weights if weights[name] is not None
+    )
+    space, root, shift = dataset.target_space, config.training.root, config.clip.causal_shift
+    if wanted and (space != "image" or root != "clip_first" or shift):
+        raise InputError(
+            "objective.weights.reprojection_2d compares poses with keypoints of the same frames, "
+            "which takes image space, training.root=clip_first and no clip.causal_shift; here are "
+            f"{space}, {root} and {shift}"
+        )
 
 
 def momentum_decay(first: float, last: float, epochs: int) -> Clock:

@@ -13,9 +13,6 @@ Variables = Mapping[str, PyTree]
 """Collection -> nested dict of arrays.  `params` and `objective` are trained; all others are state
 that a loss may renew (`batch_stats`) or that stands still (a frozen encoder)."""
 
-TRAINED = ("params", "objective")
-"""Collections that the optimiser changes."""
-
 CONTEXT = "context"
 """Collection of a frozen encoder, which never is drawn: the weights to begin with have it."""
 

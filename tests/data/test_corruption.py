@@ -130,5 +130,5 @@ def test_what_a_config_asks_for(tmp_path):
     with pytest.raises(InputError, match="joints is 0.1 and .frames 0.0; expected both"):
         corruption.from_config(section, data, None)
     section.update(projected=True, frames=0.1)
-    with pytest.raises(InputError, match="needs labels of the same joints in all frames"):
+    with pytest.raises(InputError, match="of the same joints in image space in all frames"):
         corruption.from_config(section, data, 1)

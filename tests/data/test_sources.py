@@ -139,6 +139,8 @@ def test_default_cache_is_the_users(custom, monkeypatch, tmp_path):
         ({"depth_reference": "bogus"}, "depth_reference 'bogus'; expected frame_root or video"),
         ({"source": "procedural"}, "'procedural' reads no file; expected another source, mocap"),
         ({"source": "procedural", "path": None, "actions": ("Walk",)}, "has no actions to choose"),
+        ({"source": "human36m", "depth_reference": "video_root"}, "expected 'frame_root'"),
+        ({"heatmaps": "maps", "subset": 0.5}, "heatmaps are of whole videos"),
         ({"actions": "Walk"}, "config.data.actions is 'Walk'; expected names"),
         ({"split": {"train": 0}}, "config.data.split.train is 0; expected names, such as"),
         ({"split": {"test": "cy"}}, "config.data.split.test is 'cy'; expected names"),

@@ -17,7 +17,6 @@ from jrepose.motion.readers.detections import Collector
 
 TITLE = "DeepLabCut table"
 _HEADERS = ("scorer", "individuals", "bodyparts", "coords")
-_COORDINATES = ("x", "y", "likelihood")
 _SCORE_PLACE = {"x": 0, "y": 1, "likelihood": 2}
 
 Column = tuple[str, str, str]

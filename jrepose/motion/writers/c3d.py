@@ -10,7 +10,6 @@ from jrepose.errors import MissingExtra
 from jrepose.motion.motion import Motion
 
 _MM_PER_M = 1000
-_LARGEST_FRAME = 2**16 - 1  # of the header, which is of 16 bits
 
 
 def check() -> None:

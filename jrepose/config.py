@@ -456,8 +456,8 @@ def _check_values(config: ConfigDict) -> None:
     training = config.training
     if training.batch_norm_momentum_end is not None and training.batch_norm_momentum is None:
         raise InputError(
-            "config.training.batch_norm_momentum_end is set, and training.batch_norm_momentum, "
-            "from which it goes there, is not"
+            "config.training.batch_norm_momentum_end is set; expected batch_norm_momentum, from "
+            "which it goes there, to be set too"
         )
     if training.gradient_times_loss and config.objective.learn_weights:
         raise InputError(

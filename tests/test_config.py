@@ -169,6 +169,7 @@ def test_every_number_has_a_range():
         "data.images.cameras=(1,)",
         "evaluation.exclude=(1,)",
         "training.freeze=((1,2),)",
+        "training.batch_norm_momentum_end=0.001",
         "clip.windows=some",
         "clip.evaluation_windows=some",
     ],
@@ -178,6 +179,15 @@ def test_a_value_that_cannot_be_is_one_line(flag):
     with pytest.raises(InputError, match=field.replace(".", r"\.")) as caught:
         parse("--config=demo", f"--config.{field}={value}")
     assert "\n" not in str(caught.value) and "expected" in str(caught.value)
+
+
+def test_a_learned_weight_and_a_gradient_that_follows_the_loss_do_not_go_together():
+    with pytest.raises(InputError, match="gradient_times_loss needs a loss above 0"):
+        parse(
+            "--config=demo",
+            "--config.training.gradient_times_loss=True",
+            "--config.objective.learn_weights=('mpjpe',)",
+        )
 
 
 def test_what_may_be_absent_is_taken_out_by_none():

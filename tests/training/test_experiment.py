@@ -48,6 +48,11 @@ REPROJECTION = {"objective__weights": objective_weights(mpjpe=1, reprojection_2d
         ({"training__root": "frame", **REPROJECTION}, "image", "no clip.causal_shift; here are"),
         (REPROJECTION, "camera_m", "here are camera_m, clip_first and 0"),
         ({"corruption__projected": True}, "camera_m", "this data has camera_m labels"),
+        (
+            {"training__freeze": ("objective/.*",), "objective__learn_weights": ("mpjpe",)},
+            "image",
+            "training.freeze: 'objective/.*' matches no variable",
+        ),
         ({"evaluation__root": "zero"}, "image", "evaluation.root is 'zero'"),
         ({"evaluation__exclude": ("s0/walk", "s1/sit")}, "image", "leaves nothing to score"),
         ({"evaluation__target": "image"}, "camera_m", "factor_mm_per_px is needed"),
@@ -118,3 +123,16 @@ def test_what_becomes_of_videos_shorter_than_a_clip_is_said_once(caplog):
         np.testing.assert_array_equal(windows.inputs[0], [0, 0, 0, 0, 0, 1, 2, 3, 3])
         np.testing.assert_array_equal(windows.inputs[7], [4, 4, 5, 6, 7, 7, 7, 7, 7])
         np.testing.assert_array_equal(windows.targets[:, 0], np.arange(12))
+
+
+def test_frames_that_no_evaluation_clip_holds_are_warned_of(caplog):
+    config, dataset = tiny.config(clip__evaluation_stride=17), tiny.dataset()
+    with caplog.at_level(logging.WARNING):
+        windows = clips_for_evaluation(dataset, config.clip)
+    left = dataset.frames - int(windows.scored.sum())
+    assert left > 0
+    assert f"{left} of {dataset.frames} frames are in no clip" in caplog.text
+    caplog.clear()
+    config.clip.evaluation_stride = 8
+    clips_for_evaluation(dataset, config.clip)
+    assert not caplog.text

@@ -81,6 +81,7 @@ def test_values_that_cannot_be():
         ({"schedule__name": "sine"}, "schedule.name 'sine'; expected one of epoch_decay"),
         ({"schedule__name": "steps", "schedule__milestones": (3, 2)}, "must ascend"),
         ({"schedule__name": "cosine", "schedule__warmup_epochs": 3.0}, "warmup_epochs is 3.0"),
+        ({"schedule__name": "cosine", "schedule__floor": 0.5}, "floor is 0.5, expected at most"),
     ):
         with pytest.raises(InputError, match=message):
             make_schedule(**changes)

@@ -228,7 +228,6 @@ def test_a_restart_begins_every_stage_anew(tmp_path):
     "field, value, said",
     [
         ("training.freeze", ("params/nothing",), "training.freeze: 'params/nothing' matches no"),
-        ("training.freeze", ("objective/.*",), "training.freeze: 'objective/.*' matches no"),
         ("training.accumulate", 3, "accumulate"),
         ("evaluation.best_by", "beauty", "unknown evaluation.best_by 'beauty'"),
         ("data.scaling", "person", "changes data, which all stages share"),

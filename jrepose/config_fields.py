@@ -67,7 +67,9 @@ class Range:
     def __contains__(self, value: float | int) -> bool:
         enough = value > self.low if self.above else value >= self.low
         little = value < self.high if self.below else value <= self.high
-        return math.isfinite(value) and enough and little
+        # A whole number may be too large to be any other.
+        finite = abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
+        return finite and enough and little
 
     def __str__(self) -> str:
         parts = []

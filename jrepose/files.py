@@ -96,6 +96,24 @@ def check_zip(archive: zipfile.ZipFile, budget: Budget) -> None:
     budget.take(unpacked)
 
 
+def check_not_input(output: str | os.PathLike[str], given: str | os.PathLike[str]) -> None:
+    """Refuses to write over what is read.
+
+    Args:
+        output: file to write.
+        given: file or folder that is read.
+
+    Raises:
+        InputError: they are the same file.
+    """
+    try:
+        same = os.path.samefile(output, given)
+    except (OSError, ValueError):  # one is not there
+        return
+    if same:
+        raise InputError(f"{output} is what is read; expected another file to write to")
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Gives a temporary path in the same folder and, on success, renames it to `path`.

@@ -65,6 +65,8 @@ def convert(argv: Sequence[str]) -> int:
 
 def _setting(text: str) -> tuple[str, Any]:
     name, _, value = text.partition("=")
+    if name == "name":
+        raise InputError(f"--set is {text!r}; expected a hyperparameter, --model is the name")
     try:
         return name, ast.literal_eval(value)
     except (ValueError, SyntaxError):

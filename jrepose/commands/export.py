@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from jrepose.command import CommandLine
 from jrepose.errors import InputError
+from jrepose.files import check_not_input
 
 _FORMATS = ("stablehlo", "onnx")
 _AGREES = 1e-4
@@ -43,6 +44,7 @@ def export(argv: Sequence[str]) -> int:
     exporting.module(form)  # refuses a missing package before anything is read
     spec = line["weights"]
     path = pathlib.Path(given[0] if given else pathlib.Path(spec).stem + exporting.FORMATS[form])
+    check_not_input(path, spec)
     network = network_of(load_pretrained(spec), flip=line["flip"])
     written = exporting.export(network, path, form)
     if line["check"]:

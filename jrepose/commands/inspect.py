@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from jrepose.command import CommandLine
 from jrepose.errors import MissingExtra
+from jrepose.files import check_not_input
 
 
 def inspect(argv: Sequence[str]) -> int:
@@ -37,6 +38,7 @@ def inspect(argv: Sequence[str]) -> int:
         return 0
     track, frame = choose_frame(content, line["video"], line["frame"])
     picture = pathlib.Path(line["picture"] or f"{path.absolute().name.partition('.')[0]}.png")
+    check_not_input(picture, path)
     try:
         draw(content, track, frame, picture)
     except MissingExtra as error:

@@ -18,6 +18,7 @@ from typing import Any
 
 from jrepose.command import CommandLine
 from jrepose.errors import InputError
+from jrepose.files import check_not_input
 
 _DEFAULT_FPS = 30.0
 
@@ -43,6 +44,8 @@ def lift(argv: Sequence[str]) -> int:
     outputs = outputs or [f"{pathlib.Path(source).resolve().stem}.bvh"]
     for output in outputs:
         check_output(output)
+        for given in (source, line["weights"]):
+            check_not_input(output, given)
         _check_folder(pathlib.Path(output))
     if line["smooth"] is not None:
         smoother(line["smooth"])

@@ -10,6 +10,7 @@ examples:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from jrepose.command import CommandLine
@@ -34,11 +35,13 @@ def robustness(argv: Sequence[str]) -> int:
     from jrepose.errors import InputError
     from jrepose.evaluation import robustness
 
-    try:
+    chosen = from_checkpoint.load(line)
+    try:  # after the command line has been read
         limit = float(line["limit"])
     except ValueError:
-        raise InputError(f"--limit is {line['limit']!r}, expected a number") from None
-    chosen = from_checkpoint.load(line)
+        limit = math.nan
+    if not 0 <= limit < math.inf:
+        raise InputError(f"--limit is {line['limit']!r}, expected a number of at least 0")
     settings = {"shifts": line["shifts"], "limit": limit, "subsets": line["subsets"]}
     result = robustness.measure_robustness(
         tasks.create(chosen.config, chosen.dataset),

@@ -366,6 +366,18 @@ def test_the_command(tiny, tmp_path, monkeypatch, capsys):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_what_is_read_is_not_written_over(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    tiny.save("tiny.npz")
+    source = files.alphapose(tmp_path, COCO_17).rename("own.json")
+    before = source.read_bytes()
+    for output, weights in (("own.json", "tiny.npz"), ("tiny.npz", "tiny.npz")):
+        command = ["lift.py", "own.json", "--size=1000x1000", f"--weights={weights}", "-o", output]
+        assert run(lift, command) == 2
+        assert f"{output} is what is read" in capsys.readouterr().err
+    assert source.read_bytes() == before
+
+
 def test_a_run_says_what_it_was_trained_on(tiny, tmp_path):
     """Of a checkpoint's description; those that have none are taken for Human3.6M's."""
     from jrepose import checkpoints

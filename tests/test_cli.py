@@ -23,6 +23,7 @@ from jrepose.config import (
     stage_configs,
     to_json,
 )
+from jrepose.evaluation import robustness
 from jrepose.host_memory import return_freed_memory, reuse_freed_memory
 from jrepose.training import stages
 
@@ -85,7 +86,7 @@ def test_bad_input_to_a_script():
     assert done.stderr.splitlines()[-1].startswith(said) and "Traceback" not in done.stderr
 
 
-def test_train_then_evaluate(tmp_path, capsys):
+def test_train_then_evaluate(tmp_path, capsys, monkeypatch):
     done = run("train.py", DEMO, f"--workdir={tmp_path}", *TINY)
     assert done.returncode == 0, done.stderr
     logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -124,6 +125,18 @@ def test_train_then_evaluate(tmp_path, capsys):
     for choice in ("--clip=9999", "--layer=first", "--layer=1", "--joint=tail"):
         assert cli.run(command("attention"), [*attention, choice]) == 2
         assert choice[2:].split("=")[1] in capsys.readouterr().err
+
+    studied = []
+    monkeypatch.setattr(
+        robustness, "measure_robustness", lambda *_, **chosen: studied.append(chosen)
+    )
+    monkeypatch.setattr(robustness, "summary", lambda _: "")
+    monkeypatch.setattr(robustness, "write", lambda *_: [])
+    study = ["robustness.py", *evaluate[1:]]
+    assert cli.run(command("robustness"), [*study, "--limit=0.9"]) == 0
+    assert studied[0]["limit"] == 0.9
+    assert cli.run(command("robustness"), [*study, "--limit=nan"]) == 2
+    assert "--limit is 'nan'" in capsys.readouterr().err
 
     assert cli.run(command("evaluate"), [*evaluate, DEMO, "--config.model.depth=3"]) == 2
     assert "config.model." in capsys.readouterr().err

@@ -6,10 +6,11 @@ import pathlib
 
 import numpy as np
 
-from jrepose.errors import MissingExtra
+from jrepose.errors import InputError, MissingExtra
 from jrepose.motion.motion import Motion
 
 _MM_PER_M = 1000
+_FRAMES = 2**16 - 1  # the header's numbers are of 16 bits
 
 
 def check() -> None:
@@ -22,9 +23,15 @@ def write(motion: Motion, path: pathlib.Path, name: str) -> None:
 
     Raises:
         MissingExtra: `ezc3d` is not installed.
+        InputError: frames beyond the numbers that the format has.
     """
     c3d = _load_ezc3d().c3d()
     frames, joints = motion.poses_m.shape[:2]
+    if motion.first_frame + frames > _FRAMES:
+        raise InputError(
+            f"{path}: {frames} frames from number {motion.first_frame} on, and C3D numbers them up "
+            f"to {_FRAMES}; expected another format, BVH or NPZ for instance"
+        )
     point = c3d["parameters"]["POINT"]
     point["RATE"]["value"] = [float(motion.fps)]
     point["LABELS"]["value"] = list(motion.skeleton.joint_names)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from people import person
 
-from jrepose.errors import MissingExtra
+from jrepose.errors import InputError, MissingExtra
 from jrepose.motion.motion import save_motions
 from jrepose.skeleton import COCO_17, HUMAN36M_17
 
@@ -48,6 +48,14 @@ def test_c3d(tmp_path):
         motion.poses_m, abs=1e-6
     )
     assert all((points[:, 3] >= 0).all() for _, points, _ in frames)
+
+
+def test_c3d_has_no_number_for_later_frames(tmp_path):
+    pytest.importorskip("ezc3d")
+    motion = dataclasses.replace(person(), first_frame=70_000)
+    with pytest.raises(InputError, match="from number 70000 on, and C3D numbers them up to 65535"):
+        motion.save(tmp_path / "a.c3d")
+    assert not list(tmp_path.iterdir())
 
 
 def test_c3d_without_its_package(tmp_path, monkeypatch):

@@ -132,15 +132,20 @@ def test_each_stage_begins_with_what_it_names(tmp_path, monkeypatch):
         checkpoints.load(tmp_path)
 
 
-def test_a_signal_in_the_last_step_of_a_stage_stops_before_the_next(tmp_path, monkeypatch):
+def terminate_in(last, monkeypatch):
+    """SIGTERM in the step with this number, of any stage."""
     indices = ClipOrder.indices
 
-    def stop_in_the_last_step(self, step):
-        if step == 3:
+    def indices_after_signal(self, step):
+        if step == last:
             signal.raise_signal(signal.SIGTERM)
         return indices(self, step)
 
-    monkeypatch.setattr(ClipOrder, "indices", stop_in_the_last_step)
+    monkeypatch.setattr(ClipOrder, "indices", indices_after_signal)
+
+
+def test_a_signal_in_the_last_step_of_a_stage_stops_before_the_next(tmp_path, monkeypatch):
+    terminate_in(3, monkeypatch)
     result = run(tmp_path)
     assert result.interrupted == signal.SIGTERM and not result.finished
     assert [path.name for path in tmp_path.iterdir()] == ["stage1"]
@@ -204,20 +209,12 @@ def test_names_that_the_weights_do_not_have(tmp_path):
             train(stage, tmp_path, splits, devices=devices, initial=weights)
 
 
-def test_a_restart_begins_every_stage_anew(tmp_path):
+def test_a_restart_begins_every_stage_anew(tmp_path, monkeypatch):
     assert run(tmp_path).finished
     ends = [checkpoints.load(tmp_path / name).step for name in ("stage2", "stage3")]
-    with pytest.MonkeyPatch.context() as patch:
-        indices = ClipOrder.indices
-
-        def stop(self, step):
-            if step == 1:
-                signal.raise_signal(signal.SIGTERM)
-            return indices(self, step)
-
-        patch.setattr(ClipOrder, "indices", stop)
-        assert run(tmp_path, restart=True).interrupted
     assert ends == [4, 4]
+    terminate_in(1, monkeypatch)
+    assert run(tmp_path, restart=True).interrupted
     for name in ("stage1", "stage2", "stage3"):
         assert (tmp_path / name / "previous_1" / checkpoints.FOLDER).is_dir()
     # What goes on after the first stage begins with what that has learned now.

@@ -353,11 +353,11 @@ def check_scored(
     Raises:
         InputError: no valid frame is in a clip, or all are excluded.
     """
-    covered = np.unique(index[counted])
+    covered = index[counted]
     if not dataset.valid[covered].any():
         raise InputError(
             f"no frame to score: of {dataset.frames} frames {int(dataset.valid.sum())} are valid "
-            f"and {len(covered)} are covered by clips"
+            f"and {len(np.unique(covered))} are covered by clips"
         )
     groups = {(video.subject, video.action) for video in dataset.videos}
     if len(_excluded_groups(groups, protocol.exclude)) == len(groups):

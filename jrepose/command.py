@@ -41,6 +41,10 @@ def run(command: Callable[[Sequence[str]], int], argv: Sequence[str]) -> int:
         return 141
     except InputError as error:
         message = str(error)
+    except OSError as error:
+        if error.filename is None:  # not about a file of the user's
+            raise
+        message = str(InputError(f"{error.filename}: {error.strerror}"))
     except KeyboardInterrupt:
         peers.leave("interrupted", STATUS)
         return STATUS
@@ -127,6 +131,14 @@ class CommandLine:
         **limits: Any,
     ) -> None:
         define(name, default, *choices, text, flag_values=self.flags, **limits)
+        # `--workdir=$UNSET`, for instance: the empty path is the folder that one is in.
+        empty = ("",) if default in (None, []) else ("", [])
+        flags.register_validator(
+            name,
+            lambda value: value not in empty and not (isinstance(value, list) and "" in value),
+            "no value",
+            flag_values=self.flags,
+        )
         self._placeholders[name] = "|".join(choices[0]) if choices else value
 
     # (name, default, help), and `value=` for what stands behind the name in the help.
@@ -145,12 +157,18 @@ class CommandLine:
         return self.flags[name].value
 
     def peek(self, name: str) -> str | None:
-        """A flag's value before anything is parsed; None if it is not there."""
+        """A flag's value before anything is parsed; None if it is not there.
+
+        Raises:
+            InputError: it is empty.
+        """
         found, given = None, iter(self.argv[1:])
         for token in given:
             flag, equals, value = token.partition("=")
             if flag in (f"--{name}", f"-{name}"):
                 found = value if equals else next(given, None)
+                if found == "":
+                    raise InputError(f"--{name} has no value")
         return found
 
     def show_help(self) -> None:
@@ -214,6 +232,9 @@ class CommandLine:
         most = len(names) + len(self._optional)
         if len(given) > most:
             raise InputError(f"unexpected argument {given[most]!r} (see --help)")
+        if "" in given:
+            name = [*names, *self._optional][given.index("")]
+            raise InputError(f"{name} is empty (see --help)")
         return given
 
 

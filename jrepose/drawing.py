@@ -6,11 +6,12 @@ Matplotlib is the extra `plots`; it is imported when a picture is drawn.
 from __future__ import annotations
 
 import os
+import pathlib
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jrepose.errors import MissingExtra
+from jrepose.errors import InputError, MissingExtra
 from jrepose.files import atomic_path
 from jrepose.skeleton import Skeleton
 
@@ -65,8 +66,11 @@ def save_figure(figure, path: str | os.PathLike[str]) -> None:
     """Writes the figure; the suffix decides the format (png, pdf, svg).
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: another suffix, or the file cannot be written.
     """
+    suffix, known = pathlib.Path(path).suffix[1:], figure.canvas.get_supported_filetypes()
+    if suffix.lower() not in known:
+        raise InputError(f"{path}: no picture is called so; expected .png, .pdf or .svg")
     with atomic_path(path) as temporary:
         figure.savefig(temporary)
 

@@ -114,22 +114,37 @@ def check_not_input(output: str | os.PathLike[str], given: str | os.PathLike[str
         raise InputError(f"{output} is what is read; expected another file to write to")
 
 
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Refuses to write where something else than a regular file is, a folder or a device.
+
+    Raises:
+        InputError: there is.
+        OSError: the file system does not say.
+    """
+    path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "no regular file"
+        raise InputError(f"{path}: {kind}, expected a file to write")
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Gives a temporary path in the same folder and, on success, renames it to `path`.
 
     The temporary name keeps the suffix, which some writers take the format from.  Missing
-    folders are made.
+    folders are made.  Where `path` is a link, what it points to is replaced.
 
     Raises:
-        InputError: the file system refuses.
+        InputError: the file system refuses, or there is something else than a regular file.
     """
     path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    target = pathlib.Path(os.path.realpath(path))
+    temporary = target.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        check_replaceable(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
     finally:

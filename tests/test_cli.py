@@ -270,7 +270,20 @@ def test_every_command_refuses_an_unknown_flag_in_one_line(name, capsys):
         (["configs", "demi"], "did you mean demo?"),
         (["train", "--config"], "--config has no value"),
         (["evaluate"], "--checkpoint DIR is missing"),
+        (["evaluate", "--checkpoint="], "--checkpoint has no value"),
+        (["lift", ""], "KEYPOINTS is empty"),
+        (["lift", "f", "--weights="], "flag --weights=: no value"),
+        (["train", DEMO, "--workdir="], "flag --workdir=: no value"),
+        (["train", DEMO, "--workdir=w", "--init="], "no value"),
+        (["render", "--out=w", "--splits="], "flag --splits=[]: no value"),
+        (["convert", "--model=repose", __file__, "b", "--which=best"], "--which is for a checkp"),
+        (["convert", "--model=repose", str(ROOT), "b", "--set=depth=1"], "--set is for a PyTorch"),
+        *[
+            ([*command, "x" * 300], "xxx: File name too long")
+            for command in (["inspect"], ["configs"], ["evaluate", "--checkpoint"])
+        ],
     ],
+    ids=lambda value: str(value)[:40],
 )
 def test_wrong_arguments_are_one_line(typed, said, capsys):
     assert cli.main(["jrepose", *typed]) == 2

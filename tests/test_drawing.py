@@ -71,3 +71,5 @@ def test_figures_are_written_whole_with_a_legend(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write"):
         drawing.save_figure(figure, tmp_path / "file" / "pose.png")
+    with pytest.raises(InputError, match=r"pose.bvh: no picture is called so; expected \.png"):
+        drawing.save_figure(figure, tmp_path / "pose.bvh")

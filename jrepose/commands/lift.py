@@ -46,7 +46,7 @@ def lift(argv: Sequence[str]) -> int:
         check_output(output)
         for given in (source, line["weights"]):
             check_not_input(output, given)
-        _check_folder(pathlib.Path(output))
+        _check_folder(pathlib.Path(output), pathlib.Path(source))
     if line["smooth"] is not None:
         smoother(line["smooth"])
     people = read_keypoints(
@@ -128,10 +128,13 @@ def _size(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def _check_folder(output: pathlib.Path) -> None:
+def _check_folder(output: pathlib.Path, source: pathlib.Path) -> None:
     """Refuses a folder that cannot be written to, before anything is computed."""
     import os
 
+    if output.suffix.lower() == ".json" and output.parent.resolve() == source.resolve():
+        raise InputError(f"{output}: {source} is read, where it would be one of the frames; "
+                         "expected another folder")  # fmt: skip
     folder = output.absolute().parent
     while not folder.exists():
         folder = folder.parent

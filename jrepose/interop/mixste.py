@@ -9,7 +9,8 @@ import numpy as np
 
 from jrepose.interop.names import LEAF, indexed
 
-_NUMBERED = ("STEblocks_", "TTEblocks_", "head_")
+# And PoseFormer's.
+_NUMBERED = ("STEblocks_", "TTEblocks_", "Spatial_blocks_", "blocks_", "head_")
 
 
 def torch_key(path: tuple[str, ...]) -> str:

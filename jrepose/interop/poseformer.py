@@ -7,25 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from jrepose.interop.names import LEAF, Layout, indexed, usual_layout
+from jrepose.interop.mixste import torch_key
+from jrepose.interop.names import Layout, usual_layout
 
-_NUMBERED = ("Spatial_blocks_", "blocks_", "head_")
+__all__ = ["hyperparameters", "layout", "torch_key"]
 
 # A convolution over one channel, whose inputs are the frames.
 _MEAN = Layout(lambda conv: conv[..., 0].T, lambda kernel: kernel.T[..., None])
-
-
-def torch_key(path: tuple[str, ...]) -> str:
-    """PyTorch key of the array at `path` in its collection.
-
-    `Spatial_blocks_0/attn/qkv/kernel` is `Spatial_blocks.0.attn.qkv.weight`.
-    """
-    if len(path) == 1:
-        return path[0]  # Spatial_pos_embed, Temporal_pos_embed
-    first, *inner, leaf = path
-    if first.startswith(_NUMBERED):
-        first = indexed(first)
-    return ".".join([first, *inner, LEAF[leaf]])
 
 
 def layout(path: tuple[str, ...]) -> Layout:

@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import json
 import math
+import os
 import re
 
 import numpy as np
@@ -232,6 +233,19 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         raise RuntimeError
     assert target.read_text() == "old"
     assert [path.name for path in target.parent.iterdir()] == ["scores.json"]
+
+
+def test_a_link_stays_and_what_is_no_file_is_not_replaced(tmp_path):
+    link, pipe = tmp_path / "link.json", tmp_path / "pipe.json"
+    link.symlink_to("deep/scores.json")
+    with atomic_path(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink() and (tmp_path / "deep" / "scores.json").read_text() == "new"
+    os.mkfifo(pipe)
+    for path, kind in ((pipe, "no regular file"), (tmp_path / "deep", "a folder")):
+        with pytest.raises(InputError, match=f"{kind}, expected a file"), atomic_path(path):
+            pytest.fail("opened")
+    assert pipe.is_fifo()
 
 
 def test_unwritable_folder_is_one_line(tmp_path):

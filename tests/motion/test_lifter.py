@@ -376,6 +376,11 @@ def test_what_is_read_is_not_written_over(tiny, tmp_path, monkeypatch, capsys):
         assert run(lift, command) == 2
         assert f"{output} is what is read" in capsys.readouterr().err
     assert source.read_bytes() == before
+    # A file in the folder of a file per frame would be one of them.
+    (tmp_path / "frames").mkdir()
+    command = ["lift.py", "frames", "--size=1000x1000", "-o", "frames/walk.json"]
+    assert run(lift, command) == 2
+    assert "would be one of the frames; expected another folder" in capsys.readouterr().err
 
 
 def test_a_run_says_what_it_was_trained_on(tiny, tmp_path):

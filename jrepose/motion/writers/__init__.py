@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 from jrepose.command import nearest
 from jrepose.errors import InputError
-from jrepose.files import atomic_path
+from jrepose.files import atomic_path, check_replaceable
 from jrepose.motion.motion import Motion
 
 FORMATS: Mapping[str, str] = MappingProxyType(
@@ -51,7 +51,7 @@ def check_output(path: str | os.PathLike[str]) -> types.ModuleType:
     if suffix not in FORMATS:
         hint = nearest(suffix, list(FORMATS)) or f"; it writes {', '.join(FORMATS)}"
         raise InputError(f"{path}: jrepose does not write {suffix or 'files without suffix'}{hint}")
-    _check_no_folder(path)
+    check_replaceable(path)
     module = importlib.import_module(f"{__name__}.{FORMATS[suffix]}")
     if hasattr(module, "check"):
         module.check()
@@ -80,18 +80,11 @@ def write_motions(
         if len(motions) == 1
         else [path.with_name(f"{path.stem}_{name}{path.suffix}") for name in names]
     )
-    for target in paths:
-        _check_no_folder(target)
     with contextlib.ExitStack() as files:
         for motion, target in zip(motions, paths, strict=True):
             temporary = files.enter_context(atomic_path(target))
             module.write(motion, temporary, target.name, **options)
     return paths
-
-
-def _check_no_folder(path: pathlib.Path) -> None:
-    if path.is_dir():
-        raise InputError(f"{path}: a folder, expected a file to write")
 
 
 def _file_name(person: str) -> str:

@@ -524,7 +524,8 @@ def parse_flags(
 ) -> ConfigDict:
     """Parses a command line with `--config` and `--config.FIELD=VALUE`.
 
-    `None` as a value takes out what may be absent: a loss, `training.gradient_clip`.
+    `None` as a value takes out what may be absent: a loss, `training.gradient_clip`.  Of a stage
+    every field can be set, `--config.stages.STAGE.FIELD=VALUE`, whether it differs there or not.
 
     Args:
         flag_values: holds the flags that the command defined itself; filled.
@@ -542,6 +543,7 @@ def parse_flags(
     if spec is None and fallback is None:
         raise InputError("--config FILE is missing: a file, or a name that `jrepose configs` lists")
     config = fallback() if spec is None else load_config(spec)
+    rest, of_stages = _take_stage_fields(rest, config.stages)
     rest, removed = _take_removed(rest, config)
     try:
         config_flags.DEFINE_config_dict("config", config, flag_values=flag_values, sys_argv=rest)
@@ -552,6 +554,8 @@ def parse_flags(
         raise InputError(_flag_complaint(error)) from error
     if len(left) > 1:
         raise InputError(f"unexpected argument {left[1]!r}")
+    for name, tokens in of_stages.items():
+        _set_in_stage(config, name, [argv[0], *tokens])
     check_config(config)
     return config
 
@@ -568,6 +572,47 @@ def _take_config(argv: Sequence[str]) -> tuple[str | None, list[str]]:
         if not spec:
             raise InputError("--config has no value")
     return spec, rest
+
+
+def _take_stage_fields(
+    argv: Sequence[str], stages: ConfigDict
+) -> tuple[list[str], dict[str, list[str]]]:
+    """The command line without fields of stages, and each stage's as those of a config."""
+    rest: list[str] = []
+    taken: dict[str, list[str]] = {}
+    given = iter(argv)
+    for token in given:
+        name, equals, value = token.partition("=")
+        found = re.fullmatch(r"--?config\.stages\.(.*)", name)
+        if not found:
+            rest.append(token)
+            continue
+        stage = next((stage for stage in stages if found[1].startswith(f"{stage}.")), None)
+        if stage is None:
+            there = f"the stages are {listed(list(stages))}" if stages else "there are no stages"
+            raise InputError(f"unknown config field stages.{found[1]}; {there}")
+        field = found[1].removeprefix(f"{stage}.")
+        value = value if equals else next(given, "")
+        taken.setdefault(stage, []).append(f"--config.{field}={value}")
+    return rest, taken
+
+
+def _set_in_stage(config: ConfigDict, name: str, argv: Sequence[str]) -> None:
+    try:
+        stage = parse_flags(flags.FlagValues(), argv, lambda: _stage_config(config, name))
+    except InputError as error:
+        raise InputError(f"config.stages.{name}: {error}") from error
+    for token in argv[1:]:
+        *sections, field = token.removeprefix("--config.").partition("=")[0].split(".")
+        value, changes = stage, config.stages[name]
+        with changes.unlocked(), changes.ignore_type():
+            for section in sections:
+                value = value[section]
+                if section not in changes:
+                    changes[section] = ConfigDict()
+                changes = changes[section]
+            field = field.partition("[")[0]  # of a tuple all
+            changes[field] = value.get(field)
 
 
 def _take_removed(argv: Sequence[str], config: ConfigDict) -> tuple[list[str], list[str]]:
@@ -623,19 +668,10 @@ def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
         InputError: a name that is no folder's, or a value that cannot be.
     """
     found = {}
-    for name, changes in config.stages.items():
+    for name in config.stages:
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise InputError(f"config.stages has {name!r}; expected the name of a folder")
-        stage = copy.deepcopy(config)  # with the types of the fields
-        stage.stages = ConfigDict()
-        stage.name = f"{config.name}/{name}"
-        changed = changes.get("model", {}).get("name")
-        if changed not in (None, stage.model.name):  # other hyperparameters belong to it
-            stage.model = model_config(changed)
-        try:
-            stage.update(changes)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"config.stages.{name}: {_flag_complaint(error)}") from error
+        stage = _stage_config(config, name)
         try:
             check_config(stage)
         except InputError as error:
@@ -647,6 +683,22 @@ def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
             )
         found[name] = stage
     return found
+
+
+def _stage_config(config: ConfigDict, name: str) -> ConfigDict:
+    """A stage's config, whose values are not yet checked."""
+    changes = config.stages[name]
+    stage = copy.deepcopy(config)  # with the types of the fields
+    stage.stages = ConfigDict()
+    stage.name = f"{config.name}/{name}"
+    changed = changes.get("model", {}).get("name")
+    if changed not in (None, stage.model.name):  # other hyperparameters belong to it
+        stage.model = model_config(changed)
+    try:
+        stage.update(changes)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"config.stages.{name}: {_flag_complaint(error)}") from error
+    return stage
 
 
 def to_json(config: ConfigDict) -> str:

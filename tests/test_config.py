@@ -279,6 +279,34 @@ def test_overrides_reach_nested_fields():
     assert config.data.split.test == ("a", "b")
 
 
+def test_every_field_of_a_stage_can_be_set_by_a_flag():
+    """Whether it differs there or not; names may begin with a digit, which absl cannot parse."""
+    config = parse(
+        "--config=diffpose_small",
+        "--config.stages.1_encoder.training.batch_size=3",
+        "--config.stages.1_encoder.training.accumulate",
+        "auto",
+        "--config.stages.1_encoder.training.gradient_clip=None",
+        "--config.stages.2_diffusion.training.max_steps=7",
+        "--config.stages.2_diffusion.model.depth=1",
+        "--config.training.max_steps=9",
+    )
+    first, second = stage_configs(from_json(to_json(config))).values()
+    assert (first.training.batch_size, first.training.accumulate) == (3, "auto")
+    assert first.training.gradient_clip is None and second.training.gradient_clip == 1.0
+    assert (first.training.max_steps, second.training.max_steps) == (9, 7)
+    assert second.model.depth == 1 and second.training.accumulate == 1
+    for field, said in (
+        ("1_encoder.training.batch_sise=3", "1_encoder: unknown config field batch_sise; did you"),
+        ("1_encoder.training.batch_size=0", "1_encoder: config.training.batch_size is 0"),
+        ("encoder.training.epochs=3", "stages.encoder.training.epochs; the stages are 1_encoder"),
+    ):
+        with pytest.raises(InputError, match=said):
+            parse("--config=diffpose_small", f"--config.stages.{field}")
+    with pytest.raises(InputError, match="unknown config field stages.a.seed; there are no stages"):
+        parse("--config=demo", "--config.stages.a.seed=1")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

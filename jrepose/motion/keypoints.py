@@ -10,6 +10,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from jrepose.errors import InputError
+from jrepose.motion.image_points import (
+    NORMALISED,
+    check_in_plane,
+    check_inside,
+    largest_coordinate,
+    without_strays,
+)
 from jrepose.motion.readers import (
     Detections,
     alphapose,
@@ -24,12 +31,9 @@ from jrepose.motion.readers.layouts import Layout, by_names, layout_named, tell_
 from jrepose.motion.readers.people import choose_people, people_of
 from jrepose.skeleton import COCO_17, Skeleton
 
-_NORMALISED = 1.5  # largest coordinate of what is no pixels
-_NEGATIVE = 0.2  # share of coordinates that is more than of people who leave the picture
+_CENTRED = 0.1  # share of coordinates below 0, of OpenPose's from -1 to 1
 _COCO = (alphapose.TITLE, coco.TITLE, mmpose.TITLE, ultralytics.TITLE, videopose3d.TITLE)
 """Tools whose 17 keypoints are COCO's unless their geometry says otherwise."""
-_STRAY = 1.5  # picture sizes from its middle
-_OUTSIDE = 0.5  # share of keypoints beyond a picture of the right size
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +107,9 @@ def read_keypoints(
     if min(size) < 1 or max(size) > 10**5:
         raise InputError(f"size is {size[0]}x{size[1]}; expected pixels, 1920x1080 for instance")
     pixels = _pixels(found, size, notes)
-    found = _without_strays(found, pixels, size, notes)
+    confidence, strays = without_strays(pixels, found.confidence, size)
+    notes += strays
+    found = dataclasses.replace(found, confidence=confidence)
     skeleton, columns, remark = _columns(found, pixels, layout)
     notes += [remark] if remark else []
     people, decided = people_of(_replaced(found, pixels, columns))
@@ -164,16 +170,9 @@ def _replaced(found: Detections, pixels: np.ndarray, columns: list[int | None]) 
 def _check_image(points: np.ndarray, confidence: np.ndarray, found: Detections) -> float:
     """The largest coordinate; refuses what is no picture's."""
     values = points[confidence > 0].astype(np.float64)
-    largest = float(np.quantile(np.abs(values), 0.99))
-    low, high = values.min(0), values.max(0)
-    negative = float((values < 0).mean())
-    of_openpose = found.title == openpose.TITLE and max(-low.min(), high.max()) <= 1
-    if negative > _NEGATIVE and not of_openpose:
-        extent = f"x from {low[0]:.3g} to {high[0]:.3g}, y from {low[1]:.3g} to {high[1]:.3g}"
-        kind = "world landmarks in metres, or a lifter's units" if largest < 4 else "3D positions"
-        raise InputError(f"{found.where}: {extent} are no image coordinates ({kind}?); expected "
-                         "pixels, or shares of width and height")  # fmt: skip
-    return largest
+    if found.title != openpose.TITLE or np.abs(values).max() > 1:  # which may be from -1 to 1
+        check_in_plane(values, found.where, "pixels, or shares of width and height")
+    return largest_coordinate(values)
 
 
 def _pixels(found: Detections, size: tuple[int, int], notes: list[str]) -> np.ndarray:
@@ -182,40 +181,16 @@ def _pixels(found: Detections, size: tuple[int, int], notes: list[str]) -> np.nd
     largest = _check_image(found.points, found.confidence, found)
     scale = np.array(size, np.float32)
     points = found.points
-    if found.normalised or (found.normalised is None and largest <= _NORMALISED):
-        if found.normalised and largest > 2 * _NORMALISED:
+    if found.normalised or (found.normalised is None and largest <= NORMALISED):
+        if found.normalised and largest > 2 * NORMALISED:
             raise InputError(f"{found.where}: coordinates up to {largest:g}; expected shares of "
                              "width and height, from 0 to 1")  # fmt: skip
-        centred = found.title == openpose.TITLE and (points[present] < -0.05).mean() > _NEGATIVE / 2
+        centred = found.title == openpose.TITLE and (points[present] < -0.05).mean() > _CENTRED
         points = (points + 1) / 2 * scale if centred else points * scale
         points = np.where(present[..., None], points, 0).astype(np.float32)
         if not found.normalised:
             notes.append("coordinates are shares of width and height")
-    outside = _share_outside(points[present], size)
-    if outside > _OUTSIDE:
-        reach = points[present].max(0)
-        turned = _share_outside(points[present], size[::-1]) < 0.1
-        hint = f"; {size[1]}x{size[0]}?" if turned else ""
-        raise InputError(f"{found.where}: {outside:.0%} of the keypoints lie outside a picture of "
-                         f"{size[0]}x{size[1]}, they reach x = {reach[0]:g}, y = {reach[1]:g}"
-                         f"{hint}")  # fmt: skip
+    outside = check_inside(points[present], size, found.where)
     if outside > 0.1:
         notes.append(f"{outside:.0%} of the keypoints lie outside a picture of {size[0]}x{size[1]}")
     return points.copy() if points is found.points else points
-
-
-def _without_strays(
-    found: Detections, pixels: np.ndarray, size: tuple[int, int], notes: list[str]
-) -> Detections:
-    """The detections without keypoints that are nowhere near the picture."""
-    middle = np.array(size) / 2
-    stray = (np.abs(pixels - middle) > _STRAY * max(size)).any(-1) & (found.confidence > 0)
-    if not stray.any():
-        return found
-    notes.append(f"{int(stray.sum())} keypoints far outside the picture count as missing")
-    return dataclasses.replace(found, confidence=np.where(stray, np.float32(0), found.confidence))
-
-
-def _share_outside(points: np.ndarray, size: tuple[int, int]) -> float:
-    beyond = (points < -0.02 * max(size)) | (points > np.array(size) * 1.02)
-    return float(beyond.any(-1).mean())

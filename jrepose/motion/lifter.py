@@ -8,6 +8,7 @@ motion.save("walk.bvh")
 from __future__ import annotations
 
 import functools
+import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -26,6 +27,15 @@ from jrepose.motion.bones import (
     with_constant_bones,
     with_likely_bones,
 )
+from jrepose.motion.image_points import (
+    NORMALISED,
+    check_detectors_confidence,
+    check_in_plane,
+    check_inside,
+    is_person,
+    largest_coordinate,
+    without_strays,
+)
 from jrepose.motion.inputs import (
     at_rate,
     box_scale,
@@ -42,6 +52,7 @@ from jrepose.skeleton_conversion import convert, filled
 
 _LONG_GAP_S = 0.5
 _RATES = (0.1, 10_000.0)
+_ENOUGH = 5  # keypoints of one frame by whose place is told that they are no pixels
 _CHUNK = 96  # poses at a time of a network that gives fewer frames than it sees
 
 Frame = (
@@ -80,8 +91,7 @@ class Lifter:
         self._inputs, self._outputs = self._clip_lengths()
         alone = jax.default_backend() == "cpu" and self._outputs > 1
         self._batch = (1 if alone else 16) if batch_size is None else batch_size
-        if self._batch < 1:
-            raise InputError(f"batch_size is {batch_size}, expected at least 1")
+        self._batch = _whole("batch_size", self._batch, 1)
 
     @classmethod
     def from_pretrained(
@@ -160,8 +170,9 @@ class Lifter:
 
         Args:
             keypoints: pixels, x right and y down, and the confidence as a third channel if
-                `confidence` is None.  (0, 0) and NaN are missing.
-            confidence: 0 (missing) to 1; None: 1 where there is a keypoint.
+                `confidence` is None.  (0, 0), NaN and what is nowhere near the picture are missing.
+            confidence: 0 (missing) to 1, a little more counts as 1; None: 1 where there is a
+                keypoint.
             size: width and height of the picture, pixels.
             fps: frames per second.
             layout: joint order of the keypoints, a name (docs/formats.md) or a skeleton; None: told
@@ -181,7 +192,8 @@ class Lifter:
             the floor at z = 0; its notes say what was assumed.
 
         Raises:
-            InputError: keypoints of no known joint order, none at all, or numbers that cannot be.
+            InputError: keypoints of no known joint order, none at all, no pixels of such a picture,
+                or numbers that cannot be.
         """
         (motion,) = self.lift_people(
             [(keypoints, confidence)],
@@ -215,7 +227,7 @@ class Lifter:
             others: as for a call.
 
         Returns:
-            A motion each; see a call.
+            A motion each, none of nobody; see a call.
 
         Raises:
             InputError: see a call.
@@ -224,6 +236,15 @@ class Lifter:
             size, fps, height_m, focal_px, pitch_deg
         )
         smoothed = smoothing.smoother(smooth) if smooth else None
+        names = [str(number + 1) for number in range(len(people))] if names is None else names
+        first_frames = [0] * len(people) if first_frames is None else first_frames
+        for name, values in (("names", names), ("first_frames", first_frames)):
+            if len(values) != len(people):
+                raise InputError(f"{len(values)} {name} of {len(people)} people")
+        given = [_keypoints(*_pair(person, "a person")) for person in people]
+        if not given:
+            return []
+        _check_pixels(given, size)
         shared = list(self.pretrained.notes)
         if focal_px is None:
             focal_px = camera_space.default_focal_px(size)
@@ -234,12 +255,12 @@ class Lifter:
             self._before_camera(
                 *person, layout, size=size, fps=fps, focal_px=focal_px, height_m=height_m
             )
-            for person in people
+            for person in given
         ]
         up, note = self._vertical([one.poses_m for one in placed], pitch_deg)
         shared += [note] if note else []
         motions = []
-        for number, one in enumerate(placed):
+        for one, name, first_frame in zip(placed, names, first_frames, strict=True):
             world = upright.to_world(one.poses_m, up)
             if smoothed is not None:
                 world = smoothed(world, fps)
@@ -256,17 +277,17 @@ class Lifter:
                     keypoints=one.keypoints,
                     keypoint_skeleton=one.layout,
                     size=size,
-                    person=str(number + 1) if names is None else names[number],
+                    person=str(name),
                     notes=(*one.notes, *shared),
-                    first_frame=0 if first_frames is None else first_frames[number],
+                    first_frame=_whole("first_frame", first_frame, 0),
                 )
             )
         return motions
 
     def _before_camera(
         self,
-        keypoints: ArrayLike,
-        confidence: ArrayLike | None,
+        pixels: Float32[np.ndarray, "frames keypoints 2"],
+        sure: Float32[np.ndarray, "frames keypoints"],
         layout: str | Skeleton | None,
         *,
         size: tuple[int, int],
@@ -275,8 +296,9 @@ class Lifter:
         height_m: float,
     ) -> _InCamera:
         """One person's poses in camera axes."""
-        pixels, sure = _keypoints(keypoints, confidence)
-        source, notes = _layout(pixels, sure, layout)
+        sure, notes = without_strays(pixels, sure, size)
+        source, told = _layout(pixels, sure, layout)
+        notes += told
         points, certain = convert(pixels, sure, source, self.pretrained.keypoint_skeleton)
         notes += _missing(certain, self.pretrained.keypoint_skeleton, fps)
         points = filled(points, certain, self.pretrained.keypoint_skeleton)
@@ -334,16 +356,16 @@ class Lifter:
             from the camera, the floor at z = 0 as far as the feet of the last seconds tell.
 
         Raises:
-            InputError: numbers that cannot be, or keypoints of another joint order.
+            InputError: numbers that cannot be, at once; keypoints that cannot be or of another
+                joint order, when they come.
         """
         size, fps, height_m, focal_px, pitch_deg = _numbers(
-            size, fps, height_m, focal_px, pitch_deg
+            size, fps, height_m, focal_px, pitch_deg, upright=True
         )
-        if delay < 0:
-            raise InputError(f"delay is {delay}; expected 0 frames or more")
-        source, waiting = layout, 0
-        if isinstance(layout, str):
-            source = layout_named(layout).skeleton
+        delay = _whole("delay", delay, 0)
+        if not isinstance(smooth, bool | np.bool_):
+            raise InputError(f"smooth is {smooth!r}; expected True or False")
+        source = None if layout is None else _skeleton(layout)
         clip, outputs = self._shortest_clip()
         longest = clip - 1 if outputs == clip else clip
         state = Stream(
@@ -361,21 +383,20 @@ class Lifter:
             pitch_deg=pitch_deg,
             smooth=smooth,
         )
+        return self._streamed(frames, state, source)
+
+    def _streamed(
+        self, frames: Iterable[Frame], state: Stream, source: Skeleton | None
+    ) -> Iterator[Float32[np.ndarray, "joints 3"]]:
         known = self.pretrained.keypoint_skeleton
+        nobody = np.zeros((known.num_joints, 2), np.float32), np.zeros(known.num_joints, np.float32)
         for frame in frames:
-            if source is None:
-                if frame is None:
-                    waiting += 1
-                    continue
-                source = _told_by(frame)
-                for _ in range(waiting):  # nobody had come yet
-                    nothing = np.zeros(known.num_joints, np.float32)
-                    pose = state.push(np.zeros((known.num_joints, 2), np.float32), nothing)
-                    if pose is not None:
-                        yield pose
-            pixels, sure = _frame(frame, source)
-            points, certain = convert(pixels, sure, source, self.pretrained.keypoint_skeleton)
-            pose = state.push(points[0], certain[0])
+            seen, found = nobody, _frame(frame, source)
+            if found is not None:
+                source = source or _told_by(*found)
+                points, certain = convert(*found, source, known)
+                seen = points[0], certain[0]
+            pose = state.push(*seen)
             if pose is not None:
                 yield pose
         yield from state.flush()
@@ -495,28 +516,85 @@ def _numbers(
     height_m: float | int,
     focal_px: float | int | None,
     pitch_deg: float | int | None,
+    *,
+    upright: bool = False,
 ) -> tuple[tuple[int, int], float, float, float | None, float | None]:
-    """The numbers in their types, if they can be."""
-    if len(size) != 2 or not all(1 <= side <= 10**5 for side in size):
-        raise InputError(f"size is {tuple(size)}; expected width and height in pixels")
-    numbers = []
-    for name, value, low, high in (
-        ("fps", fps, *_RATES),
-        ("height", height_m, 0.3, 3.0),
-        ("focal", focal_px, 1.0, 1e6),
-        ("pitch", pitch_deg, -89.0, 89.0),
-    ):
-        if value is not None and not low <= value <= high:
-            raise InputError(f"{name} is {value:g}; expected {low:g} to {high:g}")
-        numbers.append(None if value is None else float(value))
-    return (int(size[0]), int(size[1])), *numbers
+    """The numbers in their types, if they can be; `upright`: the pitch is one, too."""
+    try:
+        sides = [int(_number("a side", side, 1.0, 1e5)) for side in size]
+    except (InputError, TypeError):
+        sides = []
+    if len(sides) != 2:
+        raise InputError(f"size is {size!r:.50}; expected width and height in pixels")
+    return (
+        (sides[0], sides[1]),
+        _number("fps", fps, *_RATES),
+        _number("height", height_m, 0.3, 3.0),
+        None if focal_px is None else _number("focal", focal_px, 1.0, 1e6),
+        None if pitch_deg is None and not upright else _number("pitch", pitch_deg, -89.0, 89.0),
+    )
+
+
+def _number(name: str, value: object, low: float, high: float) -> float:
+    """A value as a float.
+
+    Raises:
+        InputError: no number, or none between the bounds.
+    """
+    try:
+        wrong = isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value) > 0
+        number = np.nan if wrong else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = np.nan
+    if not low <= number <= high:
+        shown = f"{value!r:.50}" if np.isnan(number) else f"{number:g}"
+        raise InputError(f"{name} is {shown}; expected {low:g} to {high:g}")
+    return number
+
+
+def _whole(name: str, value: object, low: int) -> int:
+    """A value as an integer.
+
+    Raises:
+        InputError: no whole number, or less than the bound.
+    """
+    try:
+        number = low - 1 if isinstance(value, bool | np.bool_) else operator.index(value)
+    except TypeError:
+        number = low - 1
+    if number < low:
+        raise InputError(f"{name} is {value!r:.50}; expected a whole number, at least {low}")
+    return number
+
+
+def _pair(given: object, what: str) -> tuple[ArrayLike, ArrayLike | None]:
+    """Keypoints and their confidence."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise InputError(f"{what} is no pair; expected keypoints and their confidence, or None")
+    return given[0], given[1]
+
+
+def _floats(values: object, what: str) -> np.ndarray:
+    """A float32 array of what are numbers; None is NaN.
+
+    Raises:
+        InputError: something else.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "fiubO":
+            with np.errstate(over="ignore"):
+                return array.astype(np.float32)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InputError(f"{what} that are no numbers, or not as many of each")
 
 
 def _keypoints(
     keypoints: ArrayLike, confidence: ArrayLike | None, empty: bool = False
 ) -> tuple[Float32[np.ndarray, "frames keypoints 2"], Float32[np.ndarray, "frames keypoints"]]:
     """Positions, (0, 0) where missing, and confidences, 0 where missing."""
-    given = np.asarray(keypoints, np.float32)
+    given = _floats(keypoints, "keypoints")
     if given.ndim != 3 or given.shape[2] not in (2, 3) or not given.size:
         raise InputError(
             f"keypoints of the shape {given.shape}; expected frames, keypoints, 2 or 3"
@@ -524,52 +602,85 @@ def _keypoints(
     if confidence is None:
         sure = given[..., 2] if given.shape[2] == 3 else np.ones(given.shape[:2], np.float32)
     else:
-        sure = np.asarray(confidence, np.float32)
+        sure = _floats(confidence, "confidences")
     if sure.shape != given.shape[:2]:
         raise InputError(f"confidences of the shape {sure.shape}; expected {given.shape[:2]}")
     pixels = given[..., :2]
     missing = ~np.isfinite(pixels).all(-1) | (pixels == 0).all(-1) | ~(sure > 0)
-    sure = np.where(missing, np.float32(0), sure).clip(0, 1)
+    sure = np.where(missing, np.float32(0), sure)
+    check_detectors_confidence(sure, "confidence")
     if missing.all() and not empty:
         raise InputError("not one keypoint is there: all are missing or of confidence 0")
-    return np.where(missing[..., None], np.float32(0), pixels), sure
+    return np.where(missing[..., None], np.float32(0), pixels), sure.clip(0, 1)
 
 
-def _told_by(frame: Frame) -> Skeleton:
-    """The joint order of the first frame of a stream."""
-    points, sure = frame if isinstance(frame, tuple) else (frame, None)
-    pixels, certain = _keypoints(
-        np.asarray(points)[None], None if sure is None else np.asarray(sure)[None]
-    )
-    return layout_named(tell_layout(pixels, certain, "keypoints", "coco_17")[0]).skeleton
+def _check_pixels(
+    people: Sequence[
+        tuple[Float32[np.ndarray, "frames keypoints 2"], Float32[np.ndarray, "frames keypoints"]]
+    ],
+    size: tuple[int, int],
+) -> None:
+    """Refuses what cannot be a picture's pixels, as of a file.
+
+    Raises:
+        InputError: shares of it, places in space, beyond it; joints that are all in one place.
+    """
+    for pixels, sure in people:
+        if not is_person(pixels, sure > 0):
+            x, y = pixels[sure > 0][0]
+            raise InputError(f"all keypoints are in one place, x = {x:g}, y = {y:g}")
+    points = np.concatenate([pixels[sure > 0] for pixels, sure in people]).astype(np.float64)
+    check_in_plane(points, "keypoints", "pixels")
+    _check_no_shares(points)
+    check_inside(points, size, "keypoints")
+
+
+def _check_no_shares(points: Float[np.ndarray, "points 2"]) -> None:
+    if (largest := largest_coordinate(points)) <= NORMALISED:
+        raise InputError(f"keypoints: coordinates up to {largest:.3g}, shares of the picture?; "
+                         "expected pixels, x times its width and y times its height")  # fmt: skip
+
+
+def _told_by(
+    pixels: Float32[np.ndarray, "1 keypoints 2"], sure: Float32[np.ndarray, "1 keypoints"]
+) -> Skeleton:
+    """The joint order of the first frame of a stream in which somebody is."""
+    return layout_named(tell_layout(pixels, sure, "keypoints", "coco_17")[0]).skeleton
 
 
 def _frame(
-    frame: Frame, source: Skeleton
-) -> tuple[Float32[np.ndarray, "1 keypoints 2"], Float32[np.ndarray, "1 keypoints"]]:
-    """One frame as `_keypoints` gives it; nobody is all missing."""
-    count = source.num_joints
+    frame: Frame, source: Skeleton | None
+) -> tuple[Float32[np.ndarray, "1 keypoints 2"], Float32[np.ndarray, "1 keypoints"]] | None:
+    """One frame as `_keypoints` gives it; None where nobody is seen."""
     if frame is None:
-        return np.zeros((1, count, 2), np.float32), np.zeros((1, count), np.float32)
-    points, confidence = frame if isinstance(frame, tuple) else (frame, None)
-    points = np.asarray(points, np.float32)
-    if points.ndim != 2 or len(points) != count:
-        raise InputError(f"a frame of the shape {points.shape}; expected {count} keypoints of "
-                         f"{source.name}, 2 or 3")  # fmt: skip
-    sure = None if confidence is None else np.asarray(confidence, np.float32)[None]
-    return _keypoints(points[None], sure, empty=True)
+        return None
+    points, confidence = _pair(frame, "a frame") if isinstance(frame, tuple) else (frame, None)
+    points = _floats(points, "keypoints")
+    if points.ndim != 2 or (source is not None and len(points) != source.num_joints):
+        expected = (
+            "keypoints" if source is None else f"{source.num_joints} keypoints of {source.name}"
+        )
+        raise InputError(f"a frame of the shape {points.shape}; expected {expected}, 2 or 3")
+    sure = None if confidence is None else _floats(confidence, "confidences")[None]
+    pixels, certain = _keypoints(points[None], sure, empty=True)
+    there = pixels[certain > 0]
+    if len(there) >= _ENOUGH:
+        _check_no_shares(there)
+    return (pixels, certain) if len(there) else None
+
+
+def _skeleton(layout: str | Skeleton) -> Skeleton:
+    return layout if isinstance(layout, Skeleton) else layout_named(layout).skeleton
 
 
 def _layout(
     pixels: np.ndarray, sure: np.ndarray, layout: str | Skeleton | None
 ) -> tuple[Skeleton, list[str]]:
-    if isinstance(layout, Skeleton):
-        skeleton, notes = layout, []
-    elif layout is None:
-        name, note = tell_layout(pixels, sure, "keypoints")
-        skeleton, notes = layout_named(name).skeleton, [note] if note else []
-    else:
-        skeleton, notes = layout_named(layout).skeleton, []
+    notes: list[str] = []
+    if layout is None:
+        layout, note = tell_layout(pixels, sure, "keypoints")
+        notes = [note] if note else []
+    skeleton = _skeleton(layout)
     if skeleton.num_joints != pixels.shape[1]:
         raise InputError(f"{pixels.shape[1]} keypoints, {skeleton.name} has {skeleton.num_joints}")
     return skeleton, notes

@@ -91,7 +91,7 @@ def smoother(spec: str) -> Callable[[np.ndarray, float], np.ndarray]:
     Raises:
         InputError: no such name, or no positive value.
     """
-    spec = spec.strip().lower().replace("-", "_")
+    spec = str(spec).strip().lower().replace("-", "_")
     if re.fullmatch(r"[0-9.]+", spec):
         spec = f"savitzky_golay:{spec}"
     name, colon, value = spec.partition(":")

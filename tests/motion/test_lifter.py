@@ -15,6 +15,7 @@ from jrepose.command import run
 from jrepose.commands.lift import lift
 from jrepose.data.scaling import person_scale
 from jrepose.errors import InputError
+from jrepose.motion import lifter as motion_lifter
 from jrepose.motion import upright
 from jrepose.motion.lifter import Lifter
 from jrepose.motion.pretrained import Pretrained, load_pretrained
@@ -248,6 +249,83 @@ def test_frames_that_are_hardly_sure_have_no_say_about_bones(tiny, way):
         return lengths / lengths.sum(1, keepdims=True)
 
     assert proportions(guessed) == pytest.approx(proportions(poses), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x, c: (x / files.SIZE, c), "coordinates up to 0.7.*expected pixels, x times its w"),
+        (lambda x, c: (x - 600, c), "no image coordinates .3D positions.*expected pixels$"),
+        (lambda x, c: (2.5 * x, c), "of the keypoints lie outside a picture of 1280x960, they"),
+        (lambda x, c: (0 * x + 300, c), "all keypoints are in one place, x = 300, y = 300"),
+        (lambda x, c: (x, 100 * c), "confidence is .* expected 0 to 1 .per cent"),
+        (lambda x, c: (x * 1j, c), "keypoints that are no numbers"),
+        (lambda x, c: (x, np.full(c.shape, "a")), "confidences that are no numbers"),
+    ],
+)
+def test_what_a_file_may_not_hold_is_refused_in_arrays_too(lifter, change, said):
+    points, confidence = files.keypoints(COCO_17, 9)
+    options = {"size": files.SIZE, "fps": 30, "layout": "coco_17"}
+    given = change(points, confidence)
+    with pytest.raises(InputError, match=said):
+        lifter.lift_people([given], **options)
+    assert lifter.lift_people([], **options) == []
+    for names in (["a", "b"], []):
+        with pytest.raises(InputError, match=f"{len(names)} names of 1 people"):
+            lifter.lift_people([(points, confidence)], names=names, **options)
+
+
+def test_strays_are_missing_in_arrays_too(lifter):
+    points, confidence = files.keypoints(COCO_17, 9)
+    options = {"size": files.SIZE, "fps": 30, "layout": "coco_17"}
+    without = confidence.copy()
+    without[3, 5] = 0
+    expected = lifter(points, without, **options)
+    points[3, 5] = 4000
+    found = lifter(points, confidence, **options)
+    assert "1 keypoints far outside the picture count as missing" in found.notes
+    np.testing.assert_array_equal(found.poses_m, expected.poses_m)
+
+
+@pytest.mark.parametrize(
+    "value", [None, "30", np.nan, True, 30j, np.array([30.0])], ids=lambda value: repr(value)
+)
+def test_numbers_that_are_none(value):
+    with pytest.raises(InputError, match="fps is .*; expected 1 to 100$") as caught:
+        motion_lifter._number("fps", value, 1.0, 100.0)
+    assert repr(value) in str(caught.value)
+    assert motion_lifter._number("fps", np.float32(30), 1.0, 100.0) == 30
+    with pytest.raises(InputError, match="delay is .*; expected a whole number, at least 0"):
+        motion_lifter._whole("delay", 2.0 if value is True else value, 0)
+    assert motion_lifter._whole("delay", np.int64(2), 0) == 2
+    for ragged in ([[1.0], [2.0, 3.0]], [[object()]], "abc"):
+        with pytest.raises(InputError, match="keypoints that are no numbers, or not as many of e"):
+            motion_lifter._floats(ragged, "keypoints")
+    assert np.isnan(motion_lifter._floats([[None, 1.0]], "keypoints")[0, 0])
+    with pytest.raises(InputError, match="a person is no pair; expected keypoints and their conf"):
+        motion_lifter._pair(np.zeros((2, 17, 2)), "a person")
+
+
+def test_a_stream_in_which_nobody_is(lifter):
+    """Every frame has its pose, and what cannot be is said before the first."""
+    points, confidence = files.keypoints(COCO_17, 4)
+    people, options = list(zip(points, confidence, strict=True)), {"size": files.SIZE}
+    assert np.isnan(list(lifter.stream([None] * 5, **options))).all()
+    nobody = [np.zeros((17, 2)), None, (points[0], np.zeros(17))]
+    poses = list(lifter.stream(iter([*nobody, *people, None]), delay=0, **options))
+    assert np.isnan(poses).all((1, 2)).tolist() == [True] * 3 + [False] * 5
+    few = points[0] / 1000
+    few[4:] = 0
+    assert len(list(lifter.stream([few], layout="coco_17", **options))) == 1  # in the corner
+    for frame, said in (
+        (points[0] / 1000, "expected pixels, x times its width"),
+        ((points[0], 100 * confidence[0]), "expected 0 to 1"),
+        (points[0, :5], r"a frame of the shape \(5, 2\); expected 17 keypoints of coco_17"),
+    ):
+        with pytest.raises(InputError, match=said):
+            list(lifter.stream(iter([*people, frame]), **options))
+    with pytest.raises(InputError, match="delay is -1"):
+        lifter.stream([], delay=-1, **options)
 
 
 def test_missing_joints_are_told_and_filled(lifter):

@@ -10,12 +10,11 @@ from typing import Any, NoReturn
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from jrepose.data.plausibility import check_confidence
 from jrepose.errors import InputError
+from jrepose.motion.image_points import check_detectors_confidence
 
 _FARTHEST = 1e7  # no picture is so large
 _MOST_KEYPOINTS = 1000
-_MOST_CONFIDENCE = 6.5  # AlphaPose's documentation allows 6 for its COCO models
 _LONGEST_GAP = 100  # frames from the first to the last, for each frame in which somebody is
 _ALWAYS_POSSIBLE = 10_000
 _LARGEST_NUMBER = 10**15
@@ -185,8 +184,7 @@ class Collector:
         values = values[order]
         if not (values[..., 2] > 0).any():
             self.fail("not one keypoint is there: all are missing or of confidence 0")
-        if values[..., 2].max() > _MOST_CONFIDENCE:
-            check_confidence(values[..., 2], f"{self.where}: confidence")
+        check_detectors_confidence(values[..., 2], f"{self.where}: confidence")
         return Detections(
             where=self.where,
             title=self.title,

@@ -81,7 +81,7 @@ def layout_named(name: str) -> Layout:
     Raises:
         InputError: there is none.
     """
-    if name not in LAYOUTS:
+    if not isinstance(name, str) or name not in LAYOUTS:
         raise InputError(f"unknown layout {name!r}; expected one of {', '.join(LAYOUTS)}")
     return LAYOUTS[name]
 

@@ -215,6 +215,9 @@ def test_micro_batches_are_a_number_or_auto(tmp_path):
     with config.unlocked():
         config.stages = ConfigDict({"a": {"training": {"accumulate": 2}}, "b": {}})
     assert [stage.training.accumulate for stage in stage_configs(config).values()] == [2, "auto"]
+    (tmp_path / "config.json").write_text(to_json(config))
+    again = parse(f"--config={tmp_path}/config.json", "--config.stages.a.training.accumulate=auto")
+    assert stage_configs(again)["a"].training.accumulate == "auto"
     for given in ("1.5", "none", "0"):
         with pytest.raises(InputError, match="accumulate"):
             parse("--config=demo", f"{flag}={given}")

@@ -311,6 +311,8 @@ def test_a_stream_in_which_nobody_is(lifter):
     points, confidence = files.keypoints(COCO_17, 4)
     people, options = list(zip(points, confidence, strict=True)), {"size": files.SIZE}
     assert np.isnan(list(lifter.stream([None] * 5, **options))).all()
+    # Of 25 keypoints the order is told by how they lie, and here none does.
+    assert np.isnan(list(lifter.stream([np.zeros((25, 2)), None], **options))).all()
     nobody = [np.zeros((17, 2)), None, (points[0], np.zeros(17))]
     poses = list(lifter.stream(iter([*nobody, *people, None]), delay=0, **options))
     assert np.isnan(poses).all((1, 2)).tolist() == [True] * 3 + [False] * 5

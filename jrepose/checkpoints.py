@@ -82,6 +82,18 @@ class Checkpoint:
     description: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def model(self) -> dict[str, Any]:
+        """The config's `model` section: name and hyperparameters.
+
+        Raises:
+            InputError: it has none.
+        """
+        model = self.config.get("model")
+        if not (isinstance(model, Mapping) and isinstance(model.get("name"), str)):
+            raise InputError(f"{self.path}: its config has {model!r:.50} as model")
+        return dict(model)
+
+    @property
     def variables(self) -> dict[str, Any]:
         """The task's variables to predict with, see `predicting_variables`."""
         return predicting_variables(self.state)
@@ -261,9 +273,9 @@ def read(path: Path) -> Checkpoint:
         state=state,
         config=meta["config"],
         data=meta["data"],
-        validation=meta["validation"],
+        validation=meta.get("validation"),
         log=meta["log"],
-        description=meta.get("description", {}),
+        description=meta.get("description") or {},
     )
 
 
@@ -295,9 +307,10 @@ def _verified(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | str
         meta = dict(meta)
         if meta.pop("checksum", None) != zlib.crc32(_canonical(meta)):
             raise ValueError("its description does not match its checksum")
-        found = {name: _checksum(leaf) for name, leaf in _leaves(state)}
-        for name, expected in meta["arrays"].items():
-            if found.get(name) != expected:
+        _check_description(meta)
+        found, expected = {name: _checksum(leaf) for name, leaf in _leaves(state)}, meta["arrays"]
+        for name in sorted(found.keys() | expected.keys()):
+            if found.get(name) != expected.get(name):
                 raise ValueError(f"array {name} does not match its checksum")
     except Exception as error:  # Orbax, TensorStore and JSON each fail in their own ways.
         number = system_error(error)
@@ -306,6 +319,32 @@ def _verified(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | str
             raise InputError(f"cannot read {path}: {reason}") from error
         return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
     return state, meta
+
+
+# What `jrepose.data.description.describe` says; older versions said less.
+_DESCRIBED: Mapping[str, Any] = MappingProxyType(
+    {
+        **dict.fromkeys(("skeleton", "keypoint_skeleton", "target_space", "scaling"), str),
+        **dict.fromkeys(("joints", "keypoint_joints", "frame_rates"), list),
+        "clip": Mapping,
+    }
+)
+
+
+def _check_description(meta: Mapping[str, Any]) -> None:
+    """Refuses a description, another program's for instance, without what all have."""
+
+    def check(said: Mapping[str, Any], kinds: Mapping[str, Any], prefix: str = "") -> None:
+        for name, kind in kinds.items():
+            value = said.get(name)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise ValueError(f"its description has {value!r:.50} as {prefix}{name}")
+
+    check(meta, {"step": int, **dict.fromkeys(("config", "data", "log", "arrays"), Mapping)})
+    check(meta, {"validation": Mapping | None, "description": Mapping | None})
+    described, scores = meta.get("description") or {}, meta.get("validation") or {}
+    check(described, {key: _DESCRIBED[key] for key in _DESCRIBED if key in described})
+    check(scores, dict.fromkeys(scores, int | float), "validation.")
 
 
 def load(path: Path, which: str = "best") -> Checkpoint:
@@ -372,8 +411,8 @@ def known_scores(folder: Path, score: str) -> dict[int, float | None]:
     folder = pathlib.Path(folder)
     found = {}
     for step in steps_in(folder):
-        validation = _description(folder / str(step)).get("validation") or {}
-        found[step] = float(validation[score]) if score in validation else None
+        value = (_description(folder / str(step)).get("validation") or {}).get(score)
+        found[step] = float(value) if isinstance(value, int | float) else None
     return found
 
 
@@ -383,7 +422,11 @@ def _description(path: Path) -> Mapping[str, Any]:
         meta = json.loads((pathlib.Path(path) / "meta" / "metadata").read_text())
     except (OSError, ValueError):
         return {}
-    sound = isinstance(meta, dict) and isinstance(meta.get("validation"), dict | type(None))
+    sound = (
+        isinstance(meta, dict)
+        and isinstance(meta.get("validation"), dict | None)
+        and isinstance(meta.get("score", ""), str)
+    )
     return meta if sound else {}
 
 
@@ -483,7 +526,8 @@ def _quiet_orbax() -> Iterator[None]:
 
 
 def _ignore_late_answers() -> None:
-    """Mutes what TensorStore's threads say when one ends after another one has failed."""
+    """Mutes what TensorStore's reads say that fail beside or after the first one."""
+    logging.getLogger("asyncio").addFilter(_is_none_of_tensorstore)
     before = sys.unraisablehook
 
     def filtered(unraisable: Any) -> None:
@@ -492,6 +536,10 @@ def _ignore_late_answers() -> None:
 
     if getattr(before, "__name__", None) != filtered.__name__:
         sys.unraisablehook = filtered
+
+
+def _is_none_of_tensorstore(record: logging.LogRecord) -> bool:
+    return "tensorstore" not in record.getMessage()
 
 
 @contextmanager

@@ -423,12 +423,19 @@ def _check_fields(config: ConfigDict) -> None:
                 raise InputError(f"config field config.{prefix}{key} is {given[key]!r}")
             if given[key] is None and known[key] is not None:
                 raise InputError(f"config field config.{prefix}{key} is None")
+            _check_no_bool(f"config.{prefix}{key}", given[key], known.get_type(key))
             if isinstance(known[key], ConfigDict) and prefix + key not in _OPEN_SECTIONS:
                 compare(given[key], known[key], f"{prefix}{key}.")
 
     compare(config, default_config(), "")
     if "name" not in config.model:
         raise InputError("config field config.model.name is missing")
+
+
+def _check_no_bool(field: str, value: Any, expected: type) -> None:
+    """Refuses True and False as numbers, which they are to Python."""
+    if isinstance(value, bool) and expected is not bool:
+        raise InputError(f"config field {field} is {value}, expected {expected.__name__}")
 
 
 def _check_values(config: ConfigDict) -> None:
@@ -453,6 +460,11 @@ def _check_values(config: ConfigDict) -> None:
     ):
         if value not in known:
             raise InputError(f"config.{field} is {value!r}, expected one of {', '.join(known)}")
+    for name, points in config.objective.schedule.items():
+        if not isinstance(points, tuple):
+            raise InputError(
+                f"config.objective.schedule.{name} is {points!r}, expected pairs (epoch, factor)"
+            )
     training = config.training
     if training.batch_norm_momentum_end is not None and training.batch_norm_momentum is None:
         raise InputError(
@@ -688,6 +700,9 @@ def stage_configs(config: ConfigDict) -> dict[str, ConfigDict]:
 def _stage_config(config: ConfigDict, name: str) -> ConfigDict:
     """A stage's config, whose values are not yet checked."""
     changes = config.stages[name]
+    if not isinstance(changes, ConfigDict) or "stages" in changes:
+        expected = "expected a config in part, without stages of its own"
+        raise InputError(f"config.stages.{name} is {changes!r:.60}; {expected}")
     stage = copy.deepcopy(config)  # with the types of the fields
     stage.stages = ConfigDict()
     stage.name = f"{config.name}/{name}"
@@ -723,12 +738,14 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
-def _section(values: Any) -> ConfigDict:
+def _section(values: Any, field: str) -> ConfigDict:
     if not isinstance(values, Mapping):
-        raise InputError(f"config.stages is {values!r}, expected a section")
+        raise InputError(f"{field} is {values!r}, expected a section")
     return ConfigDict(
         {
-            name: _section(value) if isinstance(value, Mapping) else _tuples(value)
+            name: _section(value, f"{field}.{name}")
+            if isinstance(value, Mapping)
+            else _tuples(value)
             for name, value in values.items()
         }
     )
@@ -748,12 +765,12 @@ def from_plain(values: Any) -> ConfigDict:
         raise InputError("not a config: it has no model")
     if "name" not in values["model"]:
         raise InputError("config field config.model.name is missing")
-    config.model = model_config(values["model"]["name"])
+    config.model = model_config(str(values["model"]["name"]))
     of_context = values.get("context")
     of_context = of_context.get("model") if isinstance(of_context, Mapping) else None
     if isinstance(of_context, Mapping) and "name" in of_context:
-        config.context.model = model_config(of_context["name"])
-    config.stages = _section(values.get("stages", {}))
+        config.context.model = model_config(str(of_context["name"]))
+    config.stages = stages = _section(values.get("stages", {}), "config.stages")
 
     def fill(section: ConfigDict, given: Mapping[str, Any], prefix: str) -> None:
         for name, value in given.items():
@@ -768,13 +785,16 @@ def from_plain(values: Any) -> ConfigDict:
                     raise InputError(f"config field {field} is {value!r}, expected a section")
                 fill(section[name], value, f"{prefix}{name}.")
                 continue
+            _check_no_bool(field, value, section.get_type(name))
             try:
                 section[name] = _tuples(value)
-            except TypeError as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise InputError(f"config field {field}: {one_line(error)}") from error
         absent.extend(prefix + name for name in section if name not in given)
 
+    config.stages = ConfigDict()
     fill(config, {**values, "stages": {}}, "")
+    config.stages = stages
     if absent:
         _LOG.info("the config lacks %s, which have their defaults", listed(absent))
     check_config(config)

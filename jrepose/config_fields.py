@@ -128,8 +128,9 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "clip.causal_shift": Range(0, 1_000_000),
         "clip.*": _FRAMES,
         "model.*_rate": _PART,
-        "model.time_depth": _NOT_NEGATIVE,
-        "model.view_depth": _NOT_NEGATIVE,
+        "model.time_depth": Range(0, 1000),
+        "model.view_depth": Range(0, 1000),
+        "model.*depth*": Range(1, 1000),
         "model.temporal_frames": _NOT_NEGATIVE,
         "model.start_px": _NOT_NEGATIVE,
         "model.parents": Range(-1, 1000),
@@ -181,13 +182,19 @@ NAMES = (
 
 
 def numbers_in(config: ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every number of a config, those in tuples too, with the field that it is in."""
+    """Every number of a config, and all that is in tuples, with the field that it is in."""
     for name, value in config.items():
         if isinstance(value, ConfigDict):
             yield from numbers_in(value, f"{prefix}{name}.")
-        for part in value if isinstance(value, (tuple, list)) else (value,):
-            if isinstance(part, numbers.Real) and not isinstance(part, bool):
-                yield prefix + name, part
+        elif isinstance(value, (tuple, list)):
+            yield from ((prefix + name, part) for part in value)
+        elif is_number(value):
+            yield prefix + name, value
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a real number, which True and False are to Python, too."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def range_of(field: str) -> Range | None:
@@ -204,7 +211,7 @@ def check_ranges(config: ConfigDict) -> None:
     """
     for field, value in numbers_in(config):
         expected = range_of(field)
-        if expected is not None and value not in expected:
+        if expected is not None and not (is_number(value) and value in expected):
             raise InputError(f"config.{field} is {value!r}, expected {expected}")
 
 

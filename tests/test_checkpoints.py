@@ -5,6 +5,7 @@ import gc
 import json
 import pathlib
 import shutil
+import zlib
 
 import numpy as np
 import pytest
@@ -233,6 +234,44 @@ def test_damage_is_told_in_one_line_only(tmp_path, caplog, capfd, damage):
         checkpoints.read(tmp_path / "checkpoints" / "1")
     gc.collect()
     assert caplog.records == [] and capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("step", None),
+        ("step", True),
+        ("config", "x"),
+        ("data", None),
+        ("log", []),
+        ("arrays", {}),
+        ("validation", {"mpjpe": "x"}),
+        ("description", 5),
+        ("description", {"frame_rates": 50.0}),
+        ("description", {"clip": None}),
+        ("description", {"joints": "head"}),
+    ],
+    ids=str,
+)
+def test_a_description_that_cannot_be_is_damage(tmp_path, field, value):
+    """Though its checksum is right: another program may have written it."""
+    write_run(tmp_path, {1: 9.0})
+    path = tmp_path / "checkpoints" / "1" / "meta" / "metadata"
+    meta = json.loads(path.read_text())
+    del meta["checksum"]
+    meta[field] = value
+    path.write_text(json.dumps({**meta, "checksum": zlib.crc32(checkpoints._canonical(meta))}))
+    said = "array .* does not match" if field == "arrays" else f"description has .* as .*{field}"
+    if isinstance(value, dict) and value:
+        said = f"description has .* as .*{next(iter(value))}"
+    with pytest.raises(checkpoints.DamagedCheckpoint, match=said):
+        checkpoints.load(tmp_path)
+
+
+def test_a_config_without_model_is_said_where_one_is_needed(tmp_path):
+    write_run(tmp_path, {1: 9.0})
+    with pytest.raises(InputError, match="checkpoints/1: its config has None as model"):
+        _ = checkpoints.load(tmp_path).model
 
 
 def test_a_checkpoint_removed_while_it_is_read_is_not_damaged(tmp_path, monkeypatch):

@@ -277,7 +277,6 @@ def test_every_command_refuses_an_unknown_flag_in_one_line(name, capsys):
         (["train", DEMO, "--workdir=w", "--init="], "no value"),
         (["render", "--out=w", "--splits="], "flag --splits=[]: no value"),
         (["convert", "--model=repose", __file__, "b", "--which=best"], "--which is for a checkp"),
-        (["convert", "--model=repose", str(ROOT), "b", "--set=depth=1"], "--set is for a PyTorch"),
         *[
             ([*command, "x" * 300], "xxx: File name too long")
             for command in (["inspect"], ["configs"], ["evaluate", "--checkpoint"])

@@ -1,3 +1,4 @@
+import json
 import pathlib
 
 import jax
@@ -171,6 +172,8 @@ def test_every_number_has_a_range():
         "training.freeze=((1,2),)",
         "training.batch_norm_momentum_end=0.001",
         "training.epochs=1" + 400 * "0",
+        "training.schedule.milestones=('a',)",
+        "training.schedule.milestones=(True,)",
         "clip.windows=some",
         "clip.evaluation_windows=some",
     ],
@@ -360,6 +363,35 @@ def test_unknown_and_missing_fields_are_named():
     del config.clip.stride
     with pytest.raises(InputError, match="config.clip.stride is missing"):
         check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": True}, "config.seed is True, expected int"),
+        ({"training": {"learning_rate": True}}, "training.learning_rate is True, expected float"),
+        ({"training": {"learning_rate": 10**400}}, "config.training.learning_rate"),
+        ({"training": 5}, "config.training is 5, expected a section"),
+        ({"model": {"name": ["repose"]}}, "unknown model .*repose"),
+        ({"objective": {"schedule": {"mpjpe": None}}}, "schedule.mpjpe is None, expected pairs"),
+        ({"stages": 5}, "config.stages is 5, expected a section"),
+        ({"stages": {"a": 5}}, "config.stages.a is 5; expected a config in part"),
+        ({"stages": {"a": {"stages": {}}}}, "config.stages.a is .*without stages of its own"),
+    ],
+    ids=str,
+)
+def test_json_that_cannot_be_is_one_line(change, said):
+    config = parse("--config=demo").to_dict()
+    for name, value in change.items():
+        config[name] = {**config[name], **value} if isinstance(value, dict) else value
+    with pytest.raises(InputError, match=said):
+        stage_configs(from_json(json.dumps(config)))
+
+
+def test_no_field_of_a_stage_is_said_to_be_absent(caplog):
+    with caplog.at_level("INFO", "jrepose"):
+        from_json(to_json(parse("--config=diffpose_small")))
+    assert not caplog.records
 
 
 def test_json_round_trip():

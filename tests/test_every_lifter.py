@@ -47,6 +47,16 @@ def create(lifter, **changes):
     return model, jax.tree_util.tree_map_with_path(draw, dict(shapes))
 
 
+@each
+def test_hyperparameters_are_in_their_ranges(lifter):
+    """Whoever creates a network: archives and PyTorch files say what they like."""
+    known = models.hyperparameters(lifter.name)
+    for name, value in (("norm_eps", -1.0), ("depth", 10**6), ("mlp_ratio", 1e-3)):
+        if name in known:
+            with pytest.raises(InputError, match=f"{name} is {value!r}, "):
+                models.create(lifter.name, **{**lifter.small, name: value})
+
+
 def keypoints_for(lifter, clips=CLIPS):
     shape = (clips, lifter.frames, 17, 3)
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)

@@ -46,17 +46,14 @@ def convert(argv: Sequence[str]) -> int:
     from jrepose.interop.convert import export_checkpoint, import_checkpoint
 
     models.hyperparameters(line["model"])  # refuses an unknown one
-    to_torch = source.is_dir()
-    of_the_other = ("set",) if to_torch else ("which", "data-parallel")
-    unread = [name for name in of_the_other if line.flags[name].present]
-    if unread and source.exists():
-        kind, other = ("checkpoint", "PyTorch file")[:: 1 if to_torch else -1]
-        raise InputError(f"--{unread[0]} is for a {other}, and {source} is a {kind}")
-    if to_torch:
+    unread = [name for name in ("which", "data-parallel") if line.flags[name].present]
+    if unread and source.is_file():
+        raise InputError(f"--{unread[0]} is for a checkpoint, and {source} is a PyTorch file")
+    if source.is_dir():
         print(
             export_checkpoint(
                 source, target, line["model"], which=line["which"], entry=line["entry"],
-                data_parallel=line["data-parallel"],
+                data_parallel=line["data-parallel"], hyperparameters=hyperparameters,
             )
         )  # fmt: skip
     else:

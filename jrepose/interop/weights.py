@@ -113,7 +113,7 @@ def variables_of(checkpoint: checkpoints.Checkpoint, model: Mapping[str, Any]) -
     Raises:
         InputError: weights of another model, or weights that are not finite.
     """
-    return _checked(checkpoint.variables, model, checkpoint.config["model"], checkpoint.path)
+    return _checked(checkpoint.variables, model, checkpoint.model, checkpoint.path)
 
 
 def load_what_fits(
@@ -149,7 +149,7 @@ def load_what_fits(
         source = f"PyTorch checkpoint: {path}"
     else:
         checkpoint = checkpoints.load(path, which)
-        found, stored = flatten_dict(checkpoint.variables), checkpoint.config["model"]
+        found, stored = flatten_dict(checkpoint.variables), checkpoint.model
         source = f"checkpoint of step {checkpoint.step}: {checkpoint.path}"
     if stored is not None:
         if _network(stored) is not _network(model):

@@ -239,7 +239,9 @@ def create_objective(
     for name, weight in weights.items():
         if loss_of(name) not in LOSSES:
             raise InputError(f"objective: unknown loss {name!r}; known: {', '.join(LOSSES)}")
-        if not (isinstance(weight, numbers.Real) and 0 <= weight < math.inf):
+        if isinstance(weight, bool) or not (
+            isinstance(weight, numbers.Real) and 0 <= weight < math.inf
+        ):
             raise InputError(
                 f"objective: weight of {name} is {weight!r}; expected a finite number >= 0"
             )
@@ -277,11 +279,14 @@ def create_objective(
     )
 
 
+_LARGEST = 1e30  # in schedules; float32 holds it
+
+
 def _check_points(name: str, points: Points) -> None:
     numbers_only = all(
         isinstance(point, Sequence)
         and len(point) == 2
-        and all(isinstance(value, numbers.Real) and math.isfinite(value) for value in point)
+        and all(isinstance(value, numbers.Real) and abs(value) < _LARGEST for value in point)
         for point in points
     )
     if not numbers_only or any(factor < 0 for _, factor in points):

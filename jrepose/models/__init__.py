@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jrepose.config_fields import is_number, range_of
 from jrepose.errors import InputError
 from jrepose.models.checks import dropout_rates
 from jrepose.models.d3dp import D3DP
@@ -160,7 +161,14 @@ def create(name: str, **changes: Any) -> nn.Module:
                 f"model {name} has no hyperparameter {change!r}; it has {', '.join(known)}"
             )
     module, _ = _registered(name)
-    return module(**{key: _checked(key, changes.get(key, known[key]), known[key]) for key in known})
+    values = {key: _checked(key, changes.get(key, known[key]), known[key]) for key in known}
+    built = module(**values)  # with checks of its own, which say more
+    for key, value in values.items():
+        expected = range_of(f"model.{key}")
+        for part in value if isinstance(value, tuple) else (value,):
+            if is_number(part) and part not in expected:
+                raise InputError(f"hyperparameter {key} is {value!r}, expected {expected}")
+    return built
 
 
 def main_output(outputs: Any) -> Any:

@@ -32,7 +32,10 @@ from jrepose.tasks.lifting import Lifting
 SCALINGS = ("screen", "box", "person")
 
 _ARRAYS = ("params", "batch_stats")
+# What a description that cannot be runs into.
+_UNUSABLE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError)
 _MOST_FRAMES = 100_000
+_SLOWEST, _FASTEST = 0.01, 10_000.0  # Hz
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +85,9 @@ class Pretrained:
         if not (type(self.frames) is int and 0 < self.frames <= _MOST_FRAMES):
             raise InputError(f"{self.origin}: clips of {self.frames} frames")
         rates = self.frame_rates
-        if not rates or not all(np.isfinite(rate) and rate > 0 for rate in rates):
-            raise InputError(f"{self.origin}: frame_rates are {rates}; expected positive numbers")
+        if not rates or not all(_SLOWEST <= rate <= _FASTEST for rate in rates):
+            raise InputError(f"{self.origin}: frame_rates are {rates}; expected numbers from "
+                             f"{_SLOWEST:g} to {_FASTEST:g}")  # fmt: skip
         if not (type(self.causal_shift) is int and 0 <= self.causal_shift < self.frames):
             raise InputError(
                 f"{self.origin}: causal_shift is {self.causal_shift!r}; expected a number of "
@@ -183,18 +187,20 @@ def _of_archive(path: pathlib.Path) -> Pretrained:
     try:
         for name in ("skeleton", "keypoint_skeleton"):
             fields[name] = _skeleton(fields[name], path)
+        if not isinstance(fields["frame_rates"], list):
+            raise TypeError("frame_rates are no list")
         fields["frame_rates"] = tuple(map(float, fields["frame_rates"]))
         fields.pop("notes", None)  # what is in the file it says itself
         return Pretrained(variables=variables, origin=str(path), **fields)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except _UNUSABLE as error:
         raise InputError(f"{path}: no archive of weights ({error})") from None
 
 
 def _of_checkpoint(path: pathlib.Path) -> Pretrained:
     checkpoint = checkpoints.load(path)
-    model = dict(checkpoint.config["model"])
+    model = checkpoint.model
     if model["name"] not in models.MODELS:
         raise InputError(
             f"{path}: {model['name']}, {models.kind(model['name'])}; expected a lifter, "
@@ -205,6 +211,22 @@ def _of_checkpoint(path: pathlib.Path) -> Pretrained:
     if not description:
         assumed = _assumed(model["name"], models.create(**model), "box", str(path))
         return dataclasses.replace(assumed, model=model, variables=_of_network(variables))
+    try:
+        return _described(description, model, _of_network(variables), checkpoint.path)
+    except InputError:
+        raise
+    except _UNUSABLE as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path}: its description cannot be ({reason})") from None
+
+
+def _described(
+    description: Mapping[str, Any],
+    model: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    path: pathlib.Path,
+) -> Pretrained:
+    """The network of a run that says what it was trained on."""
     known = {
         "joints": description["joints"],
         "parents": description.get("joint_parents"),
@@ -219,7 +241,7 @@ def _of_checkpoint(path: pathlib.Path) -> Pretrained:
     every = clip.get("every", 1)
     return Pretrained(
         model=model,
-        variables=_of_network(variables),
+        variables=variables,
         skeleton=_skeleton({"name": description["skeleton"], **known}, path),
         keypoint_skeleton=_skeleton(
             {"name": description["keypoint_skeleton"], **of_keypoints}, path
@@ -230,7 +252,7 @@ def _of_checkpoint(path: pathlib.Path) -> Pretrained:
         frame_rates=tuple(rate / every for rate in description["frame_rates"]),
         scaling=description.get("scaling", "screen"),
         causal_shift=clip.get("causal_shift", 0),
-        origin=str(checkpoint.path),
+        origin=str(path),
     )
 
 
@@ -314,16 +336,17 @@ def _plain(skeleton: Skeleton) -> dict[str, Any]:
 
 def _skeleton(fields: Mapping[str, Any], where: str | os.PathLike[str]) -> Skeleton:
     """The known skeleton of that name and these joints, or one of the file's own."""
-    known = SKELETONS.get(fields["name"])
+    if not all(isinstance(name, str) for name in (fields["name"], *fields["joints"])):
+        raise InputError(f"{where}: the name of a joint or a skeleton is no text")
+    known, parents = SKELETONS.get(fields["name"]), fields.get("parents")
     if known is not None and list(known.joint_names) == list(fields["joints"]):
-        return known
-    if fields.get("parents") is None or fields.get("pairs") is None:
+        if parents is None or list(known.parents) == list(parents):
+            return known
+    if parents is None or fields.get("pairs") is None:
         raise InputError(f"{where}: trained on joints of {fields['name']}, and does not say how "
                          "they are connected (a checkpoint of an older version)")  # fmt: skip
     left, right = zip(*fields["pairs"], strict=True) if fields["pairs"] else ((), ())
     try:
-        return Skeleton(
-            fields["name"], tuple(fields["joints"]), tuple(fields["parents"]), left, right
-        )
+        return Skeleton(fields["name"], tuple(fields["joints"]), tuple(parents), left, right)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None

@@ -133,7 +133,13 @@ def _train(
         _say(logging.WARNING, "%s; moved to %s", complaint, checkpoints.DAMAGED_FOLDER)
     begun = None
     if found is not None:
-        begun = found.config["training"]["accumulate"]
+        trained = found.config.get("training")
+        if not isinstance(trained, Mapping):
+            raise InputError(
+                f"{found.path} was converted, no run could go on; expected it as --init, and "
+                "another folder as workdir"
+            )
+        begun = trained.get("accumulate", 1)
         if config.training.accumulate == AUTO:  # the run has found how many
             resolved = {**resolved, "training": {**resolved["training"], "accumulate": begun}}
         check_same_config(found.config, resolved, workdir)

@@ -122,6 +122,10 @@ def test_nothing_is_overwritten_or_half_written(torch_file, tmp_path):
         export_checkpoint(tmp_path / "yes", torch_file, "repose")
     with pytest.raises(InputError, match="no checkpoint in"):
         export_checkpoint(tmp_path, tmp_path / "new.pth", "repose")
+    for changed, said in (({"depth": 3}, "yes has depth=2, not 3"), ({"dept": 2}, "has dept=None")):
+        with pytest.raises(InputError, match=said):
+            export_checkpoint(tmp_path / "yes", tmp_path / "new.pth", "repose",
+                              hyperparameters=changed)  # fmt: skip
     assert not (tmp_path / "new.pth").exists()
 
 

@@ -147,6 +147,7 @@ def test_learned_weights_settle_at_one_over_the_loss(batch):
         ({"mpjpe": 1, "mpjp": 1}, {}, "unknown loss 'mpjp'; known: mpjpe, n_mpjpe"),
         ({"mpjpe": -1}, {}, "weight of mpjpe is -1; expected a finite number"),
         ({"mpjpe": float("nan")}, {}, "weight of mpjpe is nan"),
+        ({"mpjpe": True}, {}, "weight of mpjpe is True"),
         ({"mpjpe": 0}, {}, "no loss has a weight above 0"),
         ({}, {}, "no loss has a weight above 0"),
         ({"mpjpe": 1}, {"learn_weights": ["velocity"]}, "'velocity', which has no weight"),
@@ -215,6 +216,7 @@ def test_schedules_that_cannot_be():
         (((5, -1),), "factors of at least 0"),
         (((5, 0, 1),), "expected pairs"),
         ((5, 0), "expected pairs"),
+        (((0, 10**400),), "expected pairs"),
     ):
         with pytest.raises(InputError, match=message):
             create_objective({"mpjpe": 1}, HUMAN36M_17, schedules={"mpjpe": points})

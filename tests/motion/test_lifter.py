@@ -367,6 +367,10 @@ def with_skeleton(fields, which, joints):
     return {**fields, which: {"name": "chain", "joints": names, "parents": parents, "pairs": []}}
 
 
+def of_skeleton(fields, **changes):
+    return {**fields, "skeleton": {**fields["skeleton"], **changes}}
+
+
 @pytest.mark.parametrize(
     "change, said",
     [
@@ -380,6 +384,10 @@ def with_skeleton(fields, which, joints):
         (lambda fields: {**fields, "model": {**fields["model"], "name": "huge"}}, "'huge'"),
         (lambda fields: {**fields, "model": {**fields["model"], "dept": 1}}, "'dept'"),
         (lambda fields: {**fields, "colour": "red"}, "no archive of weights"),
+        (lambda fields: {**fields, "frame_rates": [1e300]}, "frame_rates are (1e+300,); expected"),
+        (lambda fields: {**fields, "frame_rates": "55"}, "frame_rates are no list"),
+        (lambda fields: of_skeleton(fields, joints=list(range(17))), "the name of a joint or a s"),
+        (lambda fields: of_skeleton(fields, parents=17 * [-1]), "exactly one joint has parent -1"),
     ],
 )
 def test_archives_whose_description_cannot_be(tiny, tmp_path, change, said):
@@ -461,6 +469,24 @@ def test_what_is_read_is_not_written_over(tiny, tmp_path, monkeypatch, capsys):
     command = ["lift.py", "frames", "--size=1000x1000", "-o", "frames/walk.json"]
     assert run(lift, command) == 2
     assert "would be one of the frames; expected another folder" in capsys.readouterr().err
+
+
+def test_a_run_whose_description_lacks_something(tiny, tmp_path):
+    from jrepose import checkpoints
+
+    state = {"params": tiny.variables["params"], "ema": {}, "collections": {}}
+    described = {"skeleton": "human36m_17", "clip": {"every": 0}, "frame_rates": [50.0]}
+    joints = {"joints": [], "keypoint_joints": [], "keypoint_skeleton": "coco_17"}
+    for name, said, reason in (
+        ("short", described, "KeyError: 'joints'"),
+        ("odd", {**described, **joints, "joint_parents": [0.5], "joint_pairs": [5]}, "TypeError"),
+    ):
+        writer = checkpoints.CheckpointWriter(tmp_path / name, keep=1, score="mpjpe")
+        writer.save(0, state, config={"model": TINY}, data={}, validation=None, log={},
+                    description=said)  # fmt: skip
+        writer.close()
+        with pytest.raises(InputError, match=f"{name}: its description cannot be .{reason}"):
+            load_pretrained(tmp_path / name)
 
 
 def test_a_run_says_what_it_was_trained_on(tiny, tmp_path):

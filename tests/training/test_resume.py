@@ -3,10 +3,14 @@
 import copy
 import json
 
+import numpy as np
 import pytest
+import tiny
 
+from jrepose import checkpoints
 from jrepose.config import default_config, to_json
 from jrepose.errors import InputError
+from jrepose.training.loop import train
 from jrepose.training.resume import check_same_config, check_same_data, sole_run
 
 SAVED = {
@@ -126,3 +130,12 @@ def test_data_must_be_the_same():
         check_same_data({"train": "a", "validation": "b"}, {"train": "a"}, "w")
     with pytest.raises(InputError, match="fingerprint of train, validation differs"):
         check_same_data({"train": "a", "validation": "b"}, {"train": "b", "validation": "c"}, "w")
+
+
+def test_a_converted_checkpoint_is_no_run(tmp_path):
+    writer = checkpoints.CheckpointWriter(tmp_path, 1, "mpjpe")
+    state = {"params": {"a": np.zeros(2, np.float32)}, "ema": {}, "collections": {}}
+    writer.save(0, state, config={"model": {"name": "repose"}}, data={}, validation=None, log={})
+    writer.close()
+    with pytest.raises(InputError, match="checkpoints/0 was converted, no run could go on; expec"):
+        train(tiny.config(), tmp_path, {"train": tiny.dataset()})

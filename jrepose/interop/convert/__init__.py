@@ -74,6 +74,7 @@ def export_checkpoint(
     which: str = "best",
     entry: str | None = None,
     data_parallel: bool = False,
+    hyperparameters: Mapping[str, Any] | None = None,
 ) -> str:
     """Writes a PyTorch file with the weights of a checkpoint.
 
@@ -82,6 +83,7 @@ def export_checkpoint(
         target: file to make; `entry` and `data_parallel` as in `interop.write_state_dict`.
         model_name: name in `jrepose.models`.
         which: `"best"` or `"latest"` checkpoint of a workdir.
+        hyperparameters: that the checkpoint is expected to have.
 
     Returns:
         One line about what was written.
@@ -92,12 +94,15 @@ def export_checkpoint(
     if target.exists():
         raise InputError(f"{target} exists; expected a new file")
     checkpoint = checkpoints.load(source, which)
-    hyperparameters = dict(checkpoint.config["model"])
-    stored = hyperparameters.pop("name")
+    chosen = checkpoint.model
+    stored = chosen.pop("name")
     if models.networks().get(stored, (None,))[0] is not models.networks()[model_name][0]:
         raise InputError(f"{source} holds a {stored}, not a {model_name}")
-    weights = interop.to_torch(stored, checkpoint.variables, **hyperparameters)
-    every = models.hyperparameters(stored) | hyperparameters
+    weights = interop.to_torch(stored, checkpoint.variables, **chosen)
+    every = models.hyperparameters(stored) | chosen
+    for name, expected in (hyperparameters or {}).items():
+        if every.get(name) != expected:
+            raise InputError(f"{source} has {name}={every.get(name)!r}, not {expected!r}")
     noted = {field: value for field, value in every.items() if field not in HOW_IT_COMPUTES}
     interop.write_state_dict(
         weights, target, entry=entry, data_parallel=data_parallel, model={"name": stored, **noted}

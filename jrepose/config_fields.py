@@ -82,7 +82,7 @@ class Range:
 
 _COUNT = Range(1)
 # Beyond these a program is asked for that no machine holds, and the compiler aborts.
-_SIZE, _FRAMES = Range(0, 1_000_000, above=True), Range(1, 1_000_000)
+_SIZE, _MILLION = Range(0, 1_000_000, above=True), Range(1, 1_000_000)
 _NOT_NEGATIVE = Range(0)
 _POSITIVE = Range(0, above=True)
 _SHARE = Range(0, 1)
@@ -126,7 +126,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "data.detector.occluded_confidence": _SHARE,
         "data.detector.*": _NOT_NEGATIVE,
         "clip.causal_shift": Range(0, 1_000_000),
-        "clip.*": _FRAMES,
+        "clip.*": _MILLION,
         "model.*_rate": _PART,
         "model.time_depth": Range(0, 1000),
         "model.view_depth": Range(0, 1000),
@@ -146,7 +146,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "diffusion.components": _NOT_NEGATIVE,
         "diffusion.training_steps": _NOT_NEGATIVE,
         "diffusion.fit_tolerance": _POSITIVE,
-        "diffusion.*": _COUNT,
+        "diffusion.*": _MILLION,
         "masking.frames": _PART,
         "masking.joints": _NOT_NEGATIVE,
         "semi_supervised.*": _NOT_NEGATIVE,

@@ -339,9 +339,10 @@ def _skeleton(fields: Mapping[str, Any], where: str | os.PathLike[str]) -> Skele
     if not all(isinstance(name, str) for name in (fields["name"], *fields["joints"])):
         raise InputError(f"{where}: the name of a joint or a skeleton is no text")
     known, parents = SKELETONS.get(fields["name"]), fields.get("parents")
-    if known is not None and list(known.joint_names) == list(fields["joints"]):
-        if parents is None or list(known.parents) == list(parents):
-            return known
+    if known is not None and all(
+        fields.get(field) in (None, value) for field, value in _plain(known).items()
+    ):
+        return known
     if parents is None or fields.get("pairs") is None:
         raise InputError(f"{where}: trained on joints of {fields['name']}, and does not say how "
                          "they are connected (a checkpoint of an older version)")  # fmt: skip

@@ -388,6 +388,7 @@ def of_skeleton(fields, **changes):
         (lambda fields: {**fields, "frame_rates": "55"}, "frame_rates are no list"),
         (lambda fields: of_skeleton(fields, joints=list(range(17))), "the name of a joint or a s"),
         (lambda fields: of_skeleton(fields, parents=17 * [-1]), "exactly one joint has parent -1"),
+        (lambda fields: of_skeleton(fields, pairs=5), "no archive of weights"),
     ],
 )
 def test_archives_whose_description_cannot_be(tiny, tmp_path, change, said):

@@ -706,14 +706,24 @@ def _stage_config(config: ConfigDict, name: str) -> ConfigDict:
     stage = copy.deepcopy(config)  # with the types of the fields
     stage.stages = ConfigDict()
     stage.name = f"{config.name}/{name}"
-    changed = changes.get("model", {}).get("name")
+    model = changes.get("model")
+    changed = model.get("name") if isinstance(model, ConfigDict) else None
     if changed not in (None, stage.model.name):  # other hyperparameters belong to it
-        stage.model = model_config(changed)
+        stage.model = model_config(str(changed))
+    _check_sections(changes, stage, f"config.stages.{name}")
     try:
         stage.update(changes)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"config.stages.{name}: {_flag_complaint(error)}") from error
     return stage
+
+
+def _check_sections(changes: ConfigDict, known: ConfigDict, field: str) -> None:
+    for name, value in changes.items():
+        if isinstance(section := known.get(name), ConfigDict):
+            if not isinstance(value, ConfigDict):
+                raise InputError(f"{field}.{name} is {value!r:.60}, expected a section")
+            _check_sections(value, section, f"{field}.{name}")
 
 
 def to_json(config: ConfigDict) -> str:

@@ -50,7 +50,7 @@ def row_normalised_adjacency(parents: tuple[int, ...]) -> np.ndarray:
         if parent >= 0:
             adjacency[joint, parent] = adjacency[parent, joint] = 1
     # Joints that are within as many bones as there are joints of the first one.
-    reached = np.linalg.matrix_power(adjacency, joints)[0] > 0
+    reached = np.linalg.matrix_power(adjacency, joints)[:1] > 0
     if parents.count(-1) != 1 or not reached.all():
         raise InputError(f"parents {parents} are not those of one skeleton, a tree with one root")
     return adjacency / adjacency.sum(axis=1, keepdims=True)

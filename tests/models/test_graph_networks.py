@@ -118,6 +118,7 @@ def test_dropout_rates():
         ({"parents": (-1, 0, 5)}, "joint 2 has parent 5, expected -1 to 2"),
         ({"parents": (-1, 2, 1)}, "not those of one skeleton"),
         ({"parents": (-1, -1, 0)}, "not those of one skeleton"),
+        ({"parents": ()}, "not those of one skeleton"),
         ({"hid_dim": 9}, "hid_dim 9 does not divide over num_heads 2"),
     ],
 )

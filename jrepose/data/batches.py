@@ -278,6 +278,8 @@ def create_batches(
     order: ClipOrder,
     devices: Sequence[jax.Device],
     resident_bytes: int | None = None,
+    *,
+    beside: Sequence[Batches] = (),
 ) -> ResidentBatches | StreamedBatches:
     """Batches of named columns, on the devices where they fit.
 
@@ -288,6 +290,7 @@ def create_batches(
         devices: devices of all processes.
         resident_bytes: memory of one device that the columns may take; None takes half of
             what the device has, or 4 GiB where it does not say.  0 always streams.
+        beside: others that take their part of that memory.
 
     Raises:
         InputError: the batch does not divide over the devices.
@@ -295,6 +298,9 @@ def create_batches(
     parallel.parts_of(order.batch_size, len(devices), "training.batch_size")
     if resident_bytes is None:
         resident_bytes = _offered_bytes(parallel.local_devices(devices)[0])
+    resident_bytes -= sum(
+        array.nbytes // len(array) for batches in beside for array in batches.arrays.values()
+    )
     arrays = [column.values for column in columns.values()]
     # A frame is sent as integers of 4 bytes.
     plain = all(isinstance(array, np.ndarray) and array.dtype.itemsize == 4 for array in arrays)

@@ -255,8 +255,9 @@ def _with_other_splits(
             source=number,
         )  # fmt: skip
         parts[split] = create_batches(
-            columns_of(splits[split], names), windows, order, devices, config.data.resident_bytes
-        )
+            columns_of(splits[split], names), windows, order, devices, config.data.resident_bytes,
+            beside=tuple(parts.values()),
+        )  # fmt: skip
     return JoinedBatches(parts) if len(parts) > 1 else batches
 
 

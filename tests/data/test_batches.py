@@ -200,12 +200,20 @@ def test_choice_of_path_and_messages():
     assert isinstance(batches, StreamedBatches)
     batches.close()
     needed = dataset.frames * 17 * 6 * 4
+    resident = create_batches(columns, windows, order, one, resident_bytes=needed)
+    assert isinstance(resident, ResidentBatches)
+    for offered, beside in ((needed - 1, ()), (2 * needed - 1, (resident,))):
+        batches = create_batches(
+            columns, windows, order, one, resident_bytes=offered, beside=beside
+        )
+        assert isinstance(batches, StreamedBatches)
+        batches.close()
     assert isinstance(
-        create_batches(columns, windows, order, one, resident_bytes=needed), ResidentBatches
+        create_batches(
+            columns, windows, order, one, resident_bytes=2 * needed, beside=(resident, batches)
+        ),
+        ResidentBatches,
     )
-    batches = create_batches(columns, windows, order, one, resident_bytes=needed - 1)
-    assert isinstance(batches, StreamedBatches)
-    batches.close()
     with pytest.raises(InputError, match="batch_size 4 does not divide over 3 devices"):
         create_batches(columns, windows, order, parallel.select_devices(3))
     with pytest.raises(InputError, match="no column 'depth' in pose datasets; known: keypoints"):

@@ -8,7 +8,6 @@ motion.save("walk.bvh")
 from __future__ import annotations
 
 import functools
-import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -21,21 +20,25 @@ from jaxtyping import ArrayLike, Float, Float32, Num
 from jrepose.data.scaling import Scale, person_scale
 from jrepose.errors import InputError, listed
 from jrepose.motion import camera_space, smoothing, upright
+from jrepose.motion.arguments import (
+    Frame,
+    check_pixels,
+    frame_of,
+    keypoints_of,
+    layout_of,
+    numbers_of,
+    pair_of,
+    skeleton_of,
+    told_by,
+    whole_number,
+)
 from jrepose.motion.bones import (
     length_votes,
     likely_lengths,
     with_constant_bones,
     with_likely_bones,
 )
-from jrepose.motion.image_points import (
-    NORMALISED,
-    check_detectors_confidence,
-    check_in_plane,
-    check_inside,
-    is_person,
-    largest_coordinate,
-    without_strays,
-)
+from jrepose.motion.image_points import without_strays
 from jrepose.motion.inputs import (
     at_rate,
     box_scale,
@@ -45,21 +48,12 @@ from jrepose.motion.inputs import (
 )
 from jrepose.motion.motion import Motion
 from jrepose.motion.pretrained import Pretrained, load_pretrained
-from jrepose.motion.readers.layouts import layout_named, tell_layout
 from jrepose.motion.stream import Stream
 from jrepose.skeleton import Skeleton
 from jrepose.skeleton_conversion import convert, filled
 
 _LONG_GAP_S = 0.5
-_RATES = (0.1, 10_000.0)
-_ENOUGH = 5  # keypoints of one frame by whose place is told that they are no pixels
 _CHUNK = 96  # poses at a time of a network that gives fewer frames than it sees
-
-Frame = (
-    Num[ArrayLike, "keypoints channels"]
-    | tuple[Num[ArrayLike, "keypoints 2"], Num[ArrayLike, " keypoints"]]
-    | None
-)
 
 
 class _InCamera(NamedTuple):
@@ -91,7 +85,7 @@ class Lifter:
         self._inputs, self._outputs = self._clip_lengths()
         alone = jax.default_backend() == "cpu" and self._outputs > 1
         self._batch = (1 if alone else 16) if batch_size is None else batch_size
-        self._batch = _whole("batch_size", self._batch, 1)
+        self._batch = whole_number("batch_size", self._batch, 1)
 
     @classmethod
     def from_pretrained(
@@ -232,7 +226,7 @@ class Lifter:
         Raises:
             InputError: see a call.
         """
-        size, fps, height_m, focal_px, pitch_deg = _numbers(
+        size, fps, height_m, focal_px, pitch_deg = numbers_of(
             size, fps, height_m, focal_px, pitch_deg
         )
         smoothed = smoothing.smoother(smooth) if smooth else None
@@ -241,10 +235,10 @@ class Lifter:
         for name, values in (("names", names), ("first_frames", first_frames)):
             if len(values) != len(people):
                 raise InputError(f"{len(values)} {name} of {len(people)} people")
-        given = [_keypoints(*_pair(person, "a person")) for person in people]
+        given = [keypoints_of(*pair_of(person, "a person")) for person in people]
         if not given:
             return []
-        _check_pixels(given, size)
+        check_pixels(given, size)
         shared = list(self.pretrained.notes)
         if focal_px is None:
             focal_px = camera_space.default_focal_px(size)
@@ -279,7 +273,7 @@ class Lifter:
                     size=size,
                     person=str(name),
                     notes=(*one.notes, *shared),
-                    first_frame=_whole("first_frame", first_frame, 0),
+                    first_frame=whole_number("first_frame", first_frame, 0),
                 )
             )
         return motions
@@ -297,7 +291,7 @@ class Lifter:
     ) -> _InCamera:
         """One person's poses in camera axes."""
         sure, notes = without_strays(pixels, sure, size)
-        source, told = _layout(pixels, sure, layout)
+        source, told = layout_of(pixels, sure, layout)
         notes += told
         points, certain = convert(pixels, sure, source, self.pretrained.keypoint_skeleton)
         notes += _missing(certain, self.pretrained.keypoint_skeleton, fps)
@@ -359,13 +353,13 @@ class Lifter:
             InputError: numbers that cannot be, at once; keypoints that cannot be or of another
                 joint order, when they come.
         """
-        size, fps, height_m, focal_px, pitch_deg = _numbers(
+        size, fps, height_m, focal_px, pitch_deg = numbers_of(
             size, fps, height_m, focal_px, pitch_deg, upright=True
         )
-        delay = _whole("delay", delay, 0)
+        delay = whole_number("delay", delay, 0)
         if not isinstance(smooth, bool | np.bool_):
             raise InputError(f"smooth is {smooth!r}; expected True or False")
-        source = None if layout is None else _skeleton(layout)
+        source = None if layout is None else skeleton_of(layout)
         clip, outputs = self._shortest_clip()
         longest = clip - 1 if outputs == clip else clip
         state = Stream(
@@ -383,17 +377,21 @@ class Lifter:
             pitch_deg=pitch_deg,
             smooth=smooth,
         )
-        return self._streamed(frames, state, source)
+        return self._streamed(frames, state, source, size)
 
     def _streamed(
-        self, frames: Iterable[Frame], state: Stream, source: Skeleton | None
+        self,
+        frames: Iterable[Frame],
+        state: Stream,
+        source: Skeleton | None,
+        size: tuple[int, int],
     ) -> Iterator[Float32[np.ndarray, "joints 3"]]:
         known = self.pretrained.keypoint_skeleton
         nobody = np.zeros((known.num_joints, 2), np.float32), np.zeros(known.num_joints, np.float32)
         for frame in frames:
-            seen, found = nobody, _frame(frame, source)
+            seen, found = nobody, frame_of(frame, source, size)
             if found is not None:
-                source = source or _told_by(*found)
+                source = source or told_by(*found)
                 points, certain = convert(*found, source, known)
                 seen = points[0], certain[0]
             pose = state.push(*seen)
@@ -508,182 +506,6 @@ def _mirrored(index: np.ndarray, frames: int) -> np.ndarray:
     period = 2 * (frames - 1)
     index = np.abs(index) % period
     return np.minimum(index, period - index)
-
-
-def _numbers(
-    size: Sequence[int],
-    fps: float | int,
-    height_m: float | int,
-    focal_px: float | int | None,
-    pitch_deg: float | int | None,
-    *,
-    upright: bool = False,
-) -> tuple[tuple[int, int], float, float, float | None, float | None]:
-    """The numbers in their types, if they can be; `upright`: the pitch is one, too."""
-    try:
-        sides = [int(_number("a side", side, 1.0, 1e5)) for side in size]
-    except (InputError, TypeError):
-        sides = []
-    if len(sides) != 2:
-        raise InputError(f"size is {size!r:.50}; expected width and height in pixels")
-    return (
-        (sides[0], sides[1]),
-        _number("fps", fps, *_RATES),
-        _number("height", height_m, 0.3, 3.0),
-        None if focal_px is None else _number("focal", focal_px, 1.0, 1e6),
-        None if pitch_deg is None and not upright else _number("pitch", pitch_deg, -89.0, 89.0),
-    )
-
-
-def _number(name: str, value: object, low: float, high: float) -> float:
-    """A value as a float.
-
-    Raises:
-        InputError: no number, or none between the bounds.
-    """
-    try:
-        wrong = isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value) > 0
-        number = np.nan if wrong else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = np.nan
-    if not low <= number <= high:
-        shown = f"{value!r:.50}" if np.isnan(number) else f"{number:g}"
-        raise InputError(f"{name} is {shown}; expected {low:g} to {high:g}")
-    return number
-
-
-def _whole(name: str, value: object, low: int) -> int:
-    """A value as an integer.
-
-    Raises:
-        InputError: no whole number, or less than the bound.
-    """
-    try:
-        number = low - 1 if isinstance(value, bool | np.bool_) else operator.index(value)
-    except TypeError:
-        number = low - 1
-    if number < low:
-        raise InputError(f"{name} is {value!r:.50}; expected a whole number, at least {low}")
-    return number
-
-
-def _pair(given: object, what: str) -> tuple[ArrayLike, ArrayLike | None]:
-    """Keypoints and their confidence."""
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        raise InputError(f"{what} is no pair; expected keypoints and their confidence, or None")
-    return given[0], given[1]
-
-
-def _floats(values: object, what: str) -> np.ndarray:
-    """A float32 array of what are numbers; None is NaN.
-
-    Raises:
-        InputError: something else.
-    """
-    try:
-        array = np.asarray(values)
-        if array.dtype.kind in "fiubO":
-            with np.errstate(over="ignore"):
-                return array.astype(np.float32)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise InputError(f"{what} that are no numbers, or not as many of each")
-
-
-def _keypoints(
-    keypoints: ArrayLike, confidence: ArrayLike | None, empty: bool = False
-) -> tuple[Float32[np.ndarray, "frames keypoints 2"], Float32[np.ndarray, "frames keypoints"]]:
-    """Positions, (0, 0) where missing, and confidences, 0 where missing."""
-    given = _floats(keypoints, "keypoints")
-    if given.ndim != 3 or given.shape[2] not in (2, 3) or not given.size:
-        raise InputError(
-            f"keypoints of the shape {given.shape}; expected frames, keypoints, 2 or 3"
-        )
-    if confidence is None:
-        sure = given[..., 2] if given.shape[2] == 3 else np.ones(given.shape[:2], np.float32)
-    else:
-        sure = _floats(confidence, "confidences")
-    if sure.shape != given.shape[:2]:
-        raise InputError(f"confidences of the shape {sure.shape}; expected {given.shape[:2]}")
-    pixels = given[..., :2]
-    missing = ~np.isfinite(pixels).all(-1) | (pixels == 0).all(-1) | ~(sure > 0)
-    sure = np.where(missing, np.float32(0), sure)
-    check_detectors_confidence(sure, "confidence")
-    if missing.all() and not empty:
-        raise InputError("not one keypoint is there: all are missing or of confidence 0")
-    return np.where(missing[..., None], np.float32(0), pixels), sure.clip(0, 1)
-
-
-def _check_pixels(
-    people: Sequence[
-        tuple[Float32[np.ndarray, "frames keypoints 2"], Float32[np.ndarray, "frames keypoints"]]
-    ],
-    size: tuple[int, int],
-) -> None:
-    """Refuses what cannot be a picture's pixels, as of a file.
-
-    Raises:
-        InputError: shares of it, places in space, beyond it; joints that are all in one place.
-    """
-    for pixels, sure in people:
-        if not is_person(pixels, sure > 0):
-            x, y = pixels[sure > 0][0]
-            raise InputError(f"all keypoints are in one place, x = {x:g}, y = {y:g}")
-    points = np.concatenate([pixels[sure > 0] for pixels, sure in people]).astype(np.float64)
-    check_in_plane(points, "keypoints", "pixels")
-    _check_no_shares(points)
-    check_inside(points, size, "keypoints")
-
-
-def _check_no_shares(points: Float[np.ndarray, "points 2"]) -> None:
-    if (largest := largest_coordinate(points)) <= NORMALISED:
-        raise InputError(f"keypoints: coordinates up to {largest:.3g}, shares of the picture?; "
-                         "expected pixels, x times its width and y times its height")  # fmt: skip
-
-
-def _told_by(
-    pixels: Float32[np.ndarray, "1 keypoints 2"], sure: Float32[np.ndarray, "1 keypoints"]
-) -> Skeleton:
-    """The joint order of the first frame of a stream in which somebody is."""
-    return layout_named(tell_layout(pixels, sure, "keypoints", "coco_17")[0]).skeleton
-
-
-def _frame(
-    frame: Frame, source: Skeleton | None
-) -> tuple[Float32[np.ndarray, "1 keypoints 2"], Float32[np.ndarray, "1 keypoints"]] | None:
-    """One frame as `_keypoints` gives it; None where nobody is seen."""
-    if frame is None:
-        return None
-    points, confidence = _pair(frame, "a frame") if isinstance(frame, tuple) else (frame, None)
-    points = _floats(points, "keypoints")
-    if points.ndim != 2 or (source is not None and len(points) != source.num_joints):
-        expected = (
-            "keypoints" if source is None else f"{source.num_joints} keypoints of {source.name}"
-        )
-        raise InputError(f"a frame of the shape {points.shape}; expected {expected}, 2 or 3")
-    sure = None if confidence is None else _floats(confidence, "confidences")[None]
-    pixels, certain = _keypoints(points[None], sure, empty=True)
-    there = pixels[certain > 0]
-    if len(there) >= _ENOUGH:
-        _check_no_shares(there)
-    return (pixels, certain) if len(there) else None
-
-
-def _skeleton(layout: str | Skeleton) -> Skeleton:
-    return layout if isinstance(layout, Skeleton) else layout_named(layout).skeleton
-
-
-def _layout(
-    pixels: np.ndarray, sure: np.ndarray, layout: str | Skeleton | None
-) -> tuple[Skeleton, list[str]]:
-    notes: list[str] = []
-    if layout is None:
-        layout, note = tell_layout(pixels, sure, "keypoints")
-        notes = [note] if note else []
-    skeleton = _skeleton(layout)
-    if skeleton.num_joints != pixels.shape[1]:
-        raise InputError(f"{pixels.shape[1]} keypoints, {skeleton.name} has {skeleton.num_joints}")
-    return skeleton, notes
 
 
 def _missing(certain: np.ndarray, skeleton: Skeleton, fps: float) -> list[str]:

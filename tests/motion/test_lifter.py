@@ -15,8 +15,7 @@ from jrepose.command import run
 from jrepose.commands.lift import lift
 from jrepose.data.scaling import person_scale
 from jrepose.errors import InputError
-from jrepose.motion import lifter as motion_lifter
-from jrepose.motion import upright
+from jrepose.motion import arguments, upright
 from jrepose.motion.lifter import Lifter
 from jrepose.motion.pretrained import Pretrained, load_pretrained
 from jrepose.skeleton import BLAZEPOSE_33, COCO_17, HUMAN36M_17
@@ -292,18 +291,18 @@ def test_strays_are_missing_in_arrays_too(lifter):
 )
 def test_numbers_that_are_none(value):
     with pytest.raises(InputError, match="fps is .*; expected 1 to 100$") as caught:
-        motion_lifter._number("fps", value, 1.0, 100.0)
+        arguments.number_of("fps", value, 1.0, 100.0)
     assert repr(value) in str(caught.value)
-    assert motion_lifter._number("fps", np.float32(30), 1.0, 100.0) == 30
+    assert arguments.number_of("fps", np.float32(30), 1.0, 100.0) == 30
     with pytest.raises(InputError, match="delay is .*; expected a whole number, at least 0"):
-        motion_lifter._whole("delay", 2.0 if value is True else value, 0)
-    assert motion_lifter._whole("delay", np.int64(2), 0) == 2
+        arguments.whole_number("delay", 2.0 if value is True else value, 0)
+    assert arguments.whole_number("delay", np.int64(2), 0) == 2
     for ragged in ([[1.0], [2.0, 3.0]], [[object()]], "abc"):
         with pytest.raises(InputError, match="keypoints that are no numbers, or not as many of e"):
-            motion_lifter._floats(ragged, "keypoints")
-    assert np.isnan(motion_lifter._floats([[None, 1.0]], "keypoints")[0, 0])
+            arguments.floats_of(ragged, "keypoints")
+    assert np.isnan(arguments.floats_of([[None, 1.0]], "keypoints")[0, 0])
     with pytest.raises(InputError, match="a person is no pair; expected keypoints and their conf"):
-        motion_lifter._pair(np.zeros((2, 17, 2)), "a person")
+        arguments.pair_of(np.zeros((2, 17, 2)), "a person")
 
 
 def test_a_stream_in_which_nobody_is(lifter):
@@ -319,6 +318,10 @@ def test_a_stream_in_which_nobody_is(lifter):
     few = points[0] / 1000
     few[4:] = 0
     assert len(list(lifter.stream([few], layout="coco_17", **options))) == 1  # in the corner
+    strayed = points.copy()
+    strayed[2, 5] = 4000
+    points[2, 5] = 0
+    np.testing.assert_array_equal(*(list(lifter.stream(p, **options)) for p in (strayed, points)))
     for frame, said in (
         (points[0] / 1000, "expected pixels, x times its width"),
         ((points[0], 100 * confidence[0]), "expected 0 to 1"),

@@ -14,16 +14,10 @@ from jrepose.motion.keypoints import read_keypoints
 
 def main(path: str, size: str, fps: str, out: str, weights: str = "small") -> None:
     width, height = map(int, size.split("x"))
-    person = read_keypoints(path, size=(width, height), person="largest")[0]
+    people = read_keypoints(path, size=(width, height), person="largest")
     lifter = Lifter.from_pretrained(weights)
-    motion = lifter(
-        person.keypoints_px,
-        person.confidence,
-        size=(width, height),
-        fps=float(fps),
-        layout=person.skeleton,
-        smooth="one_euro",
-        constant_bones=True,
+    (motion,) = lifter.lift_people(
+        people, size=(width, height), fps=float(fps), smooth="one_euro", constant_bones=True
     )
     for note in motion.notes:
         print(note)

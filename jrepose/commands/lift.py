@@ -55,18 +55,15 @@ def lift(argv: Sequence[str]) -> int:
     lifter = _lifter(line)
     fps, said = _fps(line, people[0].fps)
     motions = lifter.lift_people(
-        [(person.keypoints_px, person.confidence) for person in people],
+        people,
         size=people[0].size,
         fps=fps,
-        layout=people[0].skeleton,
         height_m=line["height"],
         focal_px=line["focal"],
         pitch_deg=line["pitch"],
         smooth=line["smooth"],
         constant_bones=line["constant_bones"],
         lock_feet=line["lock_feet"],
-        names=[person.person for person in people],
-        first_frames=[person.first_frame for person in people],
     )
     for note in dict.fromkeys([*people[0].notes, *said, *(n for m in motions for n in m.notes)]):
         print(note)

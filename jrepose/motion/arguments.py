@@ -1,9 +1,10 @@
-"""What the callers of a lifter give: numbers and keypoints in their types, if they can be."""
+"""The keypoints that the callers of a lifter give: in their types, if they can be."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, Float32, Num
@@ -18,10 +19,12 @@ from jrepose.motion.image_points import (
     largest_coordinate,
     without_strays,
 )
-from jrepose.motion.readers.layouts import layout_named, tell_layout
+from jrepose.motion.keypoints import Keypoints
+from jrepose.motion.numeric import whole_number
+from jrepose.motion.readers.layouts import Layout, layout_named, tell_layout
 from jrepose.skeleton import Skeleton
 
-_RATES = (0.1, 10_000.0)
+_FARTHEST = 1e7  # a stray, as what is farther: infinity has no sum
 _ENOUGH = 5  # keypoints of one frame by whose place is told that they are no pixels
 
 Frame = (
@@ -31,74 +34,79 @@ Frame = (
 )
 """A frame of a stream; None: nobody is seen."""
 
-Keypoints = tuple[
-    Float32[np.ndarray, "frames keypoints 2"], Float32[np.ndarray, "frames keypoints"]
-]
+Pixels = tuple[Float32[np.ndarray, "frames keypoints 2"], Float32[np.ndarray, "frames keypoints"]]
 """Positions in pixels, (0, 0) where missing, and confidences, 0 where missing."""
 
 
-def numbers_of(
-    size: Sequence[int],
-    fps: float | int,
-    height_m: float | int,
-    focal_px: float | int | None,
-    pitch_deg: float | int | None,
-    *,
-    upright: bool = False,
-) -> tuple[tuple[int, int], float, float, float | None, float | None]:
-    """Size, frame rate, height, focal length and pitch, see `Lifter`.
+class Person(NamedTuple):
+    """Somebody to be lifted: keypoints, what is known of their joint order, and who it is."""
 
-    Args:
-        upright: the pitch must be known.
-
-    Raises:
-        InputError: one cannot be.
-    """
-    try:
-        sides = [int(number_of("a side", side, 1.0, 1e5)) for side in size]
-    except (InputError, TypeError):
-        sides = []
-    if len(sides) != 2:
-        raise InputError(f"size is {size!r:.50}; expected width and height in pixels")
-    return (
-        (sides[0], sides[1]),
-        number_of("fps", fps, *_RATES),
-        number_of("height", height_m, 0.3, 3.0),
-        None if focal_px is None else number_of("focal", focal_px, 1.0, 1e6),
-        None if pitch_deg is None and not upright else number_of("pitch", pitch_deg, -89.0, 89.0),
-    )
+    pixels: Float32[np.ndarray, "frames keypoints 2"]
+    confidence: Float32[np.ndarray, "frames keypoints"]
+    layout: str | Skeleton | None
+    name: str
+    first_frame: int
 
 
-def number_of(name: str, value: object, low: float, high: float) -> float:
-    """A value as a float.
+def people_of(
+    people: Sequence[Keypoints | tuple[ArrayLike, ArrayLike | None]],
+    size: tuple[int, int],
+    layout: str | Skeleton | None,
+    names: Sequence[str] | None,
+    first_frames: Sequence[int] | None,
+) -> list[Person]:
+    """Everybody, see `Lifter.lift_people`.
 
     Raises:
-        InputError: no number, or none between the bounds.
+        InputError: something cannot be; of several people it says whose.
     """
+    given = _list_of("people", people)
+    of_file = [one if isinstance(one, Keypoints) else None for one in given]
+    if names is None:
+        names = [str(k + 1) if one is None else one.person for k, one in enumerate(of_file)]
+    if first_frames is None:
+        first_frames = [0 if one is None else one.first_frame for one in of_file]
+    names, first_frames = _list_of("names", names), _list_of("first_frames", first_frames)
+    for what, values in (("names", names), ("first_frames", first_frames)):
+        if len(values) != len(given):
+            raise InputError(f"{len(values)} {what} of {len(given)} people")
+    found, arrays = [], []
+    for one, read, name, first in zip(given, of_file, names, first_frames, strict=True):
+        with about(f"person {name}" if len(given) > 1 else None):
+            pair = (read.keypoints_px, read.confidence) if read else pair_of(one, "a person")
+            pixels = keypoints_of(*pair)
+            # A reader has judged all people of its file together.
+            if read is None or read.size != size:
+                arrays.append(pixels)
+            order = read.skeleton if layout is None and read is not None else layout
+            number = whole_number("first_frame", first, 0)
+            found.append(Person(*pixels, order, str(name), number))
+    if arrays:
+        _check_pixels(arrays, size)
+    for person in found:
+        if not is_person(person.pixels, person.confidence > 0):
+            x, y = person.pixels[person.confidence > 0][0]
+            whose = f" of person {person.name}" if len(found) > 1 else ""
+            raise InputError(f"all keypoints{whose} are in one place, x = {x:g}, y = {y:g}")
+    return found
+
+
+@contextlib.contextmanager
+def about(what: str | None) -> Iterator[None]:
+    """What an `InputError` begins with; None: nothing more."""
     try:
-        wrong = isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value) > 0
-        number = np.nan if wrong else float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = np.nan
-    if not low <= number <= high:
-        shown = f"{value!r:.50}" if np.isnan(number) else f"{number:g}"
-        raise InputError(f"{name} is {shown}; expected {low:g} to {high:g}")
-    return number
+        yield
+    except InputError as error:
+        raise InputError(f"{what}: {error}") if what else error from None
 
 
-def whole_number(name: str, value: object, low: int) -> int:
-    """A value as an integer.
-
-    Raises:
-        InputError: no whole number, or less than the bound.
-    """
+def _list_of(name: str, values: object) -> list:
     try:
-        number = low - 1 if isinstance(value, bool | np.bool_) else operator.index(value)
+        if not isinstance(values, str):
+            return list(values)
     except TypeError:
-        number = low - 1
-    if number < low:
-        raise InputError(f"{name} is {value!r:.50}; expected a whole number, at least {low}")
-    return number
+        pass
+    raise InputError(f"{name} is {values!r:.50}; expected a list, one of each person")
 
 
 def pair_of(given: object, what: str) -> tuple[ArrayLike, ArrayLike | None]:
@@ -113,24 +121,25 @@ def pair_of(given: object, what: str) -> tuple[ArrayLike, ArrayLike | None]:
 
 
 def floats_of(values: object, what: str) -> np.ndarray:
-    """A float32 array of what are numbers; None is NaN.
+    """A float32 array of what are numbers; None and what is masked are NaN.
 
     Raises:
         InputError: something else.
     """
     try:
         array = np.asarray(values)
-        if array.dtype.kind in "fiubO":
+        if array.dtype.kind not in "cmMSU":  # "V" is bfloat16
             with np.errstate(over="ignore"):
-                return array.astype(np.float32)
+                array = array.astype(np.float32)
+            if (masked := np.ma.getmask(values)) is not np.ma.nomask:
+                array[masked] = np.nan
+            return array
     except (TypeError, ValueError, OverflowError):
         pass
     raise InputError(f"{what} that are no numbers, or not as many of each")
 
 
-def keypoints_of(
-    keypoints: ArrayLike, confidence: ArrayLike | None, empty: bool = False
-) -> Keypoints:
+def keypoints_of(keypoints: ArrayLike, confidence: ArrayLike | None, empty: bool = False) -> Pixels:
     """A person's keypoints.
 
     Args:
@@ -152,8 +161,8 @@ def keypoints_of(
         sure = floats_of(confidence, "confidences")
     if sure.shape != given.shape[:2]:
         raise InputError(f"confidences of the shape {sure.shape}; expected {given.shape[:2]}")
-    pixels = given[..., :2]
-    missing = ~np.isfinite(pixels).all(-1) | (pixels == 0).all(-1) | ~(sure > 0)
+    pixels = given[..., :2].clip(-_FARTHEST, _FARTHEST)
+    missing = np.isnan(pixels).any(-1) | (pixels == 0).all(-1) | ~(sure > 0)
     sure = np.where(missing, np.float32(0), sure)
     check_detectors_confidence(sure, "confidence")
     if missing.all() and not empty:
@@ -161,39 +170,37 @@ def keypoints_of(
     return np.where(missing[..., None], np.float32(0), pixels), sure.clip(0, 1)
 
 
-def check_pixels(people: Sequence[Keypoints], size: tuple[int, int]) -> None:
+def _check_pixels(people: Sequence[Pixels], size: tuple[int, int]) -> None:
     """Refuses what cannot be a picture's pixels, as of a file.
 
     Raises:
-        InputError: shares of it, places in space, beyond it; joints that are all in one place.
+        InputError: shares of it, places in space, or mostly beyond it.
     """
-    for pixels, sure in people:
-        if not is_person(pixels, sure > 0):
-            x, y = pixels[sure > 0][0]
-            raise InputError(f"all keypoints are in one place, x = {x:g}, y = {y:g}")
     points = np.concatenate([pixels[sure > 0] for pixels, sure in people]).astype(np.float64)
     check_in_plane(points, "keypoints", "pixels")
-    _check_no_shares(points)
+    _check_no_shares(points, size)
     check_inside(points, size, "keypoints")
 
 
-def _check_no_shares(points: Float[np.ndarray, "points 2"]) -> None:
-    if (largest := largest_coordinate(points)) <= NORMALISED:
+def _check_no_shares(points: Float[np.ndarray, "points 2"], size: tuple[int, int]) -> None:
+    if (largest := largest_coordinate(points)) <= NORMALISED < max(size):
         raise InputError(f"keypoints: coordinates up to {largest:.3g}, shares of the picture?; "
                          "expected pixels, x times its width and y times its height")  # fmt: skip
 
 
-def told_by(pixels: np.ndarray, sure: np.ndarray) -> Skeleton:
+def told_by(pixels: np.ndarray, sure: np.ndarray) -> Layout:
     """The joint order of the first frame of a stream in which somebody is.
 
     Raises:
         InputError: of no known one.
     """
-    return layout_named(tell_layout(pixels, sure, "keypoints", "coco_17")[0]).skeleton
+    return layout_named(tell_layout(pixels, sure, "keypoints", "coco_17")[0])
 
 
-def frame_of(frame: Frame, source: Skeleton | None, size: tuple[int, int]) -> Keypoints | None:
+def frame_of(frame: Frame, source: Layout | None, size: tuple[int, int]) -> Pixels | None:
     """One frame of a stream, as `keypoints_of` gives it; None where nobody is seen.
+
+    Joints that are all in one place are nobody's: a detector's slip, which ends no stream.
 
     Args:
         frame: as the caller gives it.
@@ -207,30 +214,35 @@ def frame_of(frame: Frame, source: Skeleton | None, size: tuple[int, int]) -> Ke
         return None
     points, confidence = pair_of(frame, "a frame") if isinstance(frame, tuple) else (frame, None)
     points = floats_of(points, "keypoints")
-    if points.ndim != 2 or (source is not None and len(points) != source.num_joints):
-        known = f"{source.num_joints} keypoints of {source.name}" if source else "keypoints"
+    if points.ndim != 2 or (source is not None and len(points) != source.count):
+        known = f"{source.count} keypoints of {source.skeleton.name}" if source else "keypoints"
         raise InputError(f"a frame of the shape {points.shape}; expected {known}, 2 or 3")
     given = None if confidence is None else floats_of(confidence, "confidences")[None]
     pixels, sure = keypoints_of(points[None], given, empty=True)
     sure, _ = without_strays(pixels, sure, size)
     if len(there := pixels[sure > 0]) >= _ENOUGH:
-        _check_no_shares(there)
+        if np.abs(there).max() <= NORMALISED:  # quicker than the quantile, in every frame
+            _check_no_shares(there, size)
+        if (there == there[0]).all():
+            return None
     return (pixels, sure) if len(there) else None
 
 
-def skeleton_of(layout: str | Skeleton) -> Skeleton:
-    """A skeleton, or that of the layout of this name.
+def layout_given(layout: str | Skeleton) -> Layout:
+    """The layout of this name, or all joints of a skeleton.
 
     Raises:
         InputError: there is none.
     """
-    return layout if isinstance(layout, Skeleton) else layout_named(layout).skeleton
+    if isinstance(layout, Skeleton):
+        return Layout(layout, layout.num_joints)
+    return layout_named(layout)
 
 
 def layout_of(
     pixels: np.ndarray, sure: np.ndarray, layout: str | Skeleton | None
 ) -> tuple[Skeleton, list[str]]:
-    """The joint order of keypoints, and a line where it had to be told.
+    """The joint order of keypoints, the first of which are its, and a line where it was told.
 
     Raises:
         InputError: it cannot be told, or has another number of joints.
@@ -239,7 +251,7 @@ def layout_of(
     if layout is None:
         layout, note = tell_layout(pixels, sure, "keypoints")
         notes = [note] if note else []
-    skeleton = skeleton_of(layout)
-    if skeleton.num_joints != pixels.shape[1]:
-        raise InputError(f"{pixels.shape[1]} keypoints, {skeleton.name} has {skeleton.num_joints}")
+    skeleton, count = layout_given(layout)
+    if count != pixels.shape[1]:
+        raise InputError(f"{pixels.shape[1]} keypoints, {skeleton.name} has {count}")
     return skeleton, notes

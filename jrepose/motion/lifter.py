@@ -22,15 +22,13 @@ from jrepose.errors import InputError, listed
 from jrepose.motion import camera_space, smoothing, upright
 from jrepose.motion.arguments import (
     Frame,
-    check_pixels,
+    Person,
+    about,
     frame_of,
-    keypoints_of,
+    layout_given,
     layout_of,
-    numbers_of,
-    pair_of,
-    skeleton_of,
+    people_of,
     told_by,
-    whole_number,
 )
 from jrepose.motion.bones import (
     length_votes,
@@ -46,8 +44,11 @@ from jrepose.motion.inputs import (
     model_rate,
     screen_scale,
 )
+from jrepose.motion.keypoints import Keypoints
 from jrepose.motion.motion import Motion
+from jrepose.motion.numeric import numbers_of, switch_of, whole_number
 from jrepose.motion.pretrained import Pretrained, load_pretrained
+from jrepose.motion.readers.layouts import Layout
 from jrepose.motion.stream import Stream
 from jrepose.skeleton import Skeleton
 from jrepose.skeleton_conversion import convert, filled
@@ -79,6 +80,9 @@ class Lifter:
     """
 
     def __init__(self, pretrained: Pretrained, *, flip: bool = True, batch_size: int | None = None):
+        if not isinstance(pretrained, Pretrained):
+            raise InputError(f"pretrained is {pretrained!r:.50}; expected what load_pretrained "
+                             "gives (Lifter.from_pretrained takes a name or a file)")  # fmt: skip
         self.pretrained = pretrained
         self._flip = flip
         self._variables = jax.device_put(dict(pretrained.variables))
@@ -199,7 +203,7 @@ class Lifter:
 
     def lift_people(
         self,
-        people: Sequence[tuple[ArrayLike, ArrayLike | None]],
+        people: Sequence[Keypoints | tuple[ArrayLike, ArrayLike | None]],
         *,
         size: Sequence[int],
         fps: float | int,
@@ -216,45 +220,45 @@ class Lifter:
         """Lifts several people of one video, who share the camera: its place and the vertical.
 
         Args:
-            people: keypoints and confidence of each, as for a call.
-            names, first_frames: of the people; None: "1", "2", ..., and 0.
+            people: keypoints and confidence of each, as for a call; or what `read_keypoints` gives,
+                which was checked with all else in its file.
+            layout: as for a call; None: of people who were read, theirs.
+            names, first_frames: of the people; None: those that were read; "1", "2", ..., and 0.
             others: as for a call.
 
         Returns:
             A motion each, none of nobody; see a call.
 
         Raises:
-            InputError: see a call.
+            InputError: see a call; it says who of several people it is about.
         """
         size, fps, height_m, focal_px, pitch_deg = numbers_of(
             size, fps, height_m, focal_px, pitch_deg
         )
         smoothed = smoothing.smoother(smooth) if smooth else None
-        names = [str(number + 1) for number in range(len(people))] if names is None else names
-        first_frames = [0] * len(people) if first_frames is None else first_frames
-        for name, values in (("names", names), ("first_frames", first_frames)):
-            if len(values) != len(people):
-                raise InputError(f"{len(values)} {name} of {len(people)} people")
-        given = [keypoints_of(*pair_of(person, "a person")) for person in people]
+        constant_bones = switch_of("constant_bones", constant_bones)
+        lock_feet = switch_of("lock_feet", lock_feet)
+        given = people_of(people, size, layout, names, first_frames)
         if not given:
             return []
-        check_pixels(given, size)
         shared = list(self.pretrained.notes)
         if focal_px is None:
             focal_px = camera_space.default_focal_px(size)
             shared.append(f"focal length {focal_px:g} pixels (assumed), which sets the distance")
         if height_m == camera_space.DEFAULT_HEIGHT_M:
             shared.append(f"height {height_m:g} m (assumed), which sets the size")
-        placed = [
-            self._before_camera(
-                *person, layout, size=size, fps=fps, focal_px=focal_px, height_m=height_m
-            )
-            for person in given
-        ]
+        placed = []
+        for person in given:
+            with about(f"person {person.name}" if len(given) > 1 else None):
+                placed.append(
+                    self._before_camera(
+                        person, size=size, fps=fps, focal_px=focal_px, height_m=height_m
+                    )
+                )
         up, note = self._vertical([one.poses_m for one in placed], pitch_deg)
         shared += [note] if note else []
         motions = []
-        for one, name, first_frame in zip(placed, names, first_frames, strict=True):
+        for one, person in zip(placed, given, strict=True):
             world = upright.to_world(one.poses_m, up)
             if smoothed is not None:
                 world = smoothed(world, fps)
@@ -271,18 +275,16 @@ class Lifter:
                     keypoints=one.keypoints,
                     keypoint_skeleton=one.layout,
                     size=size,
-                    person=str(name),
+                    person=person.name,
                     notes=(*one.notes, *shared),
-                    first_frame=whole_number("first_frame", first_frame, 0),
+                    first_frame=person.first_frame,
                 )
             )
         return motions
 
     def _before_camera(
         self,
-        pixels: Float32[np.ndarray, "frames keypoints 2"],
-        sure: Float32[np.ndarray, "frames keypoints"],
-        layout: str | Skeleton | None,
+        person: Person,
         *,
         size: tuple[int, int],
         fps: float,
@@ -290,9 +292,11 @@ class Lifter:
         height_m: float,
     ) -> _InCamera:
         """One person's poses in camera axes."""
-        sure, notes = without_strays(pixels, sure, size)
-        source, told = layout_of(pixels, sure, layout)
+        pixels = person.pixels
+        sure, notes = without_strays(pixels, person.confidence, size)
+        source, told = layout_of(pixels, sure, person.layout)
         notes += told
+        pixels, sure = pixels[:, : source.num_joints], sure[:, : source.num_joints]
         points, certain = convert(pixels, sure, source, self.pretrained.keypoint_skeleton)
         notes += _missing(certain, self.pretrained.keypoint_skeleton, fps)
         points = filled(points, certain, self.pretrained.keypoint_skeleton)
@@ -302,6 +306,7 @@ class Lifter:
             poses, points, certain, scale, size=size, fps=fps, focal_px=focal_px, height_m=height_m
         )
         given = np.concatenate([pixels, sure[..., None]], axis=-1).astype(np.float32)
+        given[sure == 0] = 0
         return _InCamera(in_camera, given, source, notes)
 
     def _vertical(
@@ -336,7 +341,8 @@ class Lifter:
 
         Args:
             frames: keypoints `[keypoints, 2 or 3]` of each frame, or (keypoints, confidence), or
-                None where nobody is seen; pixels, as for a call.
+                None where nobody is seen; pixels, as for a call.  Joints that are all in one place
+                are nobody's.
             size, fps, height_m, focal_px: as for a call.
             delay: how many frames later than its keypoints a pose comes; what is seen until then
                 makes it better.  The last ones come after the end.
@@ -357,9 +363,12 @@ class Lifter:
             size, fps, height_m, focal_px, pitch_deg, upright=True
         )
         delay = whole_number("delay", delay, 0)
-        if not isinstance(smooth, bool | np.bool_):
-            raise InputError(f"smooth is {smooth!r}; expected True or False")
-        source = None if layout is None else skeleton_of(layout)
+        smooth = switch_of("smooth", smooth)
+        source = None if layout is None else layout_given(layout)
+        try:
+            frames = iter(frames)
+        except TypeError:
+            raise InputError(f"frames is {frames!r:.50}; expected keypoints of each") from None
         clip, outputs = self._shortest_clip()
         longest = clip - 1 if outputs == clip else clip
         state = Stream(
@@ -381,18 +390,21 @@ class Lifter:
 
     def _streamed(
         self,
-        frames: Iterable[Frame],
+        frames: Iterator[Frame],
         state: Stream,
-        source: Skeleton | None,
+        source: Layout | None,
         size: tuple[int, int],
     ) -> Iterator[Float32[np.ndarray, "joints 3"]]:
         known = self.pretrained.keypoint_skeleton
         nobody = np.zeros((known.num_joints, 2), np.float32), np.zeros(known.num_joints, np.float32)
-        for frame in frames:
-            seen, found = nobody, frame_of(frame, source, size)
+        for number, frame in enumerate(frames):
+            seen = nobody
+            with about(f"frame {number}"):
+                found = frame_of(frame, source, size)
+                source = source or (found and told_by(*found))
             if found is not None:
-                source = source or told_by(*found)
-                points, certain = convert(*found, source, known)
+                skeleton, joints = source.skeleton, source.skeleton.num_joints
+                points, certain = convert(*(part[:, :joints] for part in found), skeleton, known)
                 seen = points[0], certain[0]
             pose = state.push(*seen)
             if pose is not None:

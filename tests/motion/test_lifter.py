@@ -15,7 +15,8 @@ from jrepose.command import run
 from jrepose.commands.lift import lift
 from jrepose.data.scaling import person_scale
 from jrepose.errors import InputError
-from jrepose.motion import arguments, upright
+from jrepose.motion import arguments, numeric, upright
+from jrepose.motion.keypoints import read_keypoints
 from jrepose.motion.lifter import Lifter
 from jrepose.motion.pretrained import Pretrained, load_pretrained
 from jrepose.skeleton import BLAZEPOSE_33, COCO_17, HUMAN36M_17
@@ -23,6 +24,7 @@ from jrepose.skeleton import BLAZEPOSE_33, COCO_17, HUMAN36M_17
 TINY = {"name": "repose", "dim_feat": 8, "dim_rep": 8, "depth": 1, "num_heads": 2, "mlp_ratio": 1.0,
         "maxlen": 9}  # fmt: skip
 FRAMES = 75
+PERSON = files.keypoints(COCO_17, 9)
 FOCAL = files.FOCAL
 
 
@@ -268,22 +270,88 @@ def test_what_a_file_may_not_hold_is_refused_in_arrays_too(lifter, change, said)
     given = change(points, confidence)
     with pytest.raises(InputError, match=said):
         lifter.lift_people([given], **options)
-    assert lifter.lift_people([], **options) == []
-    for names in (["a", "b"], []):
-        with pytest.raises(InputError, match=f"{len(names)} names of 1 people"):
-            lifter.lift_people([(points, confidence)], names=names, **options)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"people": None}, "people is None; expected a list, one of each person"),
+        ({"names": 5}, "names is 5; expected a list"),
+        ({"names": "ab"}, "names is 'ab'; expected a list"),
+        ({"names": ["a"]}, "1 names of 2 people"),
+        ({"first_frames": []}, "0 first_frames of 2 people"),
+        ({"first_frames": [0, 1.5]}, "^person 2: first_frame is 1.5; expected a whole number"),
+        ({"people": [PERSON, PERSON[0]]}, "^person 2: a person is no pair"),
+        ({"people": [PERSON, (PERSON[0] * 0, None)]}, "^person 2: not one keypoint is there"),
+        ({"people": [PERSON, (PERSON[0] * 0 + 300, None)]}, "all keypoints of person 2 are in on"),
+        ({"constant_bones": "no"}, "constant_bones is 'no'; expected True or False"),
+        ({"lock_feet": 5}, "lock_feet is 5; expected True or False"),
+        ({"lock_feet": np.ones(2)}, "lock_feet is array"),
+    ],
+)
+def test_people_who_are_none(lifter, unchecked, change, said):
+    options = {"people": [PERSON, PERSON], "size": files.SIZE, "fps": 30, **change}
+    with pytest.raises(InputError, match=said):
+        lifter.lift_people(**options)
+    assert lifter.lift_people([], size=files.SIZE, fps=30) == []
+
+
+def test_people_of_a_file_were_judged_with_all_of_it(lifter, tmp_path):
+    """Somebody who leaves the picture, beside somebody who does not."""
+    near, confidence = files.keypoints(COCO_17, 9)
+    leaving = near - [645, 0]
+    leaving[:2] = 0  # comes later
+    np.savez(tmp_path / "a.npz", keypoints=np.stack([leaving, near + [300, 0]]))
+    read = read_keypoints(tmp_path / "a.npz", size=files.SIZE, layout="coco_17", person="0")
+    (motion,) = lifter.lift_people(read, size=files.SIZE, fps=30)
+    assert (motion.person, motion.first_frame) == ("0", 2)
+    np.testing.assert_array_equal(motion.keypoints[..., :2], read[0].keypoints_px)
+    assert motion.keypoint_skeleton == COCO_17
+    assert not any("by their geometry" in note for note in motion.notes)
+    for again, size in ([(read[0].keypoints_px, None)], files.SIZE), (read, (640, 480)):
+        with pytest.raises(InputError, match="no image coordinates"):
+            lifter.lift_people(again, size=size, fps=30)
+
+
+@pytest.mark.parametrize("seen", [HUMAN36M_17, COCO_17], ids=lambda skeleton: skeleton.name)
+def test_of_layouts_with_hands_the_body_is_taken(tiny, seen):
+    lifter = Lifter(dataclasses.replace(tiny, keypoint_skeleton=seen))
+    lifter._run = lambda variables, clips: clips
+    points, confidence = files.keypoints(COCO_17, 9)
+    whole = np.concatenate([points, np.repeat(points[:, 9:10], 116, axis=1)], axis=1)
+    options = {"size": files.SIZE, "fps": 30}
+    (body,) = lifter.lift_people([(points, None)], layout="coco_17", **options)
+    for layout in (None, "coco_wholebody_133"):
+        motion = lifter(whole, layout=layout, **options)
+        np.testing.assert_array_equal(motion.poses_m, body.poses_m)
+        assert motion.keypoints.shape == (9, 17, 3)
+        ways = (whole, layout), (points, "coco_17")
+        np.testing.assert_array_equal(
+            *(list(lifter.stream(given, layout=name, **options)) for given, name in ways)
+        )
+    with pytest.raises(InputError, match="17 keypoints, coco_17 has 133"):
+        lifter(points, layout="coco_wholebody_133", **options)
+
+
+def test_a_picture_may_be_one_pixel(lifter):
+    points, confidence = files.keypoints(COCO_17, 9)
+    motion = lifter(points / files.SIZE[0], confidence, size=(1, 1), fps=30, layout="coco_17")
+    assert motion.poses_m.shape == (9, 17, 3)
+
+
+@pytest.mark.filterwarnings("error")
 def test_strays_are_missing_in_arrays_too(lifter):
     points, confidence = files.keypoints(COCO_17, 9)
     options = {"size": files.SIZE, "fps": 30, "layout": "coco_17"}
     without = confidence.copy()
-    without[3, 5] = 0
+    without[3, 3:6] = 0
     expected = lifter(points, without, **options)
-    points[3, 5] = 4000
-    found = lifter(points, confidence, **options)
-    assert "1 keypoints far outside the picture count as missing" in found.notes
-    np.testing.assert_array_equal(found.poses_m, expected.poses_m)
+    for far in (4000, np.inf, -np.inf):
+        points[3, 3:6] = far
+        found = lifter(points, confidence, **options)
+        assert "3 keypoints far outside the picture count as missing" in found.notes
+        np.testing.assert_array_equal(found.poses_m, expected.poses_m)
+        np.testing.assert_array_equal(found.keypoints, expected.keypoints)
 
 
 @pytest.mark.parametrize(
@@ -291,16 +359,23 @@ def test_strays_are_missing_in_arrays_too(lifter):
 )
 def test_numbers_that_are_none(value):
     with pytest.raises(InputError, match="fps is .*; expected 1 to 100$") as caught:
-        arguments.number_of("fps", value, 1.0, 100.0)
+        numeric.number_of("fps", value, 1.0, 100.0)
     assert repr(value) in str(caught.value)
-    assert arguments.number_of("fps", np.float32(30), 1.0, 100.0) == 30
+    assert numeric.number_of("fps", np.float32(30), 1.0, 100.0) == 30
     with pytest.raises(InputError, match="delay is .*; expected a whole number, at least 0"):
-        arguments.whole_number("delay", 2.0 if value is True else value, 0)
-    assert arguments.whole_number("delay", np.int64(2), 0) == 2
+        numeric.whole_number("delay", 2.0 if value is True else value, 0)
+    assert numeric.whole_number("delay", np.int64(2), 0) == 2
     for ragged in ([[1.0], [2.0, 3.0]], [[object()]], "abc"):
         with pytest.raises(InputError, match="keypoints that are no numbers, or not as many of e"):
             arguments.floats_of(ragged, "keypoints")
-    assert np.isnan(arguments.floats_of([[None, 1.0]], "keypoints")[0, 0])
+    for masked in ([[None, 1.0]], np.ma.masked_array([[5.0, 1.0]], [[True, False]])):
+        np.testing.assert_array_equal(arguments.floats_of(masked, "keypoints"), [[np.nan, 1]])
+    half = np.asarray(jax.numpy.ones((1, 2), jax.numpy.bfloat16))
+    assert arguments.floats_of(half, "keypoints").dtype == np.float32
+    assert numeric.size_of("size", np.array([640.0, 480.0])) == (640, 480)
+    for size in (value, (640.5, 480), (640, value), (640, 480, 3), "640x480"):
+        with pytest.raises(InputError, match="size is .*; expected width and height in pixels"):
+            numeric.size_of("size", size)
     with pytest.raises(InputError, match="a person is no pair; expected keypoints and their conf"):
         arguments.pair_of(np.zeros((2, 17, 2)), "a person")
 
@@ -312,9 +387,9 @@ def test_a_stream_in_which_nobody_is(lifter):
     assert np.isnan(list(lifter.stream([None] * 5, **options))).all()
     # Of 25 keypoints the order is told by how they lie, and here none does.
     assert np.isnan(list(lifter.stream([np.zeros((25, 2)), None], **options))).all()
-    nobody = [np.zeros((17, 2)), None, (points[0], np.zeros(17))]
+    nobody = [np.zeros((17, 2)), None, (points[0], np.zeros(17)), 0 * points[0] + 300]
     poses = list(lifter.stream(iter([*nobody, *people, None]), delay=0, **options))
-    assert np.isnan(poses).all((1, 2)).tolist() == [True] * 3 + [False] * 5
+    assert np.isnan(poses).all((1, 2)).tolist() == [True] * 4 + [False] * 5
     few = points[0] / 1000
     few[4:] = 0
     assert len(list(lifter.stream([few], layout="coco_17", **options))) == 1  # in the corner
@@ -323,7 +398,7 @@ def test_a_stream_in_which_nobody_is(lifter):
     points[2, 5] = 0
     np.testing.assert_array_equal(*(list(lifter.stream(p, **options)) for p in (strayed, points)))
     for frame, said in (
-        (points[0] / 1000, "expected pixels, x times its width"),
+        (points[0] / 1000, "^frame 4: .*expected pixels, x times its width"),
         ((points[0], 100 * confidence[0]), "expected 0 to 1"),
         (points[0, :5], r"a frame of the shape \(5, 2\); expected 17 keypoints of coco_17"),
     ):
@@ -331,6 +406,14 @@ def test_a_stream_in_which_nobody_is(lifter):
             list(lifter.stream(iter([*people, frame]), **options))
     with pytest.raises(InputError, match="delay is -1"):
         lifter.stream([], delay=-1, **options)
+
+
+def test_a_stream_of_nothing(lifter, unchecked):
+    for frames in (None, 5):
+        with pytest.raises(InputError, match=f"frames is {frames}; expected keypoints of each"):
+            lifter.stream(frames, size=files.SIZE)
+    with pytest.raises(InputError, match="smooth is 'one_euro'; expected True or False"):
+        lifter.stream([], size=files.SIZE, smooth="one_euro")
 
 
 def test_missing_joints_are_told_and_filled(lifter):
@@ -346,6 +429,11 @@ def test_missing_joints_are_told_and_filled(lifter):
     with pytest.raises(InputError, match="of the 17 joints of human36m_17 that are lifted"):
         lifter(points.astype(np.float32), confidence.astype(np.float32), size=files.SIZE, fps=30,
                layout="blazepose_33")  # fmt: skip
+
+
+def test_what_is_no_network(unchecked):
+    with pytest.raises(InputError, match="pretrained is 'small'; expected .*from_pretrained takes"):
+        Lifter("small")
 
 
 def test_archives_keep_all_that_is_needed(tiny, tmp_path):

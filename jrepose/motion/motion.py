@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jrepose.errors import InputError
+from jrepose.motion.numeric import float_of, size_of, whole_number
 from jrepose.skeleton import Skeleton
 
 
@@ -45,20 +46,23 @@ class Motion:
     first_frame: int = 0
 
     def __post_init__(self):
-        where = f"motion of person {self.person}"
+        where = f"motion of person {self.person!s:.50}"
+        if not isinstance(self.person, str):
+            raise InputError(f"{where}: person is no text")
         frames = _check_joints(where, "poses_m", self.poses_m, self.skeleton)
-        if not (np.isfinite(self.fps) and self.fps > 0):
-            raise InputError(f"{where}: fps is {self.fps}, expected a positive number")
+        if not 0 < float_of(self.fps) < np.inf:
+            raise InputError(f"{where}: fps is {self.fps!r:.50}, expected a positive number")
         if (self.keypoints is None) != (self.keypoint_skeleton is None):
             raise InputError(f"{where}: keypoints and keypoint_skeleton go together")
         if self.keypoints is not None:
             found = _check_joints(where, "keypoints", self.keypoints, self.keypoint_skeleton)
             if found != frames:
                 raise InputError(f"{where}: keypoints of {found} frames, poses of {frames}")
-        if self.size is not None and min(self.size) <= 0:
-            raise InputError(f"{where}: size is {self.size}, expected width and height in pixels")
-        if self.first_frame < 0:
-            raise InputError(f"{where}: first_frame is {self.first_frame}, expected 0 or more")
+        if self.size is not None:
+            size_of(f"{where}: size", self.size)
+        # Writers put it into files as Python's own.
+        first = whole_number(f"{where}: first_frame", self.first_frame, 0)
+        object.__setattr__(self, "first_frame", first)
 
     def save(self, path: str | os.PathLike[str], **options: str | float | bool) -> pathlib.Path:
         """Writes the motion; the suffix decides the format, see `save_motions`.
@@ -100,6 +104,10 @@ def save_motions(
 
 def _check_joints(where: str, name: str, values: np.ndarray, skeleton: Skeleton) -> int:
     """Number of frames of joints that agree with their skeleton and are finite."""
+    if not isinstance(skeleton, Skeleton):
+        raise InputError(f"{where}: {name} has the skeleton {skeleton!r:.50}; expected a Skeleton")
+    if getattr(getattr(values, "dtype", None), "kind", "O") in "bcmMOSU":
+        raise InputError(f"{where}: {name} is no array of real numbers")
     if values.ndim != 3 or values.shape[1:] != (skeleton.num_joints, 3) or not len(values):
         raise InputError(
             f"{where}: {name} is {list(values.shape)}, expected [frames, "

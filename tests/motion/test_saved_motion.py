@@ -22,7 +22,15 @@ def test_a_motion_contradicts_itself(unchecked):
         "fps is 0": (poses, HUMAN36M_17, 0.0),
         "go together": (poses, HUMAN36M_17, 25.0, poses),
         "keypoints of 2 frames, poses of 3": (poses, HUMAN36M_17, 25.0, poses[:2], COCO_17),
+        "fps is None": (poses, HUMAN36M_17, None),
+        "fps is True": (poses, HUMAN36M_17, True),
+        "poses_m is no array of real numbers": (poses.tolist(), HUMAN36M_17, 25.0),
+        "keypoints is no array of real": (poses, HUMAN36M_17, 25.0, poses * 1j, COCO_17),
+        "has the skeleton 'coco_17'; expected a Skeleton": (poses, "coco_17", 25.0),
         "size is": (poses, HUMAN36M_17, 25.0, poses, COCO_17, (0, 5)),
+        "size is 5; expected width": (poses, HUMAN36M_17, 25.0, poses, COCO_17, 5),
+        "person is no text": (poses, HUMAN36M_17, 25.0, None, None, None, 5),
+        "first_frame is 1.5; ex": (poses, HUMAN36M_17, 25.0, None, None, None, "1", (), 1.5),
     }.items():
         with pytest.raises(InputError, match=message):
             Motion(*arguments)
@@ -60,6 +68,12 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(InputError, match="a folder"):
         small().save(tmp_path / "a.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+
+
+def test_numbers_of_numpy_are_written(unchecked, tmp_path):
+    motion = small(first_frame=np.int64(7), size=np.array([640, 480]))
+    for suffix in ("json", "npz", "csv"):
+        motion.save(tmp_path / f"a.{suffix}")
 
 
 def test_npz_is_read_without_pickle(tmp_path):

@@ -308,6 +308,8 @@ def _verified(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]] | str
         if meta.pop("checksum", None) != zlib.crc32(_canonical(meta)):
             raise ValueError("its description does not match its checksum")
         _check_description(meta)
+        if not {"params", "ema"} <= state.keys():
+            raise ValueError("its state has no params and ema")
         found, expected = {name: _checksum(leaf) for name, leaf in _leaves(state)}, meta["arrays"]
         for name in sorted(found.keys() | expected.keys()):
             if found.get(name) != expected.get(name):
@@ -420,7 +422,7 @@ def _description(path: Path) -> Mapping[str, Any]:
     """A checkpoint's JSON, unverified; empty where it cannot be read."""
     try:
         meta = json.loads((pathlib.Path(path) / "meta" / "metadata").read_text())
-    except (OSError, ValueError):
+    except (OSError, RecursionError, ValueError):
         return {}
     sound = (
         isinstance(meta, dict)

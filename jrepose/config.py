@@ -423,7 +423,8 @@ def _check_fields(config: ConfigDict) -> None:
                 raise InputError(f"config field config.{prefix}{key} is {given[key]!r}")
             if given[key] is None and known[key] is not None:
                 raise InputError(f"config field config.{prefix}{key} is None")
-            _check_no_bool(f"config.{prefix}{key}", given[key], known.get_type(key))
+            if given[key] is not None and not isinstance(known[key], ConfigDict):
+                _check_type(f"config.{prefix}{key}", given[key], known.get_type(key))
             if isinstance(known[key], ConfigDict) and prefix + key not in _OPEN_SECTIONS:
                 compare(given[key], known[key], f"{prefix}{key}.")
 
@@ -432,10 +433,24 @@ def _check_fields(config: ConfigDict) -> None:
         raise InputError("config field config.model.name is missing")
 
 
-def _check_no_bool(field: str, value: Any, expected: type) -> None:
-    """Refuses True and False as numbers, which they are to Python."""
-    if isinstance(value, bool) and expected is not bool:
-        raise InputError(f"config field {field} is {value}, expected {expected.__name__}")
+_TYPES: Mapping[type, tuple[tuple[type, ...], str]] = MappingProxyType(
+    {
+        bool: ((bool,), "True or False"),
+        int: ((int,), "a whole number"),
+        float: ((int, float), "a number"),
+        str: ((str,), "a text"),
+        tuple: ((tuple, list), "a tuple"),
+        CountOrAuto: ((CountOrAuto,), f"a whole number or '{AUTO}'"),
+    }
+)
+"""Type of a field -> those of its values, and what they are called."""
+
+
+def _check_type(field: str, value: Any, expected: type) -> None:
+    types, called = _TYPES[expected]
+    # True is a number to Python.
+    if not isinstance(value, types) or (isinstance(value, bool) and expected is not bool):
+        raise InputError(f"config field {field} is {value!r}, expected {called}")
 
 
 def _check_values(config: ConfigDict) -> None:
@@ -795,7 +810,8 @@ def from_plain(values: Any) -> ConfigDict:
                     raise InputError(f"config field {field} is {value!r}, expected a section")
                 fill(section[name], value, f"{prefix}{name}.")
                 continue
-            _check_no_bool(field, value, section.get_type(name))
+            if value is not None:
+                _check_type(field, value, section.get_type(name))
             try:
                 section[name] = _tuples(value)
             except (TypeError, ValueError, OverflowError) as error:

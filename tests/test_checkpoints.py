@@ -268,6 +268,15 @@ def test_a_description_that_cannot_be_is_damage(tmp_path, field, value):
         checkpoints.load(tmp_path)
 
 
+def test_a_state_without_parameters_is_damage(tmp_path):
+    writer = checkpoints.CheckpointWriter(tmp_path, 1, "mpjpe")
+    state = {"params": make_state(1)["params"]}
+    writer.save(1, state, config={}, data={}, validation=None, log={})
+    writer.close()
+    with pytest.raises(checkpoints.DamagedCheckpoint, match="its state has no params and ema"):
+        checkpoints.load(tmp_path)
+
+
 def test_a_config_without_model_is_said_where_one_is_needed(tmp_path):
     write_run(tmp_path, {1: 9.0})
     with pytest.raises(InputError, match="checkpoints/1: its config has None as model"):

@@ -368,8 +368,11 @@ def test_unknown_and_missing_fields_are_named():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"seed": True}, "config.seed is True, expected int"),
-        ({"training": {"learning_rate": True}}, "training.learning_rate is True, expected float"),
+        ({"seed": True}, "config.seed is True, expected a whole number"),
+        (
+            {"training": {"learning_rate": True}},
+            "training.learning_rate is True, expected a number",
+        ),
         ({"training": {"learning_rate": 10**400}}, "config.training.learning_rate"),
         ({"training": 5}, "config.training is 5, expected a section"),
         ({"model": {"name": ["repose"]}}, "unknown model .*repose"),
@@ -390,6 +393,23 @@ def test_json_that_cannot_be_is_one_line(change, said):
         config[name] = {**config[name], **value} if isinstance(value, dict) else value
     with pytest.raises(InputError, match=said):
         stage_configs(from_json(json.dumps(config)))
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "said"),
+    [
+        ("optimizer", "amsgrad", "no", "optimizer.amsgrad is 'no', expected True or False"),
+        ("optimizer", "name", 3, "optimizer.name is 3, expected a text"),
+        ("schedule", "milestones", 3, "schedule.milestones is 3, expected a tuple"),
+        ("schedule", "floor", "low", "schedule.floor is 'low', expected a number"),
+    ],
+)
+def test_a_section_made_anew_has_the_types_of_the_old_one(section, name, value, said):
+    config = parse("--config=demo")
+    with config.unlocked(), config.training.ignore_type():
+        config.training[section] = ConfigDict({**config.training[section], name: value})
+    with pytest.raises(InputError, match=said):
+        check_config(config)
 
 
 def test_no_field_of_a_stage_is_said_to_be_absent(caplog):

@@ -51,10 +51,17 @@ def create(lifter, **changes):
 def test_hyperparameters_are_in_their_ranges(lifter):
     """Whoever creates a network: archives and PyTorch files say what they like."""
     known = models.hyperparameters(lifter.name)
-    for name, value in (("norm_eps", -1.0), ("depth", 10**6), ("mlp_ratio", 1e-3)):
+    for name, value in (("norm_eps", -1.0), ("depth", 10**6)):
         if name in known:
             with pytest.raises(InputError, match=f"{name} is {value!r}, "):
                 models.create(lifter.name, **{**lifter.small, name: value})
+    for name in {"filter_widths", "stride_num"} & known.keys():
+        with pytest.raises(InputError, match=f"{name} has 1001 values, expected 1000 or less"):
+            models.create(lifter.name, **{**lifter.small, name: (3,) * 1001})
+    if "mlp_ratio" in known:
+        model = models.create(lifter.name, **{**lifter.small, "mlp_ratio": 1e-3})
+        with pytest.raises(InputError, match="expected hyperparameters that leave every layer a"):
+            jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *model.input_shape)))
 
 
 def keypoints_for(lifter, clips=CLIPS):

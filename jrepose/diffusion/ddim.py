@@ -72,7 +72,7 @@ def coefficients(
             forward process added (DDPM).
 
     Raises:
-        InputError: steps that are not there, in another order, or without noise.
+        InputError: steps that are not there, in another order, without noise, or of noise only.
     """
     visited = np.asarray(visited)
     if not len(visited) or visited[0] < 0 or visited[-1] >= len(alpha_bars):
@@ -89,6 +89,11 @@ def coefficients(
             "expected a beta above 0 up to there"
         )
     after = np.concatenate([[1.0], now[:-1]])
+    if after[-1] == 0:
+        raise InputError(
+            f"sampling visits steps {visited.tolist()}, and before the last one nothing of a pose "
+            "is left; expected betas below 1 up to there"
+        )
     fresh = eta * np.sqrt((1 - now / after) * (1 - after) / (1 - now))
     found = np.sqrt(np.maximum(1 - after - fresh**2, 0))
     columns = (visited, np.sqrt(now), np.sqrt(1 - now), np.sqrt(before), np.sqrt(1 - before),

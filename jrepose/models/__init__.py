@@ -36,6 +36,8 @@ from jrepose.models.stcformer_3dhp import STCFormer3DHP
 from jrepose.models.swin import Swin
 from jrepose.models.videopose3d import VideoPose3D
 
+_MOST = 1000  # values of one hyperparameter, each of which may be a layer
+
 MODELS: Mapping[str, tuple[type[nn.Module], Mapping[str, Any]]] = MappingProxyType(
     {
         "repose": (DSTformer, {}),
@@ -198,6 +200,10 @@ def _checked(field: str, value: Any, published: Any) -> Any:
         value = tuple(value)
     if type(value) is not expected:
         raise InputError(f"hyperparameter {field} is {value!r}, expected {expected.__name__}")
+    if expected is tuple and len(value) > _MOST:
+        raise InputError(
+            f"hyperparameter {field} has {len(value)} values, expected {_MOST} or less"
+        )
     if expected is tuple and any(type(item) is not type(published[0]) for item in value):
         kind = type(published[0]).__name__
         raise InputError(f"hyperparameter {field} is {value!r}, expected a tuple of {kind}")

@@ -40,8 +40,6 @@ def check_hyperparameters(
             f"{name}: {width} {getattr(module, width)} does not divide over "
             f"{times}num_heads {module.num_heads}"
         )
-    if width and int(getattr(module, width) * getattr(module, "mlp_ratio", 1)) < 1:
-        raise InputError(f"{name}: mlp_ratio is {module.mlp_ratio}, which leaves no channel hidden")
     for field in dropout_rates(type(module)):
         if not 0 <= getattr(module, field) < 1:
             raise InputError(f"{name}: {field} is {getattr(module, field)}, expected [0, 1)")

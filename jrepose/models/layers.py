@@ -57,8 +57,14 @@ def parameter(
     Flax does so for its shape, which is known here: for a small network a tenth of its tracing.
 
     Raises:
+        InputError: a shape without elements.
         flax.errors.ScopeParamShapeError: the parameter that is there has another shape.
     """
+    if 0 in shape:
+        raise InputError(
+            f"{module.scope.path_text}: {name} would be of shape {list(shape)}; expected "
+            "hyperparameters that leave every layer a channel, such as a larger mlp_ratio"
+        )
     if module.is_initializing() or not module.has_variable("params", name):
         return module.param(name, initialiser, shape)
     value = module.get_variable("params", name)

@@ -55,11 +55,11 @@ _LOCAL_FIELDS = (
     "data.processes", "data.resident_bytes",
 )  # fmt: skip
 
-# What a run writes, and evaluations of it.
-_OUTPUTS = (
+OUTPUTS = (
     checkpoints.FOLDER, checkpoints.DAMAGED_FOLDER, metric_log.FILE, metric_log.BOARD,
-    "config.json", "curves.png", "evaluation", "attention",
+    "config.json", "curves.png", "evaluation", "robustness", "attention",
 )  # fmt: skip
+"""What a run writes into its folder, and evaluations of it."""
 
 # How long a network file system may take to show a new file on another machine.
 _SHARED_AFTER_S = 10.0
@@ -134,7 +134,7 @@ def set_aside(workdirs: Sequence[pathlib.Path]) -> None:
 
 
 def _set_aside(workdir: pathlib.Path) -> None:
-    present = [workdir / name for name in _OUTPUTS if (workdir / name).exists()]
+    present = [workdir / name for name in OUTPUTS if (workdir / name).exists()]
     if not present:
         return
     number = 1

@@ -17,7 +17,7 @@ from jrepose.data.dataset import Dataset
 from jrepose.errors import InputError
 from jrepose.training.experiment import check_experiment
 from jrepose.training.loop import TrainingResult, train
-from jrepose.training.resume import set_aside
+from jrepose.training.resume import OUTPUTS, set_aside
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,6 +60,9 @@ def train_stages(
             config, workdir, splits, devices=devices, initial=initial, partial=partial,
             restart=restart,
         )  # fmt: skip
+    if taken := [name for name in stages if name in OUTPUTS]:
+        raise InputError(f"config.stages has {taken[0]!r}, which a run's folder has; expected "
+                         "another name")  # fmt: skip
     workdir = pathlib.Path(workdir)
     folders = {name: workdir / name for name in stages}
     begun = {

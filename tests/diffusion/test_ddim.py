@@ -77,6 +77,8 @@ def test_steps_that_are_not_there_are_refused():
                           ([3, 1], "ascending"), ([-1], "expected some")):  # fmt: skip
         with pytest.raises(InputError, match=said):
             ddim.coefficients(LEFT, np.array(visited, int))
+    with pytest.raises(InputError, match="before the last one nothing of a pose is left"):
+        ddim.coefficients(np.array([0.5, 0.0, 0.0]), np.array([1, 2]))
     with pytest.raises(InputError, match="'pose', expected one of noise, clean, previous"):
         ddim.sample(jnp.add, noisy(0), ddim.coefficients(LEFT, VISITED), prediction="pose")
 

@@ -97,14 +97,15 @@ def test_what_only_evaluation_reads_may_be_corrected(caplog):
 
 
 def test_begins_anew_beside_what_was_there(tmp_path):
-    for name in ("checkpoints/1", "tensorboard", "notes"):
+    for name in ("checkpoints/1", "tensorboard", "robustness", "notes"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "metrics.jsonl").write_text("1")
     for restart in (False, True, True):
         with sole_run(tmp_path, {}, {}, restart=restart):
             assert (tmp_path / "checkpoints").exists() is not restart
     assert (tmp_path / "previous_1" / "metrics.jsonl").read_text() == "1"
-    assert (tmp_path / "previous_1" / "checkpoints" / "1").is_dir()
+    for name in ("checkpoints/1", "robustness"):
+        assert (tmp_path / "previous_1" / name).is_dir()
     assert (tmp_path / "notes").is_dir() and not (tmp_path / "previous_2").exists()
 
 

@@ -221,6 +221,15 @@ def test_a_restart_begins_every_stage_anew(tmp_path, monkeypatch):
     assert not (tmp_path / "stage2" / checkpoints.FOLDER).exists()
 
 
+def test_a_stage_is_not_called_as_what_a_run_writes(tmp_path):
+    staged = config()
+    with staged.unlocked():
+        staged.stages = ConfigDict({"evaluation": {}})
+    with pytest.raises(InputError, match="config.stages has 'evaluation', which a run's folder"):
+        train_stages(staged, tmp_path, {"train": tiny.dataset()})
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "field, value, said",
     [

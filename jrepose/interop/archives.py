@@ -66,10 +66,19 @@ def read_archive(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _check(model: Mapping[str, Any], arrays: Mapping[tuple[str, ...], np.ndarray]) -> None:
-    """Refuses arrays that are not those of the network; one of another version is not known."""
+    """Refuses arrays that are not those of the network; one of another version is not known.
+
+    Raises:
+        InputError: they are not.
+        ValueError: there is no such network.
+    """
     if model["name"] not in models.MODELS:
         return
-    wanted = variable_shapes(models.create(**model))
+    try:
+        network = models.create(**model)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+    wanted = variable_shapes(network)
     for what, names in (
         ("missing", wanted.keys() - arrays.keys()),
         (

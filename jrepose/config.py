@@ -19,7 +19,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_dict, config_flags
 
-from jrepose import config_files, models
+from jrepose import config_files, models, parallel
 from jrepose.command import nearest, one_line
 from jrepose.config_fields import check_names, check_ranges
 from jrepose.data.simulation.detector import DetectorConfig
@@ -493,6 +493,11 @@ def _check_values(config: ConfigDict) -> None:
         )
     stage_configs(config)
     models.create(**config.model.to_dict())
+    axis = config.model.get("batch_norm_axis", "")
+    if axis not in ("", parallel.AXIS):
+        raise InputError(
+            f"config.model.batch_norm_axis is {axis!r}, expected {parallel.AXIS!r}, or '' for none"
+        )
     known = getattr(models, _KINDS.get(config.task, "MODELS"))
     wanted = models.kind(next(iter(known)))
     if config.model.name not in known:
@@ -766,14 +771,14 @@ def _tuples(value: Any) -> Any:
 def _section(values: Any, field: str) -> ConfigDict:
     if not isinstance(values, Mapping):
         raise InputError(f"{field} is {values!r}, expected a section")
-    return ConfigDict(
-        {
-            name: _section(value, f"{field}.{name}")
-            if isinstance(value, Mapping)
-            else _tuples(value)
-            for name, value in values.items()
-        }
-    )
+    content = {
+        name: _section(value, f"{field}.{name}") if isinstance(value, Mapping) else _tuples(value)
+        for name, value in values.items()
+    }
+    try:
+        return ConfigDict(content)
+    except ValueError as error:  # a name with a dot
+        raise InputError(f"{field}: {one_line(error)}") from error
 
 
 def from_plain(values: Any) -> ConfigDict:

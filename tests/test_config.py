@@ -209,6 +209,11 @@ def test_what_may_be_absent_is_taken_out_by_none():
             parse("--config=demo", f"--config.{field}=None")
 
 
+def test_statistics_are_those_of_all_devices_or_of_one():
+    with pytest.raises(InputError, match="batch_norm_axis is 'joints', expected 'devices', or ''"):
+        parse("--config=videopose3d_h36m", "--config.model.batch_norm_axis=joints")
+
+
 def test_micro_batches_are_a_number_or_auto(tmp_path):
     flag = "--config.training.accumulate"
     assert parse("--config=demo", f"{flag}=4").training.accumulate == 4
@@ -379,6 +384,7 @@ def test_unknown_and_missing_fields_are_named():
         ({"objective": {"schedule": {"mpjpe": None}}}, "schedule.mpjpe is None, expected pairs"),
         ({"stages": 5}, "config.stages is 5, expected a section"),
         ({"stages": {"a": 5}}, "config.stages.a is 5; expected a config in part"),
+        ({"stages": {"a.b": {}}}, "config.stages: .*dot"),
         ({"stages": {"a": {"model": 5}}}, "config.stages.a.model is 5, expected a sec"),
         ({"stages": {"a": {"seed": 10**400}}}, "config.stages.a"),
         ({"stages": {"a": {"training": {"learning_rate": 10**400}}}}, "config.stages.a"),

@@ -48,7 +48,8 @@ def read_archive(path: pathlib.Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if not isinstance(described["model"]["name"], str):
             raise TypeError("model's name is no text")
         arrays = {
-            tuple(name.split("/")): np.asarray(value, np.float32) for name, value in content.items()
+            tuple(name.split("/")): value.astype(np.float32, casting="same_kind", copy=False)
+            for name, value in content.items()
         }
         _check(described["model"], arrays)
         return described, unflatten_dict(arrays)
@@ -78,6 +79,9 @@ def _check(model: Mapping[str, Any], arrays: Mapping[tuple[str, ...], np.ndarray
         network = models.create(**model)
     except InputError as error:
         raise ValueError(str(error)) from None
+    # Each layer has an array, and is traced for its shape.
+    if (depth := getattr(network, "depth", 0)) > len(arrays):
+        raise InputError(f"{len(arrays)} arrays, fewer than the layers of depth {depth}")
     wanted = variable_shapes(network)
     for what, names in (
         ("missing", wanted.keys() - arrays.keys()),

@@ -473,7 +473,16 @@ class Lifter:
         return self._relative(poses.astype(np.float64))
 
     def _relative(self, poses: np.ndarray) -> np.ndarray:
-        """Relative to the root: of 2.5D poses only the depth is."""
+        """Relative to the root: of 2.5D poses only the depth is.
+
+        Raises:
+            InputError: they are not finite, as of weights that are too large.
+        """
+        if not np.isfinite(poses).all():
+            raise InputError(
+                f"{self.pretrained.origin}: the network's poses are not finite; expected other "
+                "weights"
+            )
         root = poses[:, self.skeleton.root, None].copy()
         if self.pretrained.target_space == "image":
             root[..., :2] = 0

@@ -347,6 +347,9 @@ def _skeleton(fields: Mapping[str, Any], where: str | os.PathLike[str]) -> Skele
         raise InputError(f"{where}: trained on joints of {fields['name']}, and does not say how "
                          "they are connected (a checkpoint of an older version)")  # fmt: skip
     left, right = zip(*fields["pairs"], strict=True) if fields["pairs"] else ((), ())
+    for joint in (*parents, *left, *right):
+        if type(joint) is not int:
+            raise InputError(f"{where}: a joint of skeleton {fields['name']} is number {joint!r}")
     try:
         return Skeleton(fields["name"], tuple(fields["joints"]), tuple(parents), left, right)
     except InputError as error:

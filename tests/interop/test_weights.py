@@ -122,6 +122,15 @@ def test_archives_that_do_not_describe_themselves(tmp_path, description):
             load(path, TRAINED)
 
 
+@pytest.mark.parametrize("kind", [np.complex64, "U5"], ids=str)
+def test_an_archive_with_arrays_of_no_real_numbers(tmp_path, kind):
+    variables = variables_of(TRAINED)
+    variables["params"]["head_1"]["bias"] = variables["params"]["head_1"]["bias"].astype(kind)
+    path = write_archive(tmp_path / "a.npz", TRAINED, variables)
+    with pytest.raises(InputError, match=r"a.npz: no archive of weights \(Cannot cast array"):
+        load_run_or_file(path, TRAINED)
+
+
 def test_an_archive_with_weights_that_are_not_finite(tmp_path):
     variables = variables_of(TRAINED)
     variables["params"]["head_1"]["bias"][0] = np.nan

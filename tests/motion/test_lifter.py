@@ -1,5 +1,6 @@
 """Lifting with a network that knows the truth, and with one that does not: any length and rate."""
 
+import copy
 import dataclasses
 import json
 import re
@@ -480,6 +481,8 @@ def of_skeleton(fields, **changes):
         (lambda fields: of_skeleton(fields, joints=list(range(17))), "the name of a joint or a s"),
         (lambda fields: of_skeleton(fields, parents=17 * [-1]), "exactly one joint has parent -1"),
         (lambda fields: of_skeleton(fields, pairs=5), "no archive of weights"),
+        (lambda fields: of_skeleton(fields, name="mine", parents=[-1] + 16 * [0.0]), "is number 0"),
+        (lambda fields: {**fields, "model": {**fields["model"], "depth": 900}}, "of depth 900"),
     ],
 )
 def test_archives_whose_description_cannot_be(tiny, tmp_path, change, said):
@@ -561,6 +564,14 @@ def test_what_is_read_is_not_written_over(tiny, tmp_path, monkeypatch, capsys):
     command = ["lift.py", "frames", "--size=1000x1000", "-o", "frames/walk.json"]
     assert run(lift, command) == 2
     assert "would be one of the frames; expected another folder" in capsys.readouterr().err
+
+
+def test_poses_that_are_not_finite_are_refused(tiny, lifter):
+    _, _, pixels = walking()
+    too_large = copy.copy(lifter)  # the program is compiled
+    too_large._variables = jax.tree.map(lambda x: np.full_like(x, 1e38), dict(tiny.variables))
+    with pytest.raises(InputError, match="the network's poses are not finite"):
+        too_large(pixels, size=files.SIZE, fps=30, layout=HUMAN36M_17)
 
 
 def test_a_run_whose_description_lacks_something(tiny, tmp_path):

@@ -131,6 +131,7 @@ RANGES: Mapping[str, Range] = MappingProxyType(
         "model.time_depth": Range(0, 1000),
         "model.view_depth": Range(0, 1000),
         "model.*depth*": Range(1, 1000),
+        "model.copies": Range(1, 1000),
         "model.temporal_frames": _NOT_NEGATIVE,
         "model.start_px": _NOT_NEGATIVE,
         "model.parents": Range(-1, 1000),

@@ -51,13 +51,16 @@ def create(lifter, **changes):
 def test_hyperparameters_are_in_their_ranges(lifter):
     """Whoever creates a network: archives and PyTorch files say what they like."""
     known = models.hyperparameters(lifter.name)
-    for name, value in (("norm_eps", -1.0), ("depth", 10**6)):
+    for name, value in (("norm_eps", -1.0), ("depth", 10**6), ("mlp_ratio", 10**400)):
         if name in known:
             with pytest.raises(InputError, match=f"{name} is {value!r}, "):
                 models.create(lifter.name, **{**lifter.small, name: value})
     for name in {"filter_widths", "stride_num"} & known.keys():
         with pytest.raises(InputError, match=f"{name} has 1001 values, expected 1000 or less"):
             models.create(lifter.name, **{**lifter.small, name: (3,) * 1001})
+    if "filter_widths" in known:
+        with pytest.raises(InputError, match="whose product is the frames of a clip; expected a f"):
+            models.create(lifter.name, **{**lifter.small, "filter_widths": (3,) * 13})
     if "mlp_ratio" in known:
         model = models.create(lifter.name, **{**lifter.small, "mlp_ratio": 1e-3})
         with pytest.raises(InputError, match="expected hyperparameters that leave every layer a"):

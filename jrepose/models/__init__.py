@@ -194,7 +194,7 @@ def _checked(field: str, value: Any, published: Any) -> Any:
     if field == "qk_scale" and value is None:
         return None
     expected = float if field == "qk_scale" else type(published)
-    if expected is float and type(value) is int:
+    if expected is float and type(value) is int and abs(value) < 2**63:
         value = float(value)
     if expected is tuple and type(value) is list:
         value = tuple(value)

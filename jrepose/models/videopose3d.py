@@ -14,6 +14,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Float, Float32
 
+from jrepose.config_fields import range_of
 from jrepose.errors import InputError
 from jrepose.models.checks import check_hyperparameters, check_keypoints
 from jrepose.models.layers import TORCH_DEFAULT, BatchNorm, TemporalConv
@@ -123,12 +124,17 @@ def check_filter_widths(module: nn.Module) -> None:
     """Checks the field `filter_widths`.
 
     Raises:
-        InputError: none, or one that is not an odd number.
+        InputError: none, one that is not an odd number, or a receptive field of too many frames.
     """
     widths = module.filter_widths
     if not widths or not all(type(width) is int and width > 0 and width % 2 for width in widths):
         raise InputError(
             f"{type(module).__name__}: filter_widths is {widths}, expected one or more odd numbers"
+        )
+    if math.prod(widths) not in (frames := range_of("clip.frames")):
+        raise InputError(
+            f"{type(module).__name__}: filter_widths is {widths}, whose product is the frames of a "
+            f"clip; expected {frames}"
         )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax.errors import FlaxError
 from flax.traverse_util import flatten_dict
 
 from jrepose import checkpoints, interop, models
@@ -112,7 +113,7 @@ class Pretrained:
                 dict(self.variables),
                 {"keypoints": clip},
             ).shape
-        except (InputError, TypeError, ValueError) as error:
+        except (InputError, TypeError, ValueError, FlaxError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(
                 f"{self.origin}: a network that takes no clips of {frames} frames of "

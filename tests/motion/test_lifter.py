@@ -566,6 +566,13 @@ def test_what_is_read_is_not_written_over(tiny, tmp_path, monkeypatch, capsys):
     assert "would be one of the frames; expected another folder" in capsys.readouterr().err
 
 
+def test_a_run_of_another_size_than_it_says(tiny):
+    """The weights are not looked at before the network is made."""
+    wider = dataclasses.replace(tiny, model={**TINY, "dim_feat": 16}, origin="runs/x")
+    with pytest.raises(InputError, match="runs/x: a network that takes no clips of 9 frames"):
+        Lifter(wider)
+
+
 def test_poses_that_are_not_finite_are_refused(tiny, lifter):
     _, _, pixels = walking()
     too_large = copy.copy(lifter)  # the program is compiled

@@ -800,7 +800,7 @@ def from_plain(values: Any) -> ConfigDict:
     of_context = of_context.get("model") if isinstance(of_context, Mapping) else None
     if isinstance(of_context, Mapping) and "name" in of_context:
         config.context.model = model_config(str(of_context["name"]))
-    config.stages = stages = _section(values.get("stages", {}), "config.stages")
+    stages = _section(values.get("stages", {}), "config.stages")
 
     def fill(section: ConfigDict, given: Mapping[str, Any], prefix: str) -> None:
         for name, value in given.items():
@@ -823,7 +823,6 @@ def from_plain(values: Any) -> ConfigDict:
                 raise InputError(f"config field {field}: {one_line(error)}") from error
         absent.extend(prefix + name for name in section if name not in given)
 
-    config.stages = ConfigDict()
     fill(config, {**values, "stages": {}}, "")
     config.stages = stages
     if absent:

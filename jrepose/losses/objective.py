@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import ml_collections
 from jaxtyping import Array, ArrayLike, Float
 
+from jrepose.config_fields import is_number
 from jrepose.errors import InputError
 from jrepose.frames import middle
 from jrepose.losses.anatomy import angle, limb_length, limb_variance
@@ -239,9 +240,7 @@ def create_objective(
     for name, weight in weights.items():
         if loss_of(name) not in LOSSES:
             raise InputError(f"objective: unknown loss {name!r}; known: {', '.join(LOSSES)}")
-        if isinstance(weight, bool) or not (
-            isinstance(weight, numbers.Real) and 0 <= weight < math.inf
-        ):
+        if not (is_number(weight) and 0 <= weight < math.inf):
             raise InputError(
                 f"objective: weight of {name} is {weight!r}; expected a finite number >= 0"
             )
